@@ -1,0 +1,64 @@
+# make help lists what there is. Tools are pinned here and built into .tools on first use.
+SQLC_VERSION     := v1.31.1
+LINT_VERSION     := v2.15.0
+VULN_VERSION     := v1.9.0
+TOOLS            := $(CURDIR)/.tools
+GO               ?= go
+
+.DEFAULT_GOAL := help
+.PHONY: help up dev test test/race lint generate generate/check vuln fuzz verify bench e2e clean
+
+help: ## Show this list
+	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+dev: ## Run everything with a simulated WhatsApp, no phone needed
+	$(GO) run . dev
+
+up: ## Run everything against the real WhatsApp (API_KEY must be set)
+	$(GO) run . up
+
+test: ## Every test: unit, PostgreSQL, end to end and crash
+	$(GO) vet ./...
+	$(GO) test -timeout 14m ./...
+
+test/race: ## The tests under the race detector (the crash tests' child processes run without it)
+	$(GO) test -race -timeout 40m ./...
+
+e2e: ## Only the end-to-end and crash tests
+	$(GO) test -timeout 14m -count=1 -v ./infra/e2e
+
+lint: $(TOOLS)/golangci-lint ## Vet, format and lint
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(TOOLS)/golangci-lint run ./...
+
+generate: $(TOOLS)/sqlc ## Rewrite everything that is generated: queries, OpenAPI document, settings table
+	cd infra/postgres && $(TOOLS)/sqlc generate
+	$(GO) test ./api -run TestSpec -update
+	$(GO) test ./infra/config -run TestReadme -update
+
+generate/check: $(TOOLS)/sqlc ## Fail if a generated file is stale (the tests check the others)
+	cd infra/postgres && $(TOOLS)/sqlc diff
+
+vuln: ## Look for known vulnerabilities in what is called
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	$(TOOLS)/govulncheck ./...
+
+fuzz: ## Run each fuzzer for 30 s
+	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go . ); do \
+	  for n in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -d' ' -f2); do \
+	    echo "$$n ($$(dirname $$f))"; $(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$n$$" -fuzztime 30s || exit 1; done; done
+
+verify: lint generate/check test/race fuzz ## The long suite: race detector, fuzzers, the longer crash tests
+	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/signalstore ./infra/e2e
+
+bench: ## Measure what the documentation states
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector ./dispatcher ./api
+
+clean: ## Remove built tools (the data directory .chasqui stays)
+	rm -rf $(TOOLS)
+
+$(TOOLS)/sqlc:
+	GOBIN=$(TOOLS) $(GO) install github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC_VERSION)
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

@@ -1,0 +1,273 @@
+// Package api is the HTTP service: sessions, messages, webhook endpoints and the event log, over PostgreSQL alone. It never speaks to WhatsApp
+// or to a connector: what a client wants is written into rows and onto the queue, and what came of it is read from rows.
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/netguard"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+const (
+	// databaseBudget bounds the database work of one step of a request, the wait for a connection included. Every transaction here takes
+	// milliseconds; one that takes longer means that the database is in trouble, and its client should hear that.
+	databaseBudget = 15 * time.Second
+	// pollEvery is how often a waiting request looks without having been woken: what a lost wake-up costs.
+	pollEvery = time.Second
+	// stopTimeout is how long Stop lets requests finish. Those that only wait end at once.
+	stopTimeout = 10 * time.Second
+)
+
+// Config is what the API needs to know.
+type Config struct {
+	DSN        string               // PostgreSQL, migrated
+	Addr       string               // host:port to listen on; port 0 picks a free one
+	APIKey     string               // the one key that opens everything
+	PublicURL  string               // the API as its clients reach it; empty: as it listens
+	WebhookURL string               // an endpoint for all events that is there from the start; empty: none
+	Guard      *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
+	Logger     *slog.Logger         // nil: slog's default
+	Metrics    *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
+	Version    string               // the program's, for /v1/version
+}
+
+// Server is the HTTP service. Make it with New.
+type Server struct {
+	config    Config
+	log       *slog.Logger
+	principal [sha256.Size]byte
+	guard     *netguard.Guard
+	q         *db.Queries
+
+	router      *chi.Mux
+	huma        huma.API
+	requests    *prometheus.CounterVec
+	durations   *prometheus.HistogramVec
+	inFlight    prometheus.Gauge
+
+	mu       sync.Mutex
+	http     *http.Server // nil: not started
+	listener net.Listener
+	stopping chan struct{} // closed: whoever waits for news gives up
+	kick     chan struct{} // capacity 1: there is something to sweep
+	running  sync.WaitGroup
+
+	pool  *pgxpool.Pool
+	queue *queue.DB
+	waker *queue.Waker
+}
+
+// New checks the configuration and lays out the routes. Nothing runs before Start.
+func New(config Config) (*Server, error) {
+	if config.APIKey == "" {
+		return nil, errors.New("the API needs an API key: set API_KEY")
+	}
+	s := newRoutes()
+	s.config = config
+	s.principal = sha256.Sum256([]byte(config.APIKey))
+	if s.log = config.Logger; s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.guard = config.Guard; s.guard == nil {
+		s.guard = netguard.New(netguard.Config{})
+	}
+	metrics := config.Metrics
+	if metrics == nil {
+		metrics = prometheus.NewRegistry()
+	}
+	for _, c := range []prometheus.Collector{s.requests, s.durations, s.inFlight} {
+		if err := metrics.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	s.router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	document, err := s.document()
+	if err != nil {
+		return nil, err
+	}
+	asYAML, err := toYAML(document)
+	if err != nil {
+		return nil, err
+	}
+	s.router.Get("/openapi.json", s.serveDocument("application/openapi+json", document))
+	s.router.Get("/openapi.yaml", s.serveDocument("application/openapi+yaml", asYAML))
+	return s, nil
+}
+
+// newRoutes returns a Server that has its routes and the document of them, and nothing else.
+func newRoutes() *Server {
+	s := &Server{q: db.New(), router: chi.NewRouter(), log: slog.Default()}
+	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_http_requests_total", Help: "Requests answered."}, []string{"method", "route", "status"})
+	s.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "chasqui_http_request_duration_seconds", Help: "Time to answer, waiting included.", Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	}, []string{"method", "route"})
+	s.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "chasqui_http_requests_in_flight", Help: "Requests being answered."})
+
+	r := s.router
+	r.Use(identify, s.observe, s.recoverPanics, s.refuseOddURLs, middleware.GetHead)
+	r.NotFound(s.notFound)
+	r.MethodNotAllowed(s.methodNotAllowed)
+	r.Get("/", s.showFront)
+	r.Get("/problems/{code}", s.showProblem)
+	s.huma = humachi.New(r, humaConfig())
+	s.huma.UseMiddleware(s.authenticate, s.takeBody)
+	s.addSystem()
+	s.addSessions()
+	s.addQR()
+	s.addMessages()
+	s.addEndpoints()
+	s.addEvents()
+	return s
+}
+
+// Start connects to the database, listens and serves until Stop. On a Server that runs it does nothing. A database without this version's
+// migrations is an error.
+func (s *Server) Start(ctx context.Context) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http != nil {
+		return nil
+	}
+	pool, err := postgres.Open(ctx, s.config.DSN, postgres.Options{Name: "api", MaxConns: 24})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			pool.Close()
+		}
+	}()
+	if err := postgres.CheckSchema(ctx, pool); err != nil {
+		return err
+	}
+	notifier := queue.NewNotifier(pool)
+	defer func() {
+		if err != nil {
+			notifier.Close()
+		}
+	}()
+	s.pool, s.queue, s.waker = pool, &queue.DB{Pool: pool, Notifier: notifier}, queue.NewWaker(pool.Config().ConnConfig)
+	if err := s.configureEndpoint(ctx); err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.listener, s.stopping, s.kick = listener, make(chan struct{}), make(chan struct{}, 1)
+	s.waker.Start()
+	s.http = &http.Server{
+		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken connections, which are their clients' business
+	}
+	s.running.Go(func() {
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the API no longer listens", "error", err)
+		}
+	})
+	s.running.Go(s.sweep)
+	s.log.InfoContext(ctx, "api ready", "url", s.urlLocked())
+	return nil
+}
+
+// Stop ends the service: no new requests, those that wait answer at once, the others have 10 s (or until ctx ends). It waits for all of it,
+// and may be called again.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http == nil {
+		return nil
+	}
+	close(s.stopping)
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("end requests: %w", err), s.http.Close())
+	}
+	s.running.Wait()
+	s.waker.Stop()
+	s.queue.Notifier.Close()
+	s.pool.Close()
+	s.http = nil
+	return err
+}
+
+// Addr returns the address that a started Server listens on.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listener.Addr()
+}
+
+// URL returns the API's base URL without a slash at its end: the public one, or else one by which this machine reaches it.
+func (s *Server) URL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.urlLocked()
+}
+
+func (s *Server) urlLocked() string {
+	if s.config.PublicURL != "" {
+		return strings.TrimRight(s.config.PublicURL, "/")
+	}
+	host, port, _ := net.SplitHostPort(s.listener.Addr().String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// inTx runs a transaction within the database's budget.
+func (s *Server) inTx(ctx context.Context, fn func(context.Context, *queue.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseBudget)
+	defer cancel()
+	return s.queue.InTx(ctx, func(tx *queue.Tx) error { return fn(ctx, tx) })
+}
+
+// await calls look until it says that it is done, or wait is over, the client has left, or the server stops; each of these is no error, but
+// for look's own. It looks at once, when listener is woken, and every second: a wake-up that is lost costs no more than that.
+func (s *Server) await(ctx context.Context, listener *queue.Listener, wait time.Duration, look func(context.Context) (done bool, err error)) error {
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for {
+		step, cancel := context.WithTimeout(ctx, databaseBudget)
+		done, err := look(step)
+		cancel()
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-listener.C():
+		case <-poll.C:
+		case <-over.C:
+			return nil
+		case <-s.stopping:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,359 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/yaml"
+
+	"github.com/chasqui/chasqui/events"
+)
+
+// documentVersion is the version of the API's contract, not of the program: it only changes with what clients can rely on.
+const documentVersion = "1.0.0"
+
+const introduction = `chasqui runs WhatsApp accounts: requests in, signed webhooks out, and nothing lost in between.
+
+**Keys.** Every operation under /v1 except /v1/version needs the API key, as ` + "`X-API-Key`" + ` or ` + "`Authorization: Bearer`" + `.
+
+**Errors** are ` + "`application/problem+json`" + ` (RFC 9457). Decide by ` + "`code`" + `; ` + "`type`" + ` leads to a page that explains it.
+
+**Repeating.** A POST that changes something takes an ` + "`Idempotency-Key`" + `. The same key with the same path and body within 24 h answers what the first one did, with
+` + "`Idempotency-Replayed: true`" + `, and does nothing again; so repeat a POST whose answer was lost, or was 5xx, with the same key.
+
+**Lists** are newest first, in pages: pass ` + "`nextCursor`" + ` as ` + "`cursor`" + ` while ` + "`hasMore`" + ` is true, or follow the Link header.
+
+**Growing.** /v1 only ever grows. Accept fields, event types, enum values and problem codes that you do not know. In requests, on the other hand, unknown fields and query
+parameters are refused, so that a typing error is not silently ignored.`
+
+// idempotent is the header of every POST that changes something.
+type idempotent struct {
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[!-~]+$" patternDescription:"printable ASCII without spaces" doc:"Any text of your own that names this request, such as an order's number. A repeat within 24 h does nothing again." example:"order-4711"`
+}
+
+// operation describes one operation for people and programs; register turns it into a route.
+type operation struct {
+	method, path, id, tag string
+	summary, description  string
+	status                int    // of a success
+	also                  []int  // other successes, with the same body
+	request, response     any    // examples
+	codes                 []Code // the problems of its own; those that every operation can have are added
+	public                bool   // needs no API key
+	responses             map[string]*huma.Response
+}
+
+// register adds an operation. Errors that are not Problems yet become one on the way out.
+func register[I, O any](s *Server, o operation, handle func(context.Context, *I) (*O, error)) {
+	op := huma.Operation{
+		Method: o.method, Path: o.path, OperationID: o.id, Tags: []string{o.tag}, Summary: o.summary, Description: o.description,
+		DefaultStatus: o.status, Responses: o.responses, MaxBodyBytes: -1, BodyReadTimeout: -1, // takeBody bounds both
+	}
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{}
+	}
+	codes := append([]Code{InternalError, Unavailable}, o.codes...)
+	if o.public {
+		op.Security = []map[string][]string{}
+	} else {
+		codes = append(codes, Unauthorized)
+	}
+	input := reflect.TypeFor[I]()
+	if _, ok := input.FieldByName("IdempotencyKey"); ok {
+		codes = append(codes, IdempotencyInProgress, IdempotencyKeyReused)
+	}
+	if input.NumField() > 0 {
+		codes = append(codes, BadRequest, ValidationFailed)
+	}
+	if _, ok := input.FieldByName("Body"); ok {
+		codes = append(codes, MalformedJSON, PayloadTooLarge, RequestTimeout, UnsupportedMediaType)
+		op.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Example: o.request}}}
+	}
+	success := strconv.Itoa(o.status)
+	if o.response != nil && op.Responses[success] == nil {
+		op.Responses[success] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: o.response}}}
+	}
+	problems := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
+	slices.Sort(codes)
+	for _, code := range slices.Compact(codes) {
+		status := strconv.Itoa(explanations[code].status)
+		r := op.Responses[status]
+		if r == nil {
+			r = &huma.Response{Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problems, Examples: map[string]*huma.Example{}}}}
+			op.Responses[status] = r
+		}
+		r.Description = strings.TrimPrefix(r.Description+" or "+string(code), " or ")
+		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Value: exampleProblem(code)}
+	}
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.problemOf(ctx, err)
+		}
+		return out, nil
+	})
+	if registered := operationAt(s.huma.OpenAPI().Paths[o.path], o.method); len(o.also) > 0 {
+		for _, status := range o.also {
+			other := *registered.Responses[success]
+			other.Description = http.StatusText(status)
+			if status == http.StatusNoContent {
+				other.Content = nil
+			}
+			registered.Responses[strconv.Itoa(status)] = &other
+		}
+	}
+}
+
+func operationAt(item *huma.PathItem, method string) *huma.Operation {
+	switch method {
+	case http.MethodPost:
+		return item.Post
+	case http.MethodPatch:
+		return item.Patch
+	case http.MethodDelete:
+		return item.Delete
+	default:
+		return item.Get
+	}
+}
+
+func exampleProblem(code Code) map[string]any {
+	e := explanations[code]
+	return map[string]any{"type": "/problems/" + code, "title": e.title, "status": e.status, "code": code, "detail": e.text, "requestId": "req_5f2b9c0e7a1d4f63"}
+}
+
+// humaConfig is Huma without its own document, pages and links, and with JSON alone.
+func humaConfig() huma.Config {
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: decodeJSON}
+	config := huma.DefaultConfig("chasqui", documentVersion)
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
+	config.Formats = map[string]huma.Format{"application/json": format, "json": format} // "json" is what Huma looks up for +json
+	config.RejectUnknownQueryParameters = true
+	config.Info.Description = introduction
+	config.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
+	config.Servers = []*huma.Server{{URL: "/", Description: "The server that this document came from."}}
+	config.Security = []map[string][]string{{"apiKey": {}}, {"bearer": {}}}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The setting API_KEY."},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a bearer token."},
+	}
+	config.Tags = []*huma.Tag{
+		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
+		{Name: "Messages", Description: "What goes out and what came in."},
+		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
+		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},
+		{Name: "System", Description: "For load balancers and monitoring."},
+	}
+	config.Transformers = []huma.Transformer{func(ctx huma.Context, _ string, v any) (any, error) {
+		if p, ok := v.(*Problem); ok {
+			return located(p, ctx.Context(), ctx.URL().Path), nil
+		}
+		return v, nil
+	}}
+	return config
+}
+
+var errNUL = errors.New("strings cannot hold the character U+0000")
+
+// decodeJSON refuses U+0000, which PostgreSQL stores in neither text nor jsonb. Huma decodes each body into an any first.
+func decodeJSON(data []byte, v any) error {
+	if err := json.Unmarshal(data, v); err != nil {
+		return err
+	}
+	if parsed, ok := v.(*any); ok && bytes.Contains(data, []byte(`\u0000`)) && holdsNUL(*parsed) {
+		return errNUL
+	}
+	return nil
+}
+
+func holdsNUL(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.ContainsRune(v, 0)
+	case []any:
+		return slices.ContainsFunc(v, holdsNUL)
+	case map[string]any:
+		for key, member := range v {
+			if strings.ContainsRune(key, 0) || holdsNUL(member) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Spec returns the OpenAPI document of this version as YAML: what openapi/openapi.yaml holds.
+func Spec() ([]byte, error) {
+	s := newRoutes()
+	document, err := s.document()
+	if err != nil {
+		return nil, err
+	}
+	return toYAML(document)
+}
+
+func toYAML(document []byte) ([]byte, error) {
+	var out bytes.Buffer
+	if err := yaml.Convert(&out, bytes.NewReader(document)); err != nil {
+		return nil, fmt.Errorf("write YAML: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// document returns Huma's document as JSON, made fit for clients:
+//   - answers are open (no additionalProperties: false), since they grow; requests stay closed, as the server checks them
+//   - a union is its oneOf alone; what stands beside it is for the server's error messages
+//   - unused components are left out
+func (s *Server) document() ([]byte, error) {
+	s.describeEvents()
+	raw, err := json.Marshal(s.huma.OpenAPI())
+	if err != nil {
+		return nil, fmt.Errorf("write document: %w", err)
+	}
+	var all map[string]any
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, fmt.Errorf("read document: %w", err)
+	}
+	components := all["components"].(map[string]any)
+	schemas := components["schemas"].(map[string]any)
+	sent, answered := map[string]bool{}, map[string]bool{}
+	for _, group := range []string{"paths", "webhooks"} {
+		for _, item := range all[group].(map[string]any) {
+			for _, op := range item.(map[string]any) {
+				body, responses := op.(map[string]any)["requestBody"], op.(map[string]any)["responses"]
+				if group == "webhooks" { // what we send is what its receiver must accept to grow
+					body, responses = nil, []any{body, responses}
+				}
+				reach(schemas, body, sent)
+				reach(schemas, responses, answered)
+			}
+		}
+	}
+	for name, schema := range schemas {
+		if !sent[name] && !answered[name] {
+			delete(schemas, name)
+			continue
+		}
+		if sent[name] && answered[name] {
+			return nil, fmt.Errorf("schema %s is both sent and answered: it cannot be closed and open", name)
+		}
+		if answered[name] {
+			open(schema)
+		}
+		if union := schema.(map[string]any); union["discriminator"] != nil {
+			for _, beside := range []string{"type", "required", "properties"} {
+				delete(union, beside)
+			}
+		}
+	}
+	// Members in the order in which people read; encoding/json sorts what is inside.
+	var out bytes.Buffer
+	out.WriteByte('{')
+	for i, name := range []string{"openapi", "info", "servers", "tags", "security", "paths", "webhooks", "components"} {
+		value, err := json.Marshal(all[name])
+		if err != nil {
+			return nil, fmt.Errorf("write document: %w", err)
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		fmt.Fprintf(&out, "%q:%s", name, value)
+		delete(all, name)
+	}
+	out.WriteByte('}')
+	if len(all) > 0 {
+		return nil, fmt.Errorf("write document: no place for %v", slices.Sorted(maps.Keys(all)))
+	}
+	return out.Bytes(), nil
+}
+
+// reach marks the components that v leads to.
+func reach(schemas map[string]any, v any, marked map[string]bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		if ref, ok := v["$ref"].(string); ok {
+			name := ref[strings.LastIndexByte(ref, '/')+1:]
+			if !marked[name] {
+				marked[name] = true
+				reach(schemas, schemas[name], marked)
+			}
+		}
+		for _, member := range v {
+			reach(schemas, member, marked)
+		}
+	case []any:
+		for _, item := range v {
+			reach(schemas, item, marked)
+		}
+	}
+}
+
+// open removes additionalProperties: false everywhere in schema.
+func open(schema any) {
+	switch schema := schema.(type) {
+	case map[string]any:
+		if closed, ok := schema["additionalProperties"].(bool); ok && !closed {
+			delete(schema, "additionalProperties")
+		}
+		for _, member := range schema {
+			open(member)
+		}
+	case []any:
+		for _, item := range schema {
+			open(item)
+		}
+	}
+}
+
+// describeEvents adds the webhooks section: every type of event, with what its data holds.
+func (s *Server) describeEvents() {
+	document := s.huma.OpenAPI()
+	if document.Webhooks != nil {
+		return
+	}
+	document.Webhooks = map[string]*huma.PathItem{}
+	for _, t := range events.Types {
+		shape := eventShapes[t]
+		name := strings.Join(strings.FieldsFunc(string(t), func(r rune) bool { return r == '.' || r == '-' }), " ")
+		component := strings.ReplaceAll(strings.Title(name), " ", "") + "Event" //nolint:staticcheck // ASCII words only
+		document.Components.Schemas.Map()[component] = eventSchema(document.Components.Schemas, t, shape.data)
+		header := func(name, doc, example string) *huma.Param {
+			return &huma.Param{Name: name, In: "header", Required: true, Description: doc, Schema: &huma.Schema{Type: huma.TypeString}, Example: example}
+		}
+		document.Webhooks[string(t)] = &huma.PathItem{Post: &huma.Operation{
+			OperationID: "on-" + strings.ReplaceAll(string(t), ".", "-"), Tags: []string{"Webhooks"}, Summary: shape.summary,
+			Description: shape.summary + ". Answer 2xx within the endpoint's timeoutSeconds. Anything else is tried again, always with the same webhook-id, 12 times in about 76 h; " +
+				"so an event can come twice, and webhook-id tells.",
+			Security: []map[string][]string{},
+			Parameters: []*huma.Param{
+				header("webhook-id", "The event's id, the same in every attempt.", exampleEventID),
+				header("webhook-timestamp", "When this attempt was signed, in seconds since 1970.", "1767225600"),
+				header("webhook-signature", "v1, and the HMAC-SHA256 of id.timestamp.body in base64, as Standard Webhooks 1.0 has it; several while a secret is being changed.", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
+			},
+			RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {
+				Schema: &huma.Schema{Ref: "#/components/schemas/" + component}, Example: shape.example,
+			}}},
+			Responses: map[string]*huma.Response{"2XX": {Description: "It is taken."}},
+		}}
+	}
+}
+
+// serveDocument answers with the document in one of its forms, made once.
+func (s *Server) serveDocument(contentType string, document []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		_, _ = w.Write(document) // a client that left needs no document
+	}
+}
+

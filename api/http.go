@@ -1,0 +1,242 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+// Limits of a request. A client that is slower than these, or sends more, is cut off: a slow loris holds one connection for 10 s of header or
+// 30 s of body.
+const (
+	maxBody       = 1 << 20          // bytes of JSON
+	maxHeader     = 64 << 10         // bytes of header
+	headerTimeout = 10 * time.Second // to send the header
+	bodyTimeout   = 30 * time.Second // to send the body
+	// writeTimeout counts from the end of the header: the longest wait (60 s, for a QR code) and 30 s for a slow reader.
+	writeTimeout = 90 * time.Second
+	idleTimeout  = 120 * time.Second
+)
+
+// call is what the layers around an operation know of its request.
+type call struct {
+	id        string            // X-Request-Id
+	route     string            // method and path, what an Idempotency-Key is bound to
+	principal [sha256.Size]byte // SHA-256 of the API key
+	body      [sha256.Size]byte // SHA-256 of the body's bytes
+}
+
+type callKey struct{}
+
+// callOf returns the call of a request's context; outside of a request it is empty.
+func callOf(ctx context.Context) *call {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c
+	}
+	return &call{}
+}
+
+var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// identify gives each request an id, its client's own where that is harmless in a log, and the headers that every answer carries.
+func identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if !goodRequestID.MatchString(id) {
+			var random [8]byte
+			_, _ = rand.Read(random[:]) // never fails: the runtime ends the program when the system has no randomness
+			id = "req_" + hex.EncodeToString(random[:])
+		}
+		w.Header().Set("X-Request-Id", id)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		c := &call{id: id, route: r.Method + " " + r.URL.Path}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+	})
+}
+
+// observe writes the one log line of a request and counts it. The query stays out of the log: it may hold what is nobody's business.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		s.inFlight.Inc()
+		defer func() {
+			s.inFlight.Dec()
+			status := wrapped.Status()
+			if status == 0 {
+				status = http.StatusOK
+			}
+			took := time.Since(began)
+			route := chi.RouteContext(r.Context()).RoutePattern() // a pattern, so that the number of series is bounded
+			if route == "" {
+				route = "none"
+			}
+			s.requests.WithLabelValues(r.Method, route, fmt.Sprint(status)).Inc()
+			s.durations.WithLabelValues(r.Method, route).Observe(took.Seconds())
+			s.log.InfoContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", status, "bytes", wrapped.BytesWritten(),
+				"ms", took.Milliseconds(), "remote", r.RemoteAddr, "requestId", callOf(r.Context()).id)
+		}()
+		next.ServeHTTP(wrapped, r)
+	})
+}
+
+// recoverPanics answers 500 to a request whose handler panicked, and logs where. One bad request must not end the others.
+func (s *Server) recoverPanics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(cause) // net/http's own way to drop a connection
+			}
+			s.log.ErrorContext(r.Context(), "request panicked", "cause", cause, "stack", string(debug.Stack()), "requestId", callOf(r.Context()).id)
+			if wrapped, ok := w.(middleware.WrapResponseWriter); ok && wrapped.Status() == 0 {
+				s.writeProblem(w, r, problem(InternalError, "something went wrong; the log has the cause under this requestId"))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuseOddURLs keeps what PostgreSQL cannot store out of every parameter: bytes that are not UTF-8, and U+0000.
+func (s *Server) refuseOddURLs(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query, err := url.QueryUnescape(r.URL.RawQuery)
+		if text := r.URL.Path + query; err != nil || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			s.writeProblem(w, r, problem(BadRequest, "the URL must be valid UTF-8 without U+0000, its special characters percent-encoded"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// authenticate lets only the API key's holder pass, except to operations that are declared public. Both keys are hashed before they are
+// compared in constant time, so that neither content nor length shows in the time it takes.
+func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
+	if security := ctx.Operation().Security; security != nil && len(security) == 0 {
+		next(ctx)
+		return
+	}
+	key := ctx.Header("X-API-Key")
+	if scheme, token, ok := strings.Cut(ctx.Header("Authorization"), " "); key == "" && ok && strings.EqualFold(scheme, "Bearer") {
+		key = strings.TrimSpace(token)
+	}
+	got := sha256.Sum256([]byte(key))
+	if key == "" || subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1 {
+		r, w := humachi.Unwrap(ctx)
+		detail := "this API key is not valid"
+		if key == "" {
+			detail = "an API key is needed"
+		}
+		s.writeProblem(w, r, problem(Unauthorized, detail))
+		return
+	}
+	callOf(ctx.Context()).principal = s.principal
+	next(ctx)
+}
+
+// takeBody reads the body, bounded in size and time, before Huma does: Huma would answer 413 only after reading it all, and the body's hash
+// is what an Idempotency-Key is bound to. A Content-Length above the limit is refused without reading anything.
+func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
+	r, w := humachi.Unwrap(ctx)
+	if r.ContentLength == 0 {
+		callOf(r.Context()).body = sha256.Sum256(nil)
+		next(ctx)
+		return
+	}
+	refuse := func(p *Problem) {
+		w.Header().Set("Connection", "close") // what the client still sends belongs to nobody
+		s.writeProblem(w, r, p)
+	}
+	if r.ContentLength > maxBody {
+		refuse(problem(PayloadTooLarge, fmt.Sprintf("the body has %d bytes; %d are accepted", r.ContentLength, maxBody)))
+		return
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		refuse(problem(UnsupportedMediaType, "the body must not be compressed"))
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // only a recorder in a test has none
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = control.SetReadDeadline(time.Time{})
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		refuse(problem(PayloadTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody)))
+		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		refuse(problem(RequestTimeout, "the body did not arrive in time"))
+		return
+	case err != nil:
+		refuse(problem(BadRequest, "the body could not be read to its end"))
+		return
+	}
+	callOf(r.Context()).body = sha256.Sum256(body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	next(ctx)
+}
+
+// writeProblem answers outside of Huma: unknown paths, refused requests, panics.
+func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
+	for name, values := range p.headers {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	if err := json.NewEncoder(w).Encode(located(p, r.Context(), r.URL.Path)); err != nil {
+		s.log.DebugContext(r.Context(), "answer not written", "error", err)
+	}
+}
+
+// located returns p with the request it answers.
+func located(p *Problem, ctx context.Context, path string) *Problem {
+	c := *p
+	c.Instance, c.RequestID = shorten(path), callOf(ctx).id
+	return &c
+}
+
+// notFound answers for a path that does not exist.
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	s.writeProblem(w, r, problem(NotFound, "there is nothing at this path; /openapi.yaml lists what there is"))
+}
+
+// methodNotAllowed answers for a path that exists with other methods, which RFC 9110 wants named in Allow.
+func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	for _, method := range []string{"GET", "POST", "PATCH", "PUT", "DELETE"} {
+		if s.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			w.Header().Add("Allow", method)
+		}
+	}
+	s.writeProblem(w, r, problem(MethodNotAllowed, r.Method+" is not possible here"))
+}
+
+// writePage writes a small HTML page that runs no script and loads nothing.
+func writePage(w http.ResponseWriter, page []byte) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(page) // a client that left needs no page
+}

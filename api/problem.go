@@ -1,0 +1,279 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/chasqui/chasqui/infra/postgres"
+)
+
+// A Code names a kind of problem. Clients decide by it; the list only grows.
+type Code string
+
+// The codes that this version answers with, in requests and in the error of a message.
+const (
+	BadRequest             Code = "bad_request"
+	MalformedJSON          Code = "malformed_json"
+	Unauthorized           Code = "unauthorized"
+	NotFound               Code = "not_found"
+	SessionNotFound        Code = "session_not_found"
+	MessageNotFound        Code = "message_not_found"
+	MethodNotAllowed       Code = "method_not_allowed"
+	NotAcceptable          Code = "not_acceptable"
+	RequestTimeout         Code = "request_timeout"
+	SessionAlreadyExists   Code = "session_already_exists"
+	SessionAlreadyLinked   Code = "session_already_linked"
+	SessionNotConnected    Code = "session_not_connected"
+	SessionLoggedOut       Code = "session_logged_out"
+	PairingExpired         Code = "pairing_expired"
+	IdempotencyInProgress  Code = "idempotency_in_progress"
+	CursorExpired          Code = "cursor_expired"
+	PayloadTooLarge        Code = "payload_too_large"
+	UnsupportedMediaType   Code = "unsupported_media_type"
+	ValidationFailed       Code = "validation_failed"
+	IdempotencyKeyReused   Code = "idempotency_key_reused"
+	RecipientNotOnWhatsApp Code = "recipient_not_on_whatsapp"
+	RateLimited            Code = "rate_limited"
+	AccountRestricted      Code = "account_restricted"
+	InternalError          Code = "internal_error"
+	WhatsAppRejected       Code = "whatsapp_rejected"
+	Unavailable            Code = "unavailable"
+	WhatsAppTimeout        Code = "whatsapp_timeout"
+)
+
+// explanation is what a person reads about a code, at /problems/{code}.
+type explanation struct {
+	status int
+	title  string
+	text   string
+}
+
+// explanations holds every code.
+var explanations = map[Code]explanation{
+	BadRequest:             {400, "Bad request", "The request is not understood: a body is missing, or the URL holds characters that cannot stand there."},
+	MalformedJSON:          {400, "Malformed JSON", "The body is not one valid JSON value. Check quotes and commas; strings cannot hold the character U+0000."},
+	Unauthorized:           {401, "Unauthorized", "Send the API key as X-API-Key, or as Authorization: Bearer. The key is the setting API_KEY; chasqui dev prints it."},
+	NotFound:               {404, "Not found", "Nothing has this id or path."},
+	SessionNotFound:        {404, "Session not found", "No session has this id, or it is being deleted. GET /v1/sessions lists them."},
+	MessageNotFound:        {404, "Message not found", "The session has no message with this id. Both the msg_ id and WhatsApp's own are accepted."},
+	MethodNotAllowed:       {405, "Method not allowed", "The path exists, but not with this method. The header Allow names those it has."},
+	NotAcceptable:          {406, "Not acceptable", "The answer does not exist in any form that the header Accept names."},
+	RequestTimeout:         {408, "Request timeout", "The body took longer than 30 s to arrive. Send it again over a better connection."},
+	SessionAlreadyExists:   {409, "Session already exists", "A session has this id already, perhaps one that is just being deleted. Choose another id, or use that session."},
+	SessionAlreadyLinked:   {409, "Session already linked", "The session is linked to an account, so there is no QR code to scan. Log it out first to link another."},
+	SessionNotConnected:    {409, "Session not connected", "The session is not running, or has no connection to WhatsApp. Start it, or wait until its state is connected."},
+	SessionLoggedOut:       {409, "Session logged out", "The account has unlinked this session, or is banned. Start the session and scan a new QR code."},
+	PairingExpired:         {409, "Pairing expired", "Nobody scanned a QR code in time. Start or restart the session for new ones."},
+	IdempotencyInProgress:  {409, "Still in progress", "A request with this Idempotency-Key is still running. Repeat it after the time in Retry-After."},
+	CursorExpired:          {410, "Cursor expired", "The event of this cursor is no longer kept. Read without after to begin at the oldest event that is."},
+	PayloadTooLarge:        {413, "Payload too large", "The body is larger than this operation takes: 1 MiB of JSON."},
+	UnsupportedMediaType:   {415, "Unsupported media type", "Send the body as Content-Type: application/json, without Content-Encoding."},
+	ValidationFailed:       {422, "Validation failed", "The request is well formed, but some of it cannot be. errors names each place and what is wrong there. Unknown fields and query parameters are refused, so that a typing error is not silently ignored."},
+	IdempotencyKeyReused:   {422, "Idempotency-Key reused", "This Idempotency-Key was used within 24 h for another request. Take a new key for each thing you want done; repeat one only with the very same path and body."},
+	RecipientNotOnWhatsApp: {422, "Recipient not on WhatsApp", "No WhatsApp account has this number. Check the country code."},
+	RateLimited:            {429, "Rate limited", "Too many requests. Wait for the time in Retry-After."},
+	AccountRestricted:      {429, "Account restricted", "WhatsApp restricts this account for now, for instance from writing to people who never wrote to it."},
+	InternalError:          {500, "Internal error", "Something in chasqui went wrong. The log has the cause under the requestId."},
+	WhatsAppRejected:       {502, "Rejected by WhatsApp", "WhatsApp refused it. The detail holds its reason."},
+	Unavailable:            {503, "Unavailable", "Something this needs, such as the database or the QR code, is not there right now. Repeat it after the time in Retry-After; with an Idempotency-Key a repeated POST does nothing twice."},
+	WhatsAppTimeout:        {504, "WhatsApp did not answer", "WhatsApp did not answer in time. The message may still arrive; its status will say so."},
+}
+
+// Limits of what a problem repeats of a request: a validation error must never be larger than the request that caused it.
+const (
+	maxEcho   = 128 // bytes of any text
+	maxErrors = 20
+)
+
+// A FieldError says what is wrong at one place of a request.
+type FieldError struct {
+	Code     string `json:"code" enum:"unknown_field,required,invalid" doc:"What kind of error it is." example:"invalid"`
+	Message  string `json:"message" doc:"What was expected." example:"expected number <= 200"`
+	Location string `json:"location,omitempty" doc:"Where: body, query, path or header, and the way to the value." example:"query.limit"`
+}
+
+// A Problem is every answer that is not a success, as RFC 9457 has it.
+type Problem struct {
+	Type      string       `json:"type" doc:"Where a person reads about it, relative to the API." example:"/problems/validation_failed"`
+	Title     string       `json:"title" example:"Validation failed"`
+	Status    int          `json:"status" doc:"The HTTP status." example:"422"`
+	Code      Code         `json:"code" doc:"What a program decides by." example:"validation_failed"`
+	Detail    string       `json:"detail" doc:"What happened this time, for a person." example:"1 value is not accepted"`
+	Instance  string       `json:"instance,omitempty" doc:"The path that was asked." example:"/v1/sessions"`
+	RequestID string       `json:"requestId,omitempty" doc:"The request in the log; also the header X-Request-Id." example:"req_5f2b9c0e7a1d4f63"`
+	Errors    []FieldError `json:"errors,omitempty"`
+	MessageID string       `json:"messageId,omitempty" doc:"The message that was accepted, and then failed." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+
+	headers http.Header
+}
+
+// problem makes the answer for a code. detail goes to the caller: it must hold nothing of the inside.
+func problem(code Code, detail string) *Problem {
+	e, ok := explanations[code]
+	if !ok {
+		code, e = InternalError, explanations[InternalError]
+	}
+	p := &Problem{Type: "/problems/" + string(code), Title: e.title, Status: e.status, Code: code, Detail: detail, headers: http.Header{}}
+	switch code {
+	case Unauthorized:
+		p.headers.Set("WWW-Authenticate", `Bearer realm="chasqui"`)
+	case IdempotencyInProgress, Unavailable:
+		p.headers.Set("Retry-After", "2")
+	}
+	return p
+}
+
+// invalid is the validation_failed of one value that only the program could judge.
+func invalid(location, message string) *Problem {
+	p := problem(ValidationFailed, "1 value is not accepted")
+	p.Errors = []FieldError{{Code: "invalid", Message: message, Location: location}}
+	return p
+}
+
+// Error makes a Problem an error; it is what the log shows.
+func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
+
+// GetStatus is Huma's way to ask for the status.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders is Huma's way to ask for headers.
+func (p *Problem) GetHeaders() http.Header { return p.headers }
+
+// ContentType is Huma's way to ask for the media type: that of RFC 9457, whatever was negotiated.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// Huma's own defaults are variables of its package. Field names are compared exactly, as JSON does, and arrays are never null.
+func init() {
+	huma.DefaultArrayNullable = false
+	huma.ValidateStrictCasing = true
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError { return requestProblem(status, message, errs) }
+	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
+		return requestProblem(status, message, errs)
+	}
+}
+
+// requestProblem turns what Huma found wrong with a request into a Problem. Huma's details hold the offending value, which may be the whole
+// body: only location and message are taken over, shortened.
+func requestProblem(status int, message string, errs []error) *Problem {
+	var p *Problem
+	switch status {
+	case http.StatusBadRequest:
+		if p = problem(BadRequest, message); len(errs) > 0 {
+			p = problem(MalformedJSON, "the body is not valid JSON")
+		}
+	case http.StatusUnsupportedMediaType:
+		return problem(UnsupportedMediaType, "the body must be application/json")
+	case http.StatusUnprocessableEntity:
+		p = problem(ValidationFailed, fmt.Sprintf("%d values are not accepted", len(errs)))
+		if len(errs) == 1 {
+			p.Detail = "1 value is not accepted"
+		}
+	case http.StatusNotAcceptable:
+		return problem(NotAcceptable, "the answer is application/json")
+	case http.StatusRequestEntityTooLarge:
+		return problem(PayloadTooLarge, message)
+	case http.StatusRequestTimeout:
+		return problem(RequestTimeout, message)
+	default:
+		return problem(InternalError, "something went wrong")
+	}
+	for _, err := range errs[:min(len(errs), maxErrors)] {
+		f := FieldError{Code: "invalid"}
+		var d huma.ErrorDetailer
+		if !errors.As(err, &d) {
+			f.Message = shorten(err.Error())
+		} else {
+			detail := d.ErrorDetail() // its Error() would print the whole value
+			f.Message, f.Location = shorten(detail.Message), shorten(detail.Location)
+			if detail.Message == validation.MsgUnexpectedProperty || strings.HasPrefix(f.Location, "query.") && detail.Value == "" {
+				f.Code = "unknown_field"
+			}
+			if before, after, _ := strings.Cut(validation.MsgExpectedRequiredProperty, "%s"); strings.HasPrefix(detail.Message, before) && strings.HasSuffix(detail.Message, after) {
+				f.Code = "required"
+			}
+		}
+		p.Errors = append(p.Errors, f)
+	}
+	slices.SortStableFunc(p.Errors, func(a, b FieldError) int { return strings.Compare(a.Location, b.Location) }) // unknown fields come in map order
+	return p
+}
+
+// shorten cuts s to maxEcho bytes at a character's boundary.
+func shorten(s string) string {
+	if len(s) <= maxEcho {
+		return s
+	}
+	s = s[:maxEcho-len("…")]
+	for !utf8.ValidString(s) && len(s) > 0 {
+		s = s[:len(s)-1]
+	}
+	return s + "…"
+}
+
+// problemOf turns whatever an operation failed with into what its caller sees: a Problem as it is, a database that cannot be reached as 503,
+// all else as 500. The cause goes to the log alone.
+func (s *Server) problemOf(ctx context.Context, err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		s.log.DebugContext(ctx, "request abandoned by its client", "error", err)
+		return problem(Unavailable, "the request was abandoned")
+	}
+	if isUnavailable(err) {
+		s.log.WarnContext(ctx, "database unavailable", "error", err)
+		return problem(Unavailable, "the database cannot be reached right now")
+	}
+	s.log.ErrorContext(ctx, "request failed", "error", err)
+	return problem(InternalError, "something went wrong; the log has the cause under this requestId")
+}
+
+// isUnavailable says whether err means that PostgreSQL was not reached, went away or had no room: connections refused or broken, the pool's
+// wait timed out, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown, starting up), and 25006 (a standby).
+func isUnavailable(err error) bool {
+	if code := postgres.ErrorCode(err); code != "" {
+		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57P") || code == "25006" || postgres.Retryable(err)
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
+}
+
+var problemPage = template.Must(template.New("problem").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}} · chasqui</title>
+<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}code{background:#8882;padding:.1em .3em}</style>
+<h1>{{.Title}}</h1><p><code>{{.Code}}</code> · HTTP {{.Status}}</p><p>{{.Text}}</p><p><a href="/openapi.yaml">The API's document</a></p></html>
+`))
+
+// showProblem is GET /problems/{code}: the page that a problem's type leads a person to.
+func (s *Server) showProblem(w http.ResponseWriter, r *http.Request) {
+	code := Code(chi.URLParam(r, "code"))
+	e, ok := explanations[code]
+	if !ok {
+		s.writeProblem(w, r, problem(NotFound, "there is no problem of this name"))
+		return
+	}
+	var page bytes.Buffer
+	if err := problemPage.Execute(&page, map[string]string{"Title": e.title, "Code": string(code), "Status": strconv.Itoa(e.status), "Text": e.text}); err != nil {
+		s.writeProblem(w, r, s.problemOf(r.Context(), err))
+		return
+	}
+	writePage(w, page.Bytes())
+}

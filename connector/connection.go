@@ -1,0 +1,330 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/types"
+	waevents "go.mau.fi/whatsmeow/types/events"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/signalstore"
+)
+
+const (
+	// loginTimeout bounds the time from dialling to being logged in or shown QR codes; without trouble it takes 0.2 s.
+	loginTimeout = 45 * time.Second
+	// pairedTimeout is what WhatsApp is given after pairing to ask for the login that follows it, before it is made unasked.
+	pairedTimeout = 10 * time.Second
+	// unlinkTimeout bounds the unlinking of a device, reaching WhatsApp included.
+	unlinkTimeout = 10 * time.Second
+	// pingsMost is how many unanswered pings end a connection. whatsmeow pings every 20-30 s (keepalive.go).
+	pingsMost = 2
+	// handlerTimeout bounds one event's transaction; whatsmeow gives up the order of events after 5 minutes (client.go, handlerQueueLoop).
+	handlerTimeout = 10 * time.Second
+)
+
+// errLoggedOut is why a login ended that WhatsApp will not take again.
+var errClosed = errors.New("the connection was closed")
+
+// connection is one login with a client and a device of its own, made anew each time: a device whose store has failed once refuses
+// everything from then on, and a client keeps what it knew before. Its context ends with the first thing that could not be handled. From
+// then on nothing is acknowledged any more, so that WhatsApp keeps what comes and delivers it to the next connection in order.
+type connection struct {
+	s       *session
+	client  *whatsmeow.Client
+	device  *store.Device
+	ctx     context.Context
+	fail    context.CancelCauseFunc
+	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
+	work    sync.WaitGroup // handlers
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// connect makes a connection and keeps it until it ends or something else is asked of the session.
+func (s *session) connect() ending {
+	conn, err := s.open()
+	switch {
+	case errors.Is(err, signalstore.ErrNoDevice):
+		return ending{state: events.StateLoggedOut, reason: "the device's keys are gone; link it again", logout: true}
+	case err != nil:
+		s.log.WarnContext(s.ctx, "connector: open device", "error", err)
+		return s.retry("the database does not answer", 0)
+	}
+	defer conn.close()
+	return conn.run()
+}
+
+// open loads the linked device, or makes a new one to be linked, and a client for it.
+func (s *session) open() (*connection, error) {
+	conn := &connection{s: s, signals: make(chan any, 16)}
+	conn.ctx, conn.fail = context.WithCancelCause(context.WithoutCancel(s.ctx))
+	options := signalstore.Options{
+		Fence: signalstore.Fence{
+			Query: `SELECT 1 FROM public.claims WHERE session = $1 AND owner = $2 AND epoch = $3 AND expires_at > clock_timestamp() FOR KEY SHARE`,
+			Args:  []any{s.id, s.c.cfg.Owner, s.epoch},
+		},
+		OnFailure: conn.fail,
+		OnSave: func(ctx context.Context, tx signalstore.Tx, jid types.JID) error {
+			return s.link(ctx, tx, jid, conn.device.LID)
+		},
+	}
+	var err error
+	if s.jid == nil {
+		conn.device = s.c.store.NewDevice(options)
+	} else {
+		ctx, cancel := context.WithTimeout(s.ctx, handlerTimeout)
+		defer cancel()
+		if conn.device, err = s.c.store.Device(ctx, *s.jid, options); err != nil {
+			conn.fail(nil)
+			return nil, err
+		}
+	}
+	if conn.client, err = newClient(conn.device, s.c.cfg, s.log); err != nil {
+		conn.fail(nil)
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	// The supervisor alone decides when to connect: with waits of its own, and never while the claim is in doubt.
+	conn.client.EnableAutoReconnect = false
+	conn.client.DisableLoginAutoReconnect = true
+	conn.client.BackgroundEventCtx = conn.ctx
+	conn.client.AddEventHandlerWithSuccessStatus(conn.handle)
+	return conn, nil
+}
+
+// close ends the login: the command in hand has a moment to end unless the claim is lost, then nothing can be sent or acknowledged any
+// more, and all handlers have returned.
+func (c *connection) close() {
+	s := c.s
+	s.setConn(nil)
+	if !errors.Is(context.Cause(s.ctx), errClaimLost) && c.ctx.Err() == nil {
+		timer := time.NewTimer(drainWait)
+		select {
+		case s.inHand <- struct{}{}:
+			<-s.inHand
+		case <-timer.C:
+		case <-c.ctx.Done():
+		}
+		timer.Stop()
+	}
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.fail(errClosed)
+	c.client.Disconnect()
+	c.work.Wait()
+	s.inHand <- struct{}{} // the command has seen the end of the connection
+	<-s.inHand
+}
+
+// retry is the ending of a connection that is to be made again.
+func (s *session) retry(reason string, lasted time.Duration) ending {
+	e := ending{state: events.StateReconnecting, reason: reason, again: true, lasted: lasted}
+	if s.jid == nil {
+		e.state = events.StateStarting
+	}
+	return e
+}
+
+// run dials and then waits for what happens.
+func (c *connection) run() ending {
+	s := c.s
+	dialled := make(chan error, 1)
+	c.work.Go(func() { dialled <- c.client.ConnectContext(c.ctx) })
+	limit := time.NewTimer(loginTimeout)
+	defer limit.Stop()
+	late := "WhatsApp did not answer the login"
+	var codes pairing
+	defer codes.stop()
+	var in time.Time // when it was logged in
+	lasted := func() time.Duration {
+		if in.IsZero() {
+			return 0
+		}
+		return time.Since(in)
+	}
+	check := func() (ending, bool) { // what is asked now
+		switch {
+		case s.unlinking() && s.jid == nil:
+			return ending{}, true
+		case s.unlinking() && !in.IsZero():
+			return c.unlink(), true
+		case s.unlinking():
+			limit.Reset(unlinkTimeout)
+			return ending{}, false
+		}
+		return ending{}, s.interrupted()
+	}
+	if e, end := check(); end {
+		return e
+	}
+	for {
+		select {
+		case <-s.ctx.Done():
+			return ending{}
+		case <-c.ctx.Done():
+			s.log.WarnContext(s.ctx, "connector: connection refuses everything from here on", "error", context.Cause(c.ctx))
+			return s.retry("a message or a key could not be stored", lasted())
+		case err := <-dialled:
+			if err != nil {
+				s.log.WarnContext(s.ctx, "connector: dial", "error", err)
+				return c.unreachable("WhatsApp cannot be reached")
+			}
+		case <-limit.C:
+			return c.unreachable(late)
+		case <-codes.next():
+			if e, end := c.showCode(&codes); end {
+				return e
+			}
+		case <-s.changed:
+			if e, end := check(); end {
+				return e
+			}
+		case signal := <-c.signals:
+			switch evt := signal.(type) {
+			case *waevents.QR:
+				limit.Stop()
+				codes.start(evt.Codes)
+				if e, end := c.showCode(&codes); end {
+					return e
+				}
+			case *waevents.PairSuccess:
+				jid := evt.ID
+				s.jid, s.pairingSince = &jid, time.Time{}
+				codes.stop()
+				late = "WhatsApp did not ask for the first login"
+				limit.Reset(pairedTimeout)
+				s.log.InfoContext(s.ctx, "connector: device linked", "jid", jid, "platform", evt.Platform)
+			case *waevents.Connected:
+				limit.Stop()
+				in = time.Now()
+				s.setConn(c)
+				if err := s.write(events.StateConnected, ""); err != nil {
+					return ending{}
+				}
+				c.work.Go(c.appear)
+				if e, end := check(); end {
+					return e
+				}
+			case *waevents.PushNameSetting:
+				c.work.Go(c.appear)
+			default:
+				if e, end := c.verdict(signal, lasted()); end {
+					return e
+				}
+			}
+		}
+	}
+}
+
+// unreachable is the ending of a connection that did not come about.
+func (c *connection) unreachable(reason string) ending {
+	if c.s.asked().DeleteRequestedAt != nil {
+		return ending{logout: true, reason: reason}
+	}
+	return c.s.retry(reason, 0)
+}
+
+// verdict says what a signal of whatsmeow means for the connection.
+func (c *connection) verdict(signal any, lasted time.Duration) (e ending, end bool) {
+	s := c.s
+	switch evt := signal.(type) {
+	case *waevents.ManualLoginReconnect:
+		return ending{again: true, after: time.Millisecond}, true
+	case *waevents.Disconnected:
+		if s.jid == nil {
+			return c.codesEnded(), true
+		}
+		return s.retry("the connection to WhatsApp was lost", lasted), true
+	case *waevents.StreamError:
+		return s.retry(fmt.Sprintf("WhatsApp closed the connection (error %q)", evt.Code), lasted), true
+	case *waevents.KeepAliveTimeout:
+		if evt.ErrorCount >= pingsMost {
+			return s.retry("WhatsApp does not answer", lasted), true
+		}
+	case *waevents.PairError:
+		s.log.WarnContext(s.ctx, "connector: pairing", "error", evt.Error)
+		var database *whatsmeow.PairDatabaseError
+		if errors.As(evt.Error, &database) {
+			return s.retry("the device could not be stored; scan the new QR code", 0), true
+		}
+		return ending{state: events.StateFailed, reason: "pairing failed; restart the session"}, true
+	case *waevents.PairPasskeyRequest:
+		if s.write(events.StatePasskeyRequired, "WhatsApp asks for a passkey, which this version cannot give") != nil {
+			return ending{}, true
+		}
+	case *waevents.LoggedOut:
+		return ending{state: events.StateLoggedOut, reason: "WhatsApp says: " + evt.Reason.String(), logout: true}, true
+	case *waevents.StreamReplaced:
+		return ending{state: events.StateReplaced, reason: "another connection uses this device; restart the session to take it back"}, true
+	case *waevents.TemporaryBan:
+		return ending{state: events.StateBanned, reason: evt.String()}, true
+	case *waevents.ClientOutdated:
+		return ending{state: events.StateFailed, reason: "WhatsApp refuses this version as too old; install a newer one"}, true
+	case waevents.PermanentDisconnect:
+		return ending{state: events.StateFailed, reason: "WhatsApp refused the connection: " + evt.PermanentDisconnectDescription()}, true
+	}
+	return ending{}, false
+}
+
+// appear tells WhatsApp the account's name and that nobody is looking, so that the owner's phone goes on notifying. Without a name, which
+// comes with the account's settings, whatsmeow sends nothing; it is called again when the name comes. Failure policy: best effort.
+func (c *connection) appear() {
+	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
+	defer cancel()
+	err := c.client.SendPresence(ctx, types.PresenceUnavailable)
+	if err != nil && !errors.Is(err, whatsmeow.ErrNoPushName) && c.ctx.Err() == nil {
+		c.s.log.WarnContext(ctx, "connector: send presence", "error", err)
+	}
+}
+
+// handle takes whatsmeow's events; false leaves a stanza unacknowledged. A panic is caught here, because whatsmeow takes one for success
+// (client.go, dispatchEvent) and the message would be gone.
+func (c *connection) handle(evt any) (ok bool) {
+	c.mu.Lock()
+	if c.closed || c.ctx.Err() != nil {
+		c.mu.Unlock()
+		return false
+	}
+	c.work.Add(1)
+	c.mu.Unlock()
+	defer c.work.Done()
+	defer func() {
+		if p := recover(); p != nil {
+			c.s.log.ErrorContext(c.ctx, "connector: handler panicked", "event", fmt.Sprintf("%T", evt), "panic", p, "stack", string(debug.Stack()))
+			c.fail(fmt.Errorf("handle %T: panic", evt))
+			ok = false
+		}
+	}()
+	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
+	defer cancel()
+	var err error
+	switch e := evt.(type) {
+	case *waevents.Message:
+		err = c.received(ctx, e)
+	case *waevents.UndecryptableMessage:
+		err = c.undecryptable(ctx, e)
+	case *waevents.Receipt:
+		err = c.receipt(ctx, e)
+	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
+		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
+		select {
+		case c.signals <- evt:
+		case <-c.ctx.Done():
+			return false
+		}
+	}
+	if err != nil {
+		c.fail(fmt.Errorf("handle %T: %w", evt, err))
+		return false
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+// Package connector owns the WhatsApp sessions: it claims them, keeps one whatsmeow client for each, turns commands into calls and what
+// WhatsApp says into rows and events. Any number of connectors share one database; a session runs in one of them at a time.
+//
+// What keeps messages from being lost:
+//
+//   - WhatsApp is told that something arrived only after the transaction that holds it has committed.
+//   - After the first error of a handler or a store the connection acknowledges nothing more, and is made anew from the database.
+//   - A send carries an id that was chosen before, so that a repeat after a crash is the same message to its recipients.
+//   - Every write checks the claim inside its own transaction, so that a process that lost a session writes nothing of it.
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/signalstore"
+)
+
+// SignalSchema is the PostgreSQL schema of the devices' Signal state.
+const SignalSchema = "whatsmeow"
+
+// Config says where a connector finds its sessions and WhatsApp. Only DSN is required.
+type Config struct {
+	// DSN is the PostgreSQL connection string. It must lead to the server itself, not to a transaction pooler: wake-ups use LISTEN.
+	DSN string
+	// Owner names this process in its claims; "" makes a random name. Two connectors must never have one name at the same time.
+	Owner string
+	// Capacity is how many sessions it runs at most; 0 means 500, which is about 0.5 GB of memory.
+	Capacity int
+	// TakeOver takes what a dead predecessor of the same Owner left, at once instead of when its claims have run out. It is for a caller
+	// that knows the predecessor to be dead, as the holder of the data directory's lock does.
+	TakeOver bool
+	// WhatsAppURL (ws://host:port/ws/chat) and WhatsAppRootKey (the certificate root, 32 bytes) lead to another server than WhatsApp's own.
+	WhatsAppURL     string
+	WhatsAppRootKey []byte
+	// MaxConns bounds the pool of connections for messages and the one for Signal state; 0 means 16 each.
+	MaxConns int32
+	// Logger takes what happens; nil means slog.Default. Texts, keys and QR codes are never logged.
+	Logger *slog.Logger
+	// Metrics takes the connector's metrics; nil leaves them uncollected.
+	Metrics prometheus.Registerer
+}
+
+// Connector runs sessions. Make one with New.
+type Connector struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	queries *db.Queries
+
+	startStop sync.Mutex // held by Start and Stop
+	started   bool
+	stopped   bool
+
+	pool     *pgxpool.Pool // messages and states
+	control  *pgxpool.Pool // claims: apart, so that a busy pool never delays a renewal
+	complete *pgxpool.Pool // the queue's completion
+	db       *queue.DB
+	store    *signalstore.Container
+	waker    *queue.Waker
+	notifier *queue.Notifier
+	commands *commands
+
+	ctx      context.Context // ends when Stop has handed everything over
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+	draining atomic.Bool
+	beatAt   atomic.Int64 // Unix nanoseconds of the last heartbeat that PostgreSQL answered
+
+	wake chan struct{} // holds one: claims and controls are to be looked at now
+	due  chan struct{} // holds one: the sweeper is to look now
+
+	mu       sync.Mutex
+	sessions map[string]*session
+}
+
+// New returns a connector that does nothing until Start.
+func New(cfg Config) *Connector {
+	if cfg.Owner == "" {
+		cfg.Owner = uuid.NewString()
+	}
+	if cfg.Capacity <= 0 {
+		cfg.Capacity = 500
+	}
+	if cfg.MaxConns <= 0 {
+		cfg.MaxConns = 16
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Connector{
+		cfg: cfg, log: cfg.Logger.With("component", "connector"), metrics: newMetrics(cfg.Metrics), queries: db.New(),
+		wake: make(chan struct{}, 1), due: make(chan struct{}, 1), sessions: make(map[string]*session),
+	}
+}
+
+// Start opens the database, takes its share of the sessions and returns; sessions connect in the background. ctx bounds the start alone.
+// It fails with postgres.ErrSchemaOld or signalstore.ErrSchemaOld where migrations are missing. A second call does nothing; a connector
+// that was stopped, or failed to start, cannot be started again.
+func (c *Connector) Start(ctx context.Context) error {
+	c.startStop.Lock()
+	defer c.startStop.Unlock()
+	if c.stopped {
+		return errors.New("the connector has been stopped")
+	}
+	if c.started {
+		return nil
+	}
+	c.started = true
+	if err := c.start(ctx); err != nil {
+		c.stopped = true
+		c.shutDown()
+		return fmt.Errorf("start connector: %w", err)
+	}
+	return nil
+}
+
+// Stop hands every session over and waits for all that runs: the command in hand of each session has a second to end, then it is given up
+// and the next owner repeats it. ctx bounds the waiting for the database; after it, what was not released runs out by itself. Calling it
+// again, or before Start, does nothing.
+func (c *Connector) Stop(ctx context.Context) error {
+	c.startStop.Lock()
+	defer c.startStop.Unlock()
+	if !c.started || c.stopped {
+		c.stopped = true
+		return nil
+	}
+	c.stopped = true
+	c.drain(ctx)
+	c.shutDown()
+	return nil
+}
+
+// Healthy returns nil while the connector is started and PostgreSQL answered its last heartbeat within the length of a claim.
+func (c *Connector) Healthy() error {
+	if age := time.Since(time.Unix(0, c.beatAt.Load())); age > claimLength {
+		return fmt.Errorf("no heartbeat was written for %s", age.Round(time.Second))
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mau.fi/whatsmeow"
+	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres"
+)
+
+// unlink takes the device off the account at WhatsApp, as Client.Logout does; but that also deletes the device's keys while whatsmeow
+// deletes them on the answer of the server, and the two race. Failure policy: a logout is tried again on the next connection, for as long
+// as it is asked for; a deletion goes on without.
+func (c *connection) unlink() ending {
+	ctx, cancel := context.WithTimeout(c.ctx, unlinkTimeout)
+	defer cancel()
+	_, err := c.client.DangerousInternals().SendIQ(ctx, whatsmeow.DangerousInfoQuery{
+		Namespace: "md", Type: "set", To: types.ServerJID, NoRetry: true,
+		Content: []waBinary.Node{{
+			Tag: "remove-companion-device", Attrs: waBinary.Attrs{"jid": c.device.GetJID(), "reason": "user_initiated"},
+		}},
+	})
+	if err != nil {
+		c.s.log.WarnContext(ctx, "connector: unlink device", "error", err)
+		return c.unreachable("WhatsApp did not take the logout; trying again")
+	}
+	return ending{state: events.StateLoggedOut, reason: "logged out on request", logout: true}
+}
+
+// forget deletes the keys of a device that WhatsApp does not know any more. The session's row is written afterwards: a crash in between
+// finds a linked session without keys, which is the same as logged out.
+func (s *session) forget() error {
+	if s.jid == nil {
+		return nil
+	}
+	return s.insist("delete keys", func(ctx context.Context) error {
+		if err := s.hold(ctx, s.c.pool); err != nil {
+			return err
+		}
+		return s.c.store.Delete(ctx, *s.jid)
+	})
+}
+
+// remove deletes the session: the device is unlinked first, if WhatsApp can be reached within unlinkTimeout, then the keys, and in one
+// transaction the session with its messages, chats, contacts and commands. Its last event says what became of the device. Events stay.
+func (s *session) remove() error {
+	reason := "deleted"
+	if s.jid != nil {
+		e := s.connect()
+		if cause := context.Cause(s.ctx); cause != nil {
+			return cause
+		}
+		if e.state != events.StateLoggedOut {
+			reason = "deleted; WhatsApp could not be reached to unlink the device: remove it in the phone's list of linked devices"
+		}
+		if err := s.forget(); err != nil {
+			return err
+		}
+	}
+	return s.insist("delete session", func(ctx context.Context) error {
+		return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+			if err := s.hold(ctx, tx); err != nil {
+				return err
+			}
+			view, err := s.c.queries.SessionShow(ctx, tx, s.id)
+			if err != nil {
+				return fmt.Errorf("read session: %w", err)
+			}
+			shown, err := postgres.Session(view)
+			if err != nil {
+				return err
+			}
+			shown.State, shown.Reason, shown.Desired, shown.Connector = events.StateLoggedOut, reason, events.DesiredStopped, ""
+			if err := queue.DeleteSession(ctx, tx, s.id); err != nil {
+				return fmt.Errorf("delete commands: %w", err)
+			}
+			if err := s.c.queries.SessionRemove(ctx, tx, s.id); err != nil {
+				return fmt.Errorf("delete session: %w", err)
+			}
+			tx.Notify(events.WakeSessions, s.id)
+			_, err = events.Publish(tx, events.SessionStatus, s.id, "", time.Now(), events.SessionData{Session: shown})
+			return err
+		})
+	})
+}

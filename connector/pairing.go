@@ -1,0 +1,105 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/signalstore"
+)
+
+const (
+	// WhatsApp gives six codes at a time; its own web client shows the first for 60 s and the others for 20 s (whatsmeow qrchan.go).
+	firstCode = 60 * time.Second
+	nextCode  = 20 * time.Second
+	// pairingMost is how long codes are asked for after the first, in about four sets: somebody may start a session first and fetch the
+	// phone afterwards, but a session that nobody links must not ask for ever.
+	pairingMost = 10 * time.Minute
+)
+
+// pairing is the set of QR codes at hand.
+type pairing struct {
+	codes []string
+	shown int // how many have been shown
+	timer *time.Timer
+}
+
+func (p *pairing) start(codes []string) {
+	p.stop()
+	p.codes, p.shown = codes, 0
+}
+
+// next fires when the code that is shown has ended.
+func (p *pairing) next() <-chan time.Time {
+	if p.timer == nil {
+		return nil
+	}
+	return p.timer.C
+}
+
+func (p *pairing) stop() {
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+// showCode publishes the next QR code, or ends the connection when all have been shown, for WhatsApp gives more only to a new one.
+func (c *connection) showCode(p *pairing) (e ending, end bool) {
+	s := c.s
+	if p.shown >= len(p.codes) {
+		return c.codesEnded(), true
+	}
+	lasts := nextCode
+	if p.shown == 0 {
+		lasts = firstCode
+	}
+	if s.pairingSince.IsZero() {
+		s.pairingSince = time.Now()
+	}
+	code := p.codes[p.shown]
+	p.shown++
+	p.stop()
+	p.timer = time.NewTimer(lasts)
+	expires := time.Now().Add(lasts)
+	first := s.state != events.StateQR
+	err := s.persist(db.SessionSetStateParams{State: string(events.StateQR), Qr: &code, QrExpiresAt: &expires},
+		func(tx *queue.Tx, shown events.Session, at time.Time) error {
+			if first {
+				if _, err := events.Publish(tx, events.SessionStatus, s.id, "", at, events.SessionData{Session: shown}); err != nil {
+					return err
+				}
+			}
+			data := events.SessionData{Session: shown, QR: &events.QR{Text: code, ExpiresAt: expires.UTC()}}
+			_, err := events.Publish(tx, events.SessionQR, s.id, "", at, data)
+			return err
+		})
+	return ending{}, err != nil
+}
+
+// codesEnded asks for another set of codes, or gives up.
+func (c *connection) codesEnded() ending {
+	since := c.s.pairingSince
+	if since.IsZero() || time.Since(since) < pairingMost {
+		if since.IsZero() { // none was shown: the connection failed
+			return c.s.retry("the connection to WhatsApp was lost", 0)
+		}
+		return ending{again: true}
+	}
+	return ending{state: events.StateFailed, reason: "the QR code was not scanned in time; restart the session"}
+}
+
+// link notes the device that a scan has linked, in the transaction that stores its keys: neither can exist without the other.
+func (s *session) link(ctx context.Context, tx signalstore.Tx, jid, lid types.JID) error {
+	_, err := tx.ExecContext(ctx, `UPDATE public.sessions SET jid = $2, phone = $3, lid = nullif($4, ''), qr = NULL, qr_expires_at = NULL,
+		updated_at = clock_timestamp() WHERE id = $1`, s.id, jid.String(), jid.User, lid.User)
+	if err != nil {
+		return fmt.Errorf("note linked device: %w", err)
+	}
+	return nil
+}

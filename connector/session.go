@@ -1,0 +1,364 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+const (
+	// Reconnecting begins within a second and slows down to once a minute, each wait at random between half and all of its length, so that
+	// a thousand sessions do not come back in one instant.
+	reconnectFirst = 500 * time.Millisecond
+	reconnectMost  = time.Minute
+	// A connection that held this long was a good one: the next wait is the first again.
+	reconnectSettled = 30 * time.Second
+	// drainWait is what the command in hand is given to end when a session is handed over.
+	drainWait = time.Second
+)
+
+// session supervises one claimed session: one goroutine, run, decides everything that happens to it.
+type session struct {
+	c      *Connector
+	id     string
+	epoch  int64
+	log    *slog.Logger
+	ctx    context.Context // ends when the claim is lost, handed over, or the session rests
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when everything has ended
+
+	changed chan struct{} // holds one: the control may have changed
+	inHand  chan struct{} // holds one while a command is being handled
+
+	mu      sync.Mutex
+	until   time.Time                // when to let go unless renewed, by the monotonic clock
+	control db.SessionListControlRow // what is asked of the session
+	conn    *connection              // the login that can send now, or nil
+
+	// Of run's goroutine alone.
+	jid          *types.JID // the linked device
+	state        events.SessionState
+	reason       string
+	restartsDone int64
+	failures     int       // connections in a row that did not last
+	pairingSince time.Time // when the first QR code of this start was shown
+}
+
+func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
+	s := &session{
+		c: c, id: row.ID, epoch: cl.epoch, log: c.log.With("session", row.ID, "epoch", cl.epoch), done: make(chan struct{}),
+		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), control: row, until: cl.at.Add(claimLength - claimMargin),
+		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
+	}
+	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+	if row.Jid != nil {
+		if jid, err := types.ParseJID(*row.Jid); err == nil {
+			s.jid = &jid
+		}
+	}
+	return s
+}
+
+// run is the session's life in this connector.
+func (s *session) run() {
+	defer close(s.done)
+	s.c.metrics.enter(s.state)
+	defer func() { s.c.metrics.leave(s.state) }()
+	err := s.supervise()
+	if err != nil && s.ctx.Err() == nil {
+		s.log.ErrorContext(s.ctx, "connector: session gave up", "error", err)
+	}
+	s.cancel(errHandOver) // no cause where there is one already
+	if !errors.Is(context.Cause(s.ctx), errClaimLost) {
+		s.release(s.ctx)
+	}
+}
+
+// supervise does what is asked of the session until it needs no connector any more (nil) or is not ours (an error). Failure policy: what
+// fails for want of the database or of WhatsApp is tried again with growing waits for as long as the claim holds.
+func (s *session) supervise() error {
+	for {
+		if err := context.Cause(s.ctx); err != nil {
+			return err
+		}
+		asked := s.asked()
+		switch {
+		case asked.DeleteRequestedAt != nil:
+			return s.remove()
+		case asked.LogoutRequestedAt != nil && s.jid == nil:
+			if err := s.write(events.StateLoggedOut, "logged out on request"); err != nil {
+				return err
+			}
+			s.clearLogout()
+			continue
+		case asked.LogoutRequestedAt != nil:
+			// A session is unlinked over a connection, whatever its state.
+		case asked.Desired == events.DesiredStopped:
+			return s.write(events.StateStopped, "")
+		case ended(s.state) && asked.Restarts <= s.restartsDone:
+			return nil
+		case asked.Restarts > s.restartsDone:
+			s.restartsDone, s.failures, s.pairingSince = asked.Restarts, 0, time.Time{}
+			if err := s.write(events.StateStarting, "restarted"); err != nil {
+				return err
+			}
+		}
+		if err := s.announce(); err != nil {
+			return err
+		}
+		e := s.connect()
+		if err := context.Cause(s.ctx); err != nil {
+			return err
+		}
+		if err := s.settle(e); err != nil {
+			return err
+		}
+	}
+}
+
+// ended says whether a state is one that only a person's restart leaves. Nothing may be tried by itself there: a replaced session would
+// fight the one that replaced it, and logins of a banned account make the ban worse.
+func ended(state events.SessionState) bool {
+	switch state {
+	case events.StateLoggedOut, events.StateBanned, events.StateReplaced, events.StateFailed:
+		return true
+	}
+	return false
+}
+
+// announce says that the session is about to connect, before it does: a state left by the owner before must not read connected, for
+// commands that are parked look at it.
+func (s *session) announce() error {
+	switch s.state {
+	case events.StateStarting, events.StateReconnecting:
+		return nil
+	case events.StateConnected, events.StateRestricted:
+		return s.write(events.StateReconnecting, "the session moved to another connector")
+	case events.StateQR:
+		if !s.pairingSince.IsZero() {
+			return nil // the next set of codes follows at once
+		}
+	}
+	return s.write(events.StateStarting, "")
+}
+
+// ending is how a connection ended.
+type ending struct {
+	state  events.SessionState // to be written; "" leaves the state
+	reason string
+	again  bool          // connect again, after a wait
+	after  time.Duration // the wait; 0 is the growing one
+	lasted time.Duration // how long it was logged in
+	logout bool          // the device is unlinked: its keys go
+}
+
+// settle writes how a connection ended, and waits where there is to be another.
+func (s *session) settle(e ending) error {
+	if e.logout {
+		if err := s.forget(); err != nil {
+			return err
+		}
+	}
+	if e.state != "" {
+		if err := s.write(e.state, e.reason); err != nil {
+			return err
+		}
+	}
+	if e.logout {
+		s.clearLogout()
+	}
+	if !e.again {
+		return nil
+	}
+	s.c.metrics.reconnects.Inc()
+	wait := e.after
+	if wait == 0 {
+		if e.lasted >= reconnectSettled {
+			s.failures = 0
+		}
+		wait = min(reconnectMost, reconnectFirst<<min(s.failures, 10))
+		wait = wait/2 + rand.N(wait/2+1)
+		s.failures++
+	}
+	s.log.InfoContext(s.ctx, "connector: connect again", "reason", e.reason, "in", wait)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return nil
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		case <-s.changed:
+			if s.interrupted() {
+				return nil
+			}
+		}
+	}
+}
+
+// interrupted says whether something else is asked of the session than to stay connected.
+func (s *session) interrupted() bool {
+	asked := s.asked()
+	return asked.DeleteRequestedAt != nil || asked.LogoutRequestedAt != nil || asked.Desired == events.DesiredStopped ||
+		asked.Restarts > s.restartsDone
+}
+
+// unlinking says whether the device is to be unlinked.
+func (s *session) unlinking() bool {
+	asked := s.asked()
+	return asked.DeleteRequestedAt != nil || asked.LogoutRequestedAt != nil
+}
+
+func (s *session) asked() db.SessionListControlRow {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.control
+}
+
+// setControl takes what is asked of the session now.
+func (s *session) setControl(row db.SessionListControlRow) {
+	s.mu.Lock()
+	s.control = row
+	s.mu.Unlock()
+	signal(s.changed)
+}
+
+// clearLogout forgets a logout request that was carried out; the row has forgotten it already.
+func (s *session) clearLogout() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.control.LogoutRequestedAt = nil
+}
+
+// extend notes a renewal that was asked for at the given time.
+func (s *session) extend(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until = at.Add(claimLength - claimMargin)
+}
+
+// holds says whether the claim is still ours by this process's own clock. It is asked before every call to WhatsApp.
+func (s *session) holds() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Before(s.until)
+}
+
+// setConn makes a login the one that sends, or none.
+func (s *session) setConn(conn *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = conn
+}
+
+// sender returns the login that can send now, or nil.
+func (s *session) sender() *connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil || s.conn.ctx.Err() != nil || !time.Now().Before(s.until) {
+		return nil
+	}
+	return s.conn
+}
+
+// write persists a state with its reason, tells it as session.status, and wakes whoever waits for it; connected also readies the parked
+// commands. It does nothing when nothing changes.
+func (s *session) write(state events.SessionState, reason string) error {
+	if state == s.state && reason == s.reason {
+		return nil
+	}
+	return s.persist(db.SessionSetStateParams{State: string(state), Reason: reason}, func(tx *queue.Tx, shown events.Session, at time.Time) error {
+		_, err := events.Publish(tx, events.SessionStatus, s.id, "", at, events.SessionData{Session: shown})
+		if err != nil || state != events.StateConnected {
+			return err
+		}
+		return queue.Ready(s.ctx, tx, events.TopicCommands, s.id)
+	})
+}
+
+// persist writes the session's row in a fenced transaction, with what publish adds. Failure policy: it tries until the database takes it or
+// the session is not ours any more.
+func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, events.Session, time.Time) error) error {
+	p.ID, p.RestartsDone = s.id, s.restartsDone
+	err := s.insist("write state", func(ctx context.Context) error {
+		return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+			if err := s.hold(ctx, tx); err != nil {
+				return err
+			}
+			if err := s.c.queries.SessionSetState(ctx, tx, p); err != nil {
+				return fmt.Errorf("write state: %w", err)
+			}
+			view, err := s.c.queries.SessionShow(ctx, tx, s.id)
+			if err != nil {
+				return fmt.Errorf("read session: %w", err)
+			}
+			shown, err := postgres.Session(view)
+			if err != nil {
+				return err
+			}
+			tx.Notify(events.WakeSessions, s.id)
+			return publish(tx, shown, time.Now())
+		})
+	})
+	if err != nil {
+		return err
+	}
+	state := events.SessionState(p.State)
+	if state != s.state {
+		s.c.metrics.move(s.state, state)
+		s.log.InfoContext(s.ctx, "connector: session state", "state", state, "reason", p.Reason)
+	}
+	s.state, s.reason = state, p.Reason
+	if state == events.StateLoggedOut {
+		s.jid = nil
+		signal(s.c.due) // what waited to be sent will not be
+	}
+	return nil
+}
+
+// insist repeats what needs the database until it succeeds, the claim is lost or the session ends.
+func (s *session) insist(doing string, fn func(context.Context) error) error {
+	wait := 100 * time.Millisecond
+	for {
+		ctx, cancel := context.WithTimeout(s.ctx, handlerTimeout)
+		err := fn(ctx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, errClaimLost) {
+			s.cancel(errClaimLost)
+			return err
+		}
+		if cause := context.Cause(s.ctx); cause != nil {
+			return cause
+		}
+		s.log.WarnContext(s.ctx, "connector: "+doing, "error", err)
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, 2*time.Second)
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		}
+	}
+}
+
+// signal fills a channel that holds one.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,87 @@
+// Package events is the language that the roles share: events and commands with their types, ids, addresses and topics. Its subpackage
+// queue carries them.
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/chasqui/chasqui/events/queue"
+)
+
+// A Type names an event. Clients must accept types they do not know: the list only grows.
+type Type string
+
+// The types of event.
+const (
+	SessionStatus   Type = "session.status"
+	SessionQR       Type = "session.qr"
+	MessageReceived Type = "message.received"
+	MessageSent     Type = "message.sent"
+	MessageUpdated  Type = "message.status"
+)
+
+// Types lists every type, in the order of the documentation.
+var Types = []Type{SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated}
+
+// An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and
+// every redelivery carry the same bytes and the same id.
+type Event struct {
+	ID        string    `json:"id" doc:"The event's id everywhere: here, as webhook-id, as cursor." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	Type      Type      `json:"type" example:"message.received"`
+	Timestamp time.Time `json:"timestamp" doc:"When it happened, as WhatsApp says where it does."`
+	SessionID string    `json:"sessionId,omitempty" example:"sales"`
+	Data      any       `json:"data"`
+}
+
+// MessageData is the data of message.received and message.sent.
+type MessageData struct {
+	Message Message `json:"message"`
+}
+
+// SessionData is the data of session.status and session.qr.
+type SessionData struct {
+	Session Session `json:"session"`
+	QR      *QR     `json:"qr,omitempty" doc:"In session.qr: the code to scan."`
+}
+
+// StatusData is the data of message.status: a receipt or a failure.
+type StatusData struct {
+	MessageID  string        `json:"messageId"`
+	WhatsAppID string        `json:"whatsappId"`
+	ChatID     string        `json:"chatId"`
+	Status     MessageStatus `json:"status"`
+	By         *Address      `json:"by,omitempty" doc:"Who received or read it."`
+	At         time.Time     `json:"at"`
+	Error      *MessageError `json:"error,omitempty"`
+}
+
+// Metadata of a queue message on the topic events, from which the sequencer fills the log without parsing the body.
+const (
+	MetaType      = "type"
+	MetaSession   = "session"
+	MetaOrderKey  = "order_key"
+	MetaTimestamp = "occurred_at" // RFC 3339 with nanoseconds
+)
+
+// Publish puts an event on the queue inside tx. chatID is the ordering key beside the session: events of one chat keep their order; ""
+// means the session's own lane. It returns the event's id.
+func Publish(tx *queue.Tx, t Type, sessionID, chatID string, at time.Time, data any) (uuid.UUID, error) {
+	id := NewID()
+	body, err := json.Marshal(Event{ID: EventPrefix.Format(id), Type: t, Timestamp: at.UTC(), SessionID: sessionID, Data: data})
+	if err != nil {
+		return id, fmt.Errorf("encode event %s: %w", t, err)
+	}
+	tx.Publish(TopicEvents, queue.Message{
+		ID:      id,
+		Lane:    EventLane(sessionID, chatID),
+		Payload: body,
+		Metadata: map[string]string{
+			MetaType: string(t), MetaSession: sessionID, MetaOrderKey: chatID, MetaTimestamp: at.UTC().Format(time.RFC3339Nano),
+		},
+	})
+	return id, nil
+}

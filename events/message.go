@@ -1,0 +1,72 @@
+package events
+
+import (
+	"time"
+)
+
+// A MessageStatus says how far a message has come. It only moves forward.
+type MessageStatus string
+
+// The statuses, in their order; the last three are ends beside it.
+const (
+	StatusScheduled MessageStatus = "scheduled"
+	StatusQueued    MessageStatus = "queued"
+	StatusSending   MessageStatus = "sending"
+	StatusSent      MessageStatus = "sent"
+	StatusDelivered MessageStatus = "delivered"
+	StatusRead      MessageStatus = "read"
+	StatusPlayed    MessageStatus = "played"
+	StatusFailed    MessageStatus = "failed"
+	StatusCancelled MessageStatus = "cancelled"
+	StatusExpired   MessageStatus = "expired"
+)
+
+// Done says whether the question "was it sent?" is answered.
+func (s MessageStatus) Done() bool {
+	return s != StatusScheduled && s != StatusQueued && s != StatusSending
+}
+
+// The directions of a message.
+const (
+	Incoming = "incoming"
+	Outgoing = "outgoing"
+)
+
+// The content types of a message.
+const (
+	// ContentText is a text.
+	ContentText = "text"
+	// ContentUnsupported is a message of a kind that this version does not read yet: it is shown as having come, without its content.
+	ContentUnsupported = "unsupported"
+	// ContentUndecryptable is a message that could not be decrypted; WhatsApp is asked to send it again, and that copy replaces it.
+	ContentUndecryptable = "undecryptable"
+)
+
+// Content is what a message says.
+type Content struct {
+	Type string `json:"type" enum:"text,unsupported,undecryptable"`
+	Text string `json:"text,omitempty"`
+}
+
+// MessageError says why a message failed.
+type MessageError struct {
+	Code    string `json:"code" doc:"One of the problem codes." example:"recipient_not_on_whatsapp"`
+	Message string `json:"message"`
+}
+
+// A Message is the public form of a message, the same in answers and events.
+type Message struct {
+	ID              string        `json:"id" example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	WhatsAppID      string        `json:"whatsappId" doc:"WhatsApp's id of the message, chosen when it is accepted." example:"3EB0C767D097B7A0F1D2"`
+	SessionID       string        `json:"sessionId"`
+	ChatID          string        `json:"chatId" doc:"JID of the chat." example:"5491123456789@s.whatsapp.net"`
+	Direction       string        `json:"direction" enum:"incoming,outgoing"`
+	From            Address       `json:"from"`
+	To              Address       `json:"to"`
+	Status          MessageStatus `json:"status" enum:"scheduled,queued,sending,sent,delivered,read,played,failed,cancelled,expired"`
+	Error           *MessageError `json:"error,omitempty"`
+	Content         Content       `json:"content"`
+	ClientReference string        `json:"clientReference,omitempty" doc:"What the sender wrote there; chasqui only keeps it."`
+	ExpiresAt       *time.Time    `json:"expiresAt,omitempty" doc:"When it is given up if it could not be sent."`
+	Timestamp       time.Time     `json:"timestamp" doc:"When it was sent, as WhatsApp says; for a message not yet sent, when it was accepted."`
+}

@@ -1,0 +1,155 @@
+// Package queue is a durable queue on PostgreSQL that leases the ordering key (a lane) instead of the message: messages of one lane are
+// handled in order and one at a time, lanes side by side, and a crash loses neither a message nor its place.
+//
+// Publishing is part of the caller's transaction (DB.InTx, Tx.Publish) and goes through watermill-sql's Publisher. Consuming is a Watermill
+// message.Subscriber (Subscriber), or a batch inside a transaction of the caller's own (FetchBatch). Delivery is at least once: what was in
+// hand when a process died comes again, so handlers are idempotent by Message.ID. Order holds within a lane for what is published one
+// after the other, or in one transaction.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// MaxPayload bounds a message's payload: 1 MiB. What is larger belongs in a table or in object storage, with a message that points to it.
+const MaxPayload = 1 << 20
+
+// maxAttemptsInTx bounds how often InTx runs its function. Deadlocks come from publishers that create the same new lanes at the same
+// moment, which two or three rounds always resolve.
+const maxAttemptsInTx = 5
+
+// A Message is what a transaction publishes.
+type Message struct {
+	ID       uuid.UUID         // the message's own id; the zero value gets a new UUIDv7
+	Lane     string            // the ordering key, without #; "" means unordered: a lane of its own
+	Session  string            // the session whose claim's owner alone may take the lane; "" when the topic is not claimed
+	Payload  []byte            // at most MaxPayload
+	Metadata map[string]string // strings without NUL, which jsonb cannot hold
+}
+
+// DB runs transactions that can publish.
+type DB struct {
+	Pool     *pgxpool.Pool
+	Notifier *Notifier // nil: nobody is woken, subscribers find messages by polling
+}
+
+// Tx is a PostgreSQL transaction that can also publish. What is published leaves in the same commit, as the transaction's last statements
+// whenever Publish is called (publishers of one lane wait for each other, so nothing slow may follow); the wake-ups follow the commit.
+// What is published inside a savepoint (Begin) stays when the savepoint is rolled back.
+type Tx struct {
+	pgx.Tx
+	out   map[string][]Message
+	wakes map[string]map[string]struct{} // by topic; no keys: wake everyone
+}
+
+// InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock or serialization failure runs fn again, up to 5 times in all, so
+// fn does nothing but database work. An error of fn rolls back and is returned.
+func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		tx, err := d.once(ctx, fn)
+		if err == nil {
+			d.wake(tx)
+			return nil
+		}
+		if attempt == maxAttemptsInTx || !retryable(err) {
+			return err
+		}
+		// The losers of a deadlock meet again unless their pauses differ: 0-5 ms, then 0-10 ms, 0-20 ms, 0-40 ms.
+		if err := pause(ctx, rand.N(5*time.Millisecond<<(attempt-1))); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *DB) once(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
+	ptx, err := d.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return nil, fmt.Errorf("begin transaction: %w", err)
+	}
+	tx := &Tx{Tx: ptx, out: map[string][]Message{}, wakes: map[string]map[string]struct{}{}}
+	defer func() { _ = ptx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
+	if err := fn(tx); err != nil {
+		return nil, err
+	}
+	if err := tx.flush(ctx); err != nil {
+		return nil, err
+	}
+	if err := ptx.Commit(ctx); err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	return tx, nil
+}
+
+// flush publishes what was collected: topics in their order and each topic's lanes sorted by the database, so that two transactions take
+// the locks of their common lanes in the same order.
+func (t *Tx) flush(ctx context.Context) error {
+	for _, topic := range slices.Sorted(maps.Keys(t.out)) {
+		if err := publish(ctx, t.Tx, topic, t.out[topic]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *DB) wake(tx *Tx) {
+	if d.Notifier == nil {
+		return
+	}
+	for topic := range tx.out {
+		d.Notifier.Notify(topic)
+	}
+	for topic, keys := range tx.wakes {
+		d.Notifier.Notify(topic, slices.Collect(maps.Keys(keys))...)
+	}
+}
+
+// Publish adds a message to what leaves with the commit. Order within one lane is the order of the calls. A message that breaks a limit of
+// Message fails the commit.
+func (t *Tx) Publish(topic string, m Message) { t.out[topic] = append(t.out[topic], m) }
+
+// Notify wakes the listeners of a wake-up topic after the commit: those of the keys, or without keys all of them.
+func (t *Tx) Notify(topic string, keys ...string) {
+	pending, ok := t.wakes[topic]
+	switch {
+	case len(keys) == 0:
+		t.wakes[topic] = nil
+		return
+	case ok && pending == nil: // everyone is woken already
+		return
+	case !ok:
+		pending = map[string]struct{}{}
+		t.wakes[topic] = pending
+	}
+	for _, k := range keys {
+		pending[k] = struct{}{}
+	}
+}
+
+// retryable says whether the same transaction may simply be run again: serialization_failure or deadlock_detected.
+func retryable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}
+
+// pause waits for d, or less when ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

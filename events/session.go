@@ -1,0 +1,57 @@
+package events
+
+import "time"
+
+// A SessionState is the one state of a session; its reason says why.
+type SessionState string
+
+// The states of a session.
+const (
+	StateStopped         SessionState = "stopped"
+	StateStarting        SessionState = "starting"
+	StateQR              SessionState = "qr"
+	StatePairingCode     SessionState = "pairing_code"
+	StatePasskeyRequired SessionState = "passkey_required"
+	StateConnected       SessionState = "connected"
+	StateReconnecting    SessionState = "reconnecting"
+	StateLoggedOut       SessionState = "logged_out"
+	StateBanned          SessionState = "banned"
+	StateRestricted      SessionState = "restricted"
+	StateReplaced        SessionState = "replaced"
+	StateFailed          SessionState = "failed"
+)
+
+// What a client wants of a session.
+const (
+	DesiredStarted = "started"
+	DesiredStopped = "stopped"
+)
+
+// A Session is the public form of a session.
+type Session struct {
+	ID          string       `json:"id" example:"sales"`
+	Name        string       `json:"name,omitempty"`
+	State       SessionState `json:"state" enum:"stopped,starting,qr,pairing_code,passkey_required,connected,reconnecting,logged_out,banned,restricted,replaced,failed"`
+	Reason      string       `json:"reason,omitempty" doc:"Why it is in this state, for a person."`
+	Desired     string       `json:"desired" enum:"started,stopped"`
+	Phone       string       `json:"phone,omitempty" doc:"The account's number, digits only, once linked."`
+	LID         string       `json:"lid,omitempty"`
+	Connector   string       `json:"connector,omitempty" doc:"The connector that runs it now."`
+	LastEventAt *time.Time   `json:"lastEventAt,omitempty"`
+	CreatedAt   time.Time    `json:"createdAt"`
+	ConnectedAt *time.Time   `json:"connectedAt,omitempty"`
+	Settings    Settings     `json:"settings"`
+}
+
+// Settings are what a client may choose for a session.
+type Settings struct {
+	DeviceName string            `json:"deviceName,omitempty" maxLength:"50" doc:"Shown on the phone's list of linked devices when the session is linked; default chasqui."`
+	Metadata   map[string]string `json:"metadata,omitempty" doc:"Free for the client's use."`
+}
+
+// A QR is a code waiting to be scanned.
+type QR struct {
+	Text      string    `json:"qr" doc:"The text that the QR code holds."`
+	PNG       string    `json:"png,omitempty" doc:"The code as a data URL."`
+	ExpiresAt time.Time `json:"expiresAt"`
+}

@@ -1,0 +1,44 @@
+package events
+
+import "github.com/google/uuid"
+
+// The topics of the queue.
+const (
+	TopicCommands = "commands" // api to connector
+	TopicEvents   = "events"   // connector and dispatcher to the sequencer
+)
+
+// Wake-ups that carry no message, only the news that rows changed (queue.Notifier, queue.Waker). A lost one costs a poll's interval.
+const (
+	WakeControl    = "control"    // keys: session ids whose desired state changed
+	WakeSessions   = "sessions"   // keys: session ids whose state or QR changed
+	WakeMessages   = "messages"   // keys: UUIDs of messages whose sending ended
+	WakeDeliveries = "deliveries" // deliveries may be due
+	WakeLog        = "log"        // the event log grew
+)
+
+// SendLane is the lane of a session's sends, edits and reactions: one at a time, in order.
+func SendLane(sessionID string) string { return sessionID + "/send" }
+
+// EventLane is the lane of a session's events: those of one chat keep their order; those without a chat have the session's lane.
+func EventLane(sessionID, chatID string) string {
+	if chatID == "" {
+		return sessionID
+	}
+	return sessionID + "/" + chatID
+}
+
+// EndpointLane is the lane of the events about a webhook endpoint. No session's lane begins with @.
+func EndpointLane(id uuid.UUID) string { return "@" + EndpointPrefix.Format(id) }
+
+// CommandSend is the metadata value of a send command; its payload is a SendCommand.
+const CommandSend = "message.send"
+
+// MetaCommand is the metadata key that names the command.
+const MetaCommand = "command"
+
+// A SendCommand only points at a row: the messages row is the truth.
+type SendCommand struct {
+	MessageID uuid.UUID `json:"messageId"`
+	SessionID string    `json:"sessionId"`
+}

@@ -1,0 +1,162 @@
+// Package config holds every setting of every role: one struct a role, filled
+// from the environment and a few flags, checked as a whole before anything
+// starts. The structs' tags are the only place where a setting is described; the
+// roles' --help and the README's table are made from them.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+)
+
+// Logging is every role's.
+type Logging struct {
+	LogLevel slog.Level `env:"LOG_LEVEL" kind:"level" default:"info" doc:"How much is logged: debug, info, warn or error. Message texts and secrets are never logged."`
+}
+
+// Database is every role's; dev and up bring their own when it is unset.
+type Database struct {
+	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one."`
+}
+
+// Listener is where the HTTP service of a role listens.
+type Listener struct {
+	Host      string `env:"LISTEN_HOST" kind:"host" doc:"The address to listen on, without a port. Default: 127.0.0.1 in dev and sandbox, every interface in api and up."`
+	ReadyFile string `env:"READY_FILE" flag:"ready-file" kind:"path" doc:"A file that appears, complete, once everything answers, with the addresses and the key as JSON."`
+}
+
+// Door is where the API is, for those who ask it and for itself.
+type Door struct {
+	Port int `env:"PORT" flag:"port" kind:"port" default:"3000" doc:"The API's port; 0 picks a free one."`
+}
+
+// HTTP is the API's.
+type HTTP struct {
+	Door
+	APIKey    string `env:"API_KEY" kind:"secret" doc:"The key that clients send as X-API-Key or Authorization: Bearer. dev generates one and keeps it in the data directory."`
+	PublicURL string `env:"PUBLIC_URL" kind:"http" doc:"The API's address as clients reach it, for the links in answers. Default: http://127.0.0.1 with the port."`
+}
+
+// Webhooks says where events are pushed to.
+type Webhooks struct {
+	WebhookURL        string         `env:"WEBHOOK_URL" kind:"http" doc:"A webhook endpoint for all events, registered at start. More are registered through the API."`
+	WebhookAllowCIDRs []netip.Prefix `env:"WEBHOOK_ALLOW_CIDRS" kind:"cidrs" doc:"Private networks that webhooks may reach, such as 172.16.0.0/12, separated by commas. dev allows the machine itself. Metadata addresses stay blocked."`
+}
+
+// WhatsApp is which WhatsApp the connector speaks to.
+type WhatsApp struct {
+	WhatsAppURL     string `env:"WHATSAPP_URL" kind:"ws" doc:"A server that speaks WhatsApp's protocol, as ws://host:port/ws/chat. Unset, it is the real WhatsApp, or dev's sandbox."`
+	WhatsAppRootKey []byte `env:"WHATSAPP_ROOT_KEY" kind:"key" doc:"The root of that server's certificates: 32 bytes in hex. Only with WHATSAPP_URL."`
+}
+
+func (w *WhatsApp) check() error {
+	if len(w.WhatsAppRootKey) > 0 && w.WhatsAppURL == "" {
+		return problem{"WHATSAPP_ROOT_KEY", "it goes with WHATSAPP_URL, which is not set: set that too, or unset this"}
+	}
+	return nil
+}
+
+// Simulation is the sandbox's.
+type Simulation struct {
+	SandboxPort int `env:"SANDBOX_PORT" flag:"sandbox-port" kind:"port" default:"3001" doc:"The sandbox's port; 0 picks a free one."`
+}
+
+// Stack is what dev and up have in common: all roles and their database in one
+// process tree.
+type Stack struct {
+	HTTP
+	Listener
+	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's key. One process at a time may use it."`
+	Database
+	Webhooks
+	WhatsApp
+	Connecting
+	Retention
+	Health
+	Logging
+}
+
+// Dev is the configuration of `chasqui dev`.
+type Dev struct {
+	Stack
+	Simulation
+}
+
+func (d *Dev) check() error {
+	if d.Port != 0 && d.Port == d.SandboxPort && d.WhatsAppURL == "" {
+		return problem{"SANDBOX_PORT", "it is the same as PORT: give it another, or 0"}
+	}
+	return nil
+}
+
+// Up is the configuration of `chasqui up`: the stack against the real WhatsApp,
+// where nobody should find a door without a key of the owner's choice.
+type Up struct {
+	Stack `required:"API_KEY"`
+}
+
+// API is the configuration of `chasqui api`.
+type API struct {
+	HTTP `required:"API_KEY"`
+	Listener
+	Database `required:"DATABASE_URL"`
+	Webhooks
+	Logging
+}
+
+// Health is where a role without an API tells how it is.
+type Health struct {
+	MetricsAddr string `env:"METRICS_ADDR" kind:"address" doc:"Where connector and dispatcher answer /healthz, /readyz and /metrics, as host:port; port 0 picks a free one. Unset, nowhere."`
+}
+
+// Connecting is the connector's.
+type Connecting struct {
+	Capacity int `env:"CONNECTOR_CAPACITY" kind:"count" default:"500" doc:"The most sessions that one connector runs at once."`
+}
+
+// Connector is the configuration of `chasqui connector`.
+type Connector struct {
+	Database `required:"DATABASE_URL"`
+	WhatsApp
+	Connecting
+	Health
+	Logging
+}
+
+// Retention is how long the dispatcher keeps what it has dealt with.
+type Retention struct {
+	EventDays int `env:"EVENT_RETENTION_DAYS" kind:"count" default:"30" doc:"Days that events, deliveries and their attempts are kept."`
+}
+
+// Dispatcher is the configuration of `chasqui dispatcher`.
+type Dispatcher struct {
+	Database `required:"DATABASE_URL"`
+	Webhooks
+	Retention
+	Health
+	Logging
+}
+
+// Sandbox is the configuration of `chasqui sandbox`.
+type Sandbox struct {
+	Database `required:"DATABASE_URL"`
+	Listener
+	Simulation
+	Logging
+}
+
+// Migrate is the configuration of `chasqui migrate`.
+type Migrate struct {
+	Database `required:"DATABASE_URL"`
+	Logging
+}
+
+// Healthcheck is the configuration of `chasqui healthcheck`.
+type Healthcheck struct {
+	URL string `env:"HEALTHCHECK_URL" flag:"url" kind:"http" doc:"What healthcheck asks. Default: /readyz at METRICS_ADDR if that is set, else at 127.0.0.1 and PORT."`
+	Door
+	Health
+}
+
+// None is the configuration of a command that has no settings.
+type None struct{}

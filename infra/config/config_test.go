@@ -1,0 +1,149 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// environment is a getenv of fixed variables.
+func environment(variables map[string]string) func(string) string {
+	return func(name string) string { return variables[name] }
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	var c Dev
+	if err := Load(&c, nil, environment(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if c.Port != 3000 || c.SandboxPort != 3001 || c.Data != ".chasqui" || c.LogLevel != slog.LevelInfo || c.EventDays != 30 || c.APIKey != "" {
+		t.Errorf("defaults are %+v", c)
+	}
+}
+
+func TestFlagsWinOverTheEnvironment(t *testing.T) {
+	t.Parallel()
+	var c Dev
+	err := Load(&c, []string{"--port", "0", "--data=elsewhere"}, environment(map[string]string{"PORT": "4000", "SANDBOX_PORT": "4001"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Port != 0 || c.SandboxPort != 4001 || c.Data != "elsewhere" {
+		t.Errorf("got port %d, sandbox port %d, data %q", c.Port, c.SandboxPort, c.Data)
+	}
+}
+
+func TestReadsEverySetting(t *testing.T) {
+	t.Parallel()
+	var c Up
+	err := Load(&c, nil, environment(map[string]string{
+		"API_KEY":             " key\n",
+		"PUBLIC_URL":          "https://chat.example.com/",
+		"DATABASE_URL":        "postgres://u:p%40ss@db:5432/chasqui",
+		"WHATSAPP_URL":        "ws://127.0.0.1:3001/ws/chat",
+		"WHATSAPP_ROOT_KEY":   strings.Repeat("0a", 32),
+		"WEBHOOK_ALLOW_CIDRS": "172.16.1.2/12, 10.0.0.7,::1",
+		"LOG_LEVEL":           "WARN",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.APIKey != "key" || c.PublicURL != "https://chat.example.com" || c.LogLevel != slog.LevelWarn || len(c.WhatsAppRootKey) != 32 {
+		t.Errorf("got %+v", c)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("10.0.0.7/32"), netip.MustParsePrefix("::1/128")}
+	if !slices.Equal(c.WebhookAllowCIDRs, want) {
+		t.Errorf("networks are %v, want %v", c.WebhookAllowCIDRs, want)
+	}
+}
+
+func TestReportsAllProblemsTogether(t *testing.T) {
+	t.Parallel()
+	err := Load(new(Up), []string{"--port", "70000"}, environment(map[string]string{
+		"PUBLIC_URL":           "chat.example.com",
+		"DATABASE_URL":         "host=db password=hunter2",
+		"WEBHOOK_URL":          "ftp://user:hunter2@example.com",
+		"WEBHOOK_ALLOW_CIDRS":  "10.0.0.0/40",
+		"WHATSAPP_URL":         "http://example.com",
+		"WHATSAPP_ROOT_KEY":    "hunter2",
+		"CONNECTOR_CAPACITY":   "0",
+		"EVENT_RETENTION_DAYS": "-1",
+		"LISTEN_HOST":          "0.0.0.0:3000",
+		"LOG_LEVEL":            "loud",
+	}))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, name := range []string{"--port", "API_KEY", "PUBLIC_URL", "DATABASE_URL", "WEBHOOK_URL", "WEBHOOK_ALLOW_CIDRS", "WHATSAPP_URL",
+		"WHATSAPP_ROOT_KEY", "CONNECTOR_CAPACITY", "EVENT_RETENTION_DAYS", "LISTEN_HOST", "LOG_LEVEL"} {
+		if strings.Count(err.Error(), name+": ") != 1 {
+			t.Errorf("%s is not reported once in:\n%v", name, err)
+		}
+	}
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a secret is in:\n%v", err)
+	}
+}
+
+func TestRolesWantWhatTheyNeed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		target any
+		want   []string
+	}{
+		"api":        {new(API), []string{"API_KEY", "DATABASE_URL"}},
+		"connector":  {new(Connector), []string{"DATABASE_URL"}},
+		"dispatcher": {new(Dispatcher), []string{"DATABASE_URL"}},
+		"sandbox":    {new(Sandbox), []string{"DATABASE_URL"}},
+		"migrate":    {new(Migrate), []string{"DATABASE_URL"}},
+		"up":         {new(Up), []string{"API_KEY"}},
+	} {
+		err := Load(c.target, nil, environment(map[string]string{"API_KEY": "  "})) // blank is unset
+		lines := strings.Split(err.Error(), "\n")
+		for i, line := range lines {
+			lines[i], _, _ = strings.Cut(line, ":")
+		}
+		if !slices.Equal(lines, c.want) {
+			t.Errorf("%s wants %v, got:\n%v", name, c.want, err)
+		}
+	}
+}
+
+func TestRulesAcrossSettings(t *testing.T) {
+	t.Parallel()
+	err := Load(new(Dev), nil, environment(map[string]string{"PORT": "3001", "WHATSAPP_ROOT_KEY": strings.Repeat("00", 32)}))
+	if err == nil || strings.Count(err.Error(), "SANDBOX_PORT: ") != 1 || strings.Count(err.Error(), "WHATSAPP_ROOT_KEY: ") != 1 {
+		t.Errorf("want one problem with each of SANDBOX_PORT and WHATSAPP_ROOT_KEY, got: %v", err)
+	}
+	// Without a sandbox its port does not matter.
+	err = Load(new(Dev), nil, environment(map[string]string{"PORT": "3001", "WHATSAPP_URL": "ws://example.com/ws/chat"}))
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnknownFlagsAndArguments(t *testing.T) {
+	t.Parallel()
+	for _, arguments := range [][]string{{"--prot", "1"}, {"extra"}, {"--port"}} {
+		if err := Load(new(Dev), arguments, environment(nil)); err == nil || !strings.Contains(err.Error(), "--help") {
+			t.Errorf("%q: %v", arguments, err)
+		}
+	}
+	if err := Load(new(Dev), []string{"--help"}, environment(nil)); !errors.Is(err, ErrHelp) {
+		t.Errorf("--help: %v", err)
+	}
+}
+
+func TestUsageNamesEverySetting(t *testing.T) {
+	t.Parallel()
+	usage := Usage(new(API))
+	for _, want := range []string{"--port, PORT\n", "API_KEY\n", "Required.", "Default: 3000.", "--ready-file"} {
+		if !strings.Contains(usage, want) {
+			t.Errorf("%q is not in:\n%s", want, usage)
+		}
+	}
+}

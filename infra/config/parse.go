@@ -1,0 +1,141 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/chasqui/chasqui/infra/netguard"
+)
+
+// secretKinds are the kinds whose values never appear in a message: a URL may hold
+// a password.
+var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true}
+
+// parse checks a value by its setting's kind and stores it. Its errors say what
+// to write instead, never what was written.
+func parse(s setting, value string) error {
+	var parsed string
+	var err error
+	switch s.kind {
+	case "level":
+		var level slog.Level
+		switch value = strings.ToLower(value); value {
+		case "debug", "info", "warn", "error":
+			err = level.UnmarshalText([]byte(value))
+		default:
+			err = errors.New("use debug, info, warn or error")
+		}
+		s.field.SetInt(int64(level))
+		return err
+	case "port":
+		return parseNumber(s, value, 0, 65535)
+	case "count":
+		return parseNumber(s, value, 1, 100_000)
+	case "cidrs":
+		networks, err := netguard.ParseAllow(value)
+		if err != nil {
+			return errors.New("use networks such as 172.16.0.0/12, separated by commas")
+		}
+		s.field.Set(reflect.ValueOf(networks))
+		return nil
+	case "key":
+		key, err := hex.DecodeString(value)
+		if err != nil || len(key) != 32 {
+			return errors.New("use 64 hex digits")
+		}
+		s.field.SetBytes(key)
+		return nil
+	case "http":
+		parsed, err = parseURL(value, "http", "https")
+		parsed = strings.TrimRight(parsed, "/")
+	case "ws":
+		parsed, err = parseURL(value, "ws", "wss")
+	case "postgres":
+		parsed, err = parsePostgres(value)
+	case "secret":
+		parsed, err = parseSecret(value)
+	case "address":
+		if _, port, bad := net.SplitHostPort(value); bad != nil || !isPort(port) {
+			err = errors.New("use host:port, such as 127.0.0.1:9090 or :9090")
+		}
+		parsed = value
+	case "host":
+		if strings.ContainsAny(value, "/ ") || strings.Contains(value, ":") && net.ParseIP(value) == nil {
+			err = errors.New("use an address or a name, without a port")
+		}
+		parsed = value
+	case "path":
+		parsed = value
+	default:
+		panic("config: " + s.env + " is of no known kind") // a mistake in a tag; every test of this package meets it
+	}
+	if err != nil {
+		return err
+	}
+	s.field.SetString(parsed)
+	return nil
+}
+
+func parseNumber(s setting, value string, least, most int) error {
+	number, err := strconv.Atoi(value)
+	if err != nil || number < least || number > most {
+		return errors.New("use a number from " + strconv.Itoa(least) + " to " + strconv.Itoa(most))
+	}
+	s.field.SetInt(int64(number))
+	return nil
+}
+
+func isPort(value string) bool {
+	_, err := strconv.ParseUint(value, 10, 16)
+	return err == nil
+}
+
+// parseURL takes an absolute URL of one of the schemes, with a host.
+func parseURL(value string, schemes ...string) (string, error) {
+	example := errors.New("use an address such as " + schemes[0] + "://host:port/path")
+	address, err := url.Parse(value)
+	if err != nil || address.Hostname() == "" || address.Fragment != "" || address.Opaque != "" {
+		return "", example
+	}
+	if port := address.Port(); port != "" && !isPort(port) {
+		return "", example
+	}
+	for _, scheme := range schemes {
+		if strings.EqualFold(address.Scheme, scheme) {
+			return value, nil
+		}
+	}
+	return "", example
+}
+
+// parsePostgres wants the URL form: other forms that PostgreSQL's own programs
+// take differ in how they are quoted, and cannot be passed on as a URL.
+func parsePostgres(value string) (string, error) {
+	address, err := url.Parse(value)
+	if err != nil || address.Scheme != "postgres" && address.Scheme != "postgresql" || strings.Trim(address.Path, "/") == "" {
+		return "", errors.New("use postgres://user:password@host:port/database, with special characters in the password written as %XX")
+	}
+	if address.Host == "" && address.Query().Get("host") == "" {
+		return "", errors.New("it names no host: use postgres://user:password@host:port/database, or ?host=/folder for a unix socket")
+	}
+	return value, nil
+}
+
+// parseSecret takes what can stand in an HTTP header without quoting.
+func parseSecret(value string) (string, error) {
+	for _, r := range value {
+		if r <= ' ' || r > '~' {
+			return "", errors.New("use letters, digits and punctuation of ASCII, without spaces")
+		}
+	}
+	if len(value) > 512 {
+		return "", errors.New("it is longer than 512 characters")
+	}
+	return value, nil
+}

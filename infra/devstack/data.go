@@ -1,0 +1,96 @@
+package devstack
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Data is an opened data directory: everything that dev and up keep between two
+// runs. One live process at a time has it open.
+type Data struct {
+	dir  string
+	lock *Lock
+}
+
+// OpenData opens the data directory, creating it when it is missing. When
+// another live process has it open, the error is ErrLocked.
+func OpenData(dir string) (*Data, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	// Others may pass through but not look around: PostgreSQL's user may be
+	// another. The files inside are closed to them.
+	if err := os.MkdirAll(absolute, 0o711); err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	lock, err := TakeLock(filepath.Join(absolute, "lock"))
+	if errors.Is(err, ErrLocked) {
+		return nil, fmt.Errorf("the data directory %s is in use by another chasqui (%w): stop that one, or choose another with --data", absolute, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	return &Data{dir: absolute, lock: lock}, nil
+}
+
+// Close lets another process open the directory.
+func (d *Data) Close() { d.lock.Release() }
+
+// PostgresDir is where the embedded PostgreSQL belongs.
+func (d *Data) PostgresDir() string { return filepath.Join(d.dir, "postgres") }
+
+// APIKey is the key that was generated when it was first asked for: 256 random
+// bits in hex.
+func (d *Data) APIKey() (string, error) { return d.keep("api-key", 32) }
+
+// Owner names whoever runs on this directory, the same from start to start. Since
+// the directory's lock is held, whatever a process of that name still claims is
+// a dead predecessor's.
+func (d *Data) Owner() (string, error) {
+	id, err := d.keep("owner", 8)
+	return "stack-" + id, err
+}
+
+// keep returns the file's content, which is random hex from its creation on.
+func (d *Data) keep(name string, size int) (string, error) {
+	path := filepath.Join(d.dir, name)
+	content, err := os.ReadFile(path)
+	if value := strings.TrimSpace(string(content)); err == nil && value != "" {
+		return value, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read %s: %w", name, err)
+	}
+	random := make([]byte, size)
+	_, _ = rand.Read(random) // never fails
+	value := hex.EncodeToString(random)
+	return value, writeFile(path, []byte(value+"\n"))
+}
+
+// writeFile puts a file in place by rename, synced, readable by its owner alone:
+// after a crash it is there whole or not at all.
+func writeFile(path string, content []byte) error {
+	// CreateTemp makes it 0600.
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = file.Write(content)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chasqui/chasqui/infra/devstack"
+)
+
+// A stack is chasqui as it runs in production: each role a process of its own, on one PostgreSQL; the sandbox stands for WhatsApp.
+type stack struct {
+	dir      string
+	pg       *devstack.Postgres
+	env      []string
+	api      client
+	sandbox  client
+	receiver *receiver
+	apiPort  int
+	procs    map[string]*process
+}
+
+const apiKey = "e2e-key-which-is-long-enough"
+
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "chasqui-e2e-stack-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// fsync stays on: the test stops PostgreSQL at once, and what it had committed has to be there.
+	pg, err := devstack.StartPostgres(context.Background(), devstack.PostgresConfig{Dir: filepath.Join(dir, "pg"), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pg.Stop)
+	s := &stack{dir: dir, pg: pg, apiPort: freePort(t), procs: map[string]*process{}, receiver: newReceiver(t)}
+	sandboxPort := freePort(t)
+	s.api = client{base: fmt.Sprintf("http://127.0.0.1:%d", s.apiPort), key: apiKey}
+	s.sandbox = client{base: fmt.Sprintf("http://127.0.0.1:%d", sandboxPort)}
+	s.env = []string{
+		"DATABASE_URL=" + pg.DSN(), "API_KEY=" + apiKey, fmt.Sprintf("PORT=%d", s.apiPort), fmt.Sprintf("SANDBOX_PORT=%d", sandboxPort),
+		"WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "LOG_LEVEL=info", "METRICS_ADDR=127.0.0.1:0",
+	}
+	migrate := spawn(t, "migrate", dir, s.env, binary, "migrate")
+	migrate.wait(t, time.Minute)
+	if code := migrate.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("migrate ended with %d: %s", code, migrate.log.tail(4000))
+	}
+	readyFile := filepath.Join(dir, "sandbox.json")
+	r := spawn(t, "sandbox", dir, s.env, binary, "sandbox", "--ready-file", readyFile)
+	s.procs["sandbox"] = r
+	info := r.awaitReady(t, readyFile, 30*time.Second)
+	s.env = append(s.env, "WHATSAPP_URL="+info.WhatsAppURL, "WHATSAPP_ROOT_KEY="+info.WhatsAppRootKey)
+	return s
+}
+
+// start runs a role under a name; its command is the name up to the first digit's hyphen (connector-1 → connector).
+func (s *stack) start(t *testing.T, name, role string) {
+	t.Helper()
+	s.procs[name] = spawn(t, name, s.dir, s.env, binary, role)
+}
+
+// startAll runs one of each role and waits until the API answers.
+func (s *stack) startAll(t *testing.T) {
+	t.Helper()
+	for _, role := range []string{"api", "connector", "dispatcher"} {
+		s.start(t, role, role)
+	}
+	s.awaitAPI(t)
+}
+
+func (s *stack) awaitAPI(t *testing.T) {
+	t.Helper()
+	eventually(t, 30*time.Second, "the API", func() error { return answers(s.api.base + "/readyz") })
+}
+
+// subscribe makes the receiver an endpoint with the given order mode.
+func (s *stack) subscribe(t *testing.T, order string) {
+	t.Helper()
+	var e struct{ ID, Secret string }
+	s.api.must(t, "POST", "/v1/webhook-endpoints", map[string]any{"url": s.receiver.url(), "order": order}, &e)
+	s.receiver.trust(t, e.Secret)
+}

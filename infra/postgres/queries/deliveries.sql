@@ -1,0 +1,151 @@
+-- Claiming, finishing and sweeping deliveries. Times are statement_timestamp(), the server's clock when the statement came: now() would be
+-- the begin of a transaction that may have waited for its lock, and clock_timestamp() can use no index.
+
+-- name: ClaimLock :exec
+-- One dispatcher claims at a time, so that free slots, the heads of ordered keys and the breaker's single probe are exact.
+SELECT pg_advisory_xact_lock(@key::bigint);
+
+-- name: EndpointListClaimable :many
+-- Endpoints that have something due and may take it: free is how many more they take at once. One whose breaker's time is over takes a
+-- single delivery, the probe, and only while nothing else of it is under way.
+SELECT e.id, e.url, e.secret, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
+    SELECT w.id, w.url, w.secret, w.headers, w.timeout_seconds,
+           ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
+             - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free,
+           EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
+                      AND d.run_at <= statement_timestamp()) AS due,
+           EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
+                      AND d.run_at <= statement_timestamp()) AS due_ordered
+      FROM webhook_endpoints w
+     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())) e
+ WHERE e.free > 0 AND (e.due OR e.due_ordered);
+
+-- name: DeliveryListDue :many
+-- The deliveries without order that are due longest, for each endpoint as many as it is allowed.
+SELECT p.event_id, p.endpoint_id
+  FROM (SELECT unnest(@endpoint_ids::uuid[]) AS id, unnest(@allowed::int[]) AS allowed) r
+ CROSS JOIN LATERAL (
+    SELECT d.event_id, d.endpoint_id FROM deliveries d
+     WHERE d.endpoint_id = r.id AND d.state = 'pending' AND d.order_key IS NULL AND d.run_at <= statement_timestamp()
+     ORDER BY d.run_at LIMIT r.allowed FOR UPDATE SKIP LOCKED) p;
+
+-- name: DeliveryListHeads :many
+-- The earliest unfinished delivery of each order key after a given one, key by key (an index skip scan: one probe a key, however long the
+-- backlog behind it). Only a head goes out, and only when it is due.
+WITH RECURSIVE heads AS (
+    (SELECT 1 AS n, d.order_key, d.event_id, d.state, d.run_at FROM deliveries d
+      WHERE d.endpoint_id = @endpoint_id AND d.order_key > @after::text AND d.state IN ('pending', 'sending', 'held')
+      ORDER BY d.order_key, d.event_seq LIMIT 1)
+    UNION ALL
+    SELECT h.n + 1, x.order_key, x.event_id, x.state, x.run_at FROM heads h CROSS JOIN LATERAL (
+        SELECT d.order_key, d.event_id, d.state, d.run_at FROM deliveries d
+         WHERE d.endpoint_id = @endpoint_id AND d.order_key > h.order_key AND d.state IN ('pending', 'sending', 'held')
+         ORDER BY d.order_key, d.event_seq LIMIT 1) x
+     WHERE h.n < @max_keys::int
+)
+SELECT h.order_key::text AS order_key, h.event_id, (h.state = 'pending' AND h.run_at <= statement_timestamp())::boolean AS due FROM heads h;
+
+-- name: DeliveryClaimMany :many
+-- Leases last as long as the attempt may take and 30 s more, for the wait before it and the finish after it. body is NULL when the event is
+-- gone; early says that a failure costs no attempt.
+WITH claimed AS (
+    UPDATE deliveries d
+       SET state = 'sending', claim_id = @claim_id, claimed_by = @owner::text,
+           lease_until = statement_timestamp() + make_interval(secs => u.lease_seconds)
+      FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
+                   unnest(@lease_seconds::int[]) AS lease_seconds) u
+     WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
+    RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
+  FROM claimed c LEFT JOIN events e ON e.id = c.event_id;
+
+-- name: EndpointLockHealth :many
+-- In the order of ids, so that two who lock several never wait for each other in a circle.
+SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_trips, statement_timestamp()::timestamptz AS now
+  FROM webhook_endpoints WHERE id = ANY (@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: DeliveryFinishMany :execrows
+-- What was sent is over, or waits for its next time. Guarded by the claim: whose lease was taken cannot overwrite. A delivery that goes
+-- early goes back to its planned time; keep marks one whose time is not to be brought forward; loose takes one out of its order.
+UPDATE deliveries d
+   SET state = u.state, attempt = u.attempt, last_status = nullif(u.status, 0), last_class = nullif(u.class, ''),
+       claim_id = NULL, claimed_by = NULL, lease_until = NULL,
+       run_at = CASE WHEN u.early THEN coalesce(d.planned_at, d.run_at) ELSE statement_timestamp() + u.delay_ms * interval '1 ms' END,
+       planned_at = CASE WHEN u.early THEN d.planned_at WHEN u.keep THEN statement_timestamp() + u.delay_ms * interval '1 ms' END,
+       order_key = CASE WHEN u.loose THEN NULL ELSE d.order_key END,
+       finished_at = CASE WHEN u.state IN ('succeeded', 'exhausted', 'cancelled') THEN statement_timestamp() END
+  FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id, unnest(@claim_ids::uuid[]) AS claim_id,
+               unnest(@states::text[]) AS state, unnest(@attempts::int[]) AS attempt, unnest(@statuses::int[]) AS status,
+               unnest(@classes::text[]) AS class, unnest(@delays_ms::bigint[]) AS delay_ms, unnest(@early::boolean[]) AS early,
+               unnest(@keep::boolean[]) AS keep, unnest(@loose::boolean[]) AS loose) u
+ WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.claim_id = u.claim_id;
+
+-- name: AttemptInsertMany :copyfrom
+INSERT INTO attempts (delivery_id, attempt, started_at, duration_ms, class, status, headers, body, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: EndpointSetHealth :exec
+UPDATE webhook_endpoints
+   SET consecutive_failures = @consecutive_failures, failing_since = @failing_since, breaker_until = @breaker_until,
+       breaker_trips = @breaker_trips
+ WHERE id = @id;
+
+-- name: EndpointDisable :exec
+UPDATE webhook_endpoints SET state = 'disabled', disabled_reason = @reason, updated_at = now() WHERE id = @id AND state = 'active';
+
+-- name: DeliveryBringForward :execrows
+-- An endpoint answers again: what waits for a later time is due now, once for each of its waits.
+UPDATE deliveries d SET planned_at = d.run_at, run_at = statement_timestamp()
+ WHERE (d.event_id, d.endpoint_id) IN (
+    SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = @endpoint_id AND a.state = 'pending' AND a.order_key IS NULL
+       AND a.run_at > statement_timestamp() AND a.planned_at IS NULL
+    UNION ALL
+    SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = @endpoint_id AND b.state = 'pending' AND b.order_key IS NOT NULL
+       AND b.run_at > statement_timestamp() AND b.planned_at IS NULL)
+   AND d.state = 'pending' AND d.planned_at IS NULL;
+
+-- name: DeliveryReleaseExpired :execrows
+-- Whoever sent these is dead or was stopped for longer than its lease: they are due again, with the attempt not counted.
+UPDATE deliveries d SET state = 'pending', claim_id = NULL, claimed_by = NULL, lease_until = NULL
+ WHERE d.state = 'sending' AND d.lease_until < statement_timestamp();
+
+-- name: DeliveryReleaseOwned :execrows
+UPDATE deliveries d SET state = 'pending', claim_id = NULL, claimed_by = NULL, lease_until = NULL
+ WHERE d.state = 'sending' AND d.claimed_by = @owner::text;
+
+-- name: EndpointListUnsettled :many
+-- Endpoints whose deliveries do not agree with their state: active with held ones, paused or disabled with pending ones.
+SELECT w.id, w.state FROM webhook_endpoints w
+ WHERE (w.state = 'active' AND EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held'))
+    OR (w.state IN ('paused', 'disabled') AND (
+        EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL)
+     OR EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL)));
+
+-- name: DeliveryHold :execrows
+UPDATE deliveries d SET state = 'held'
+ WHERE (d.event_id, d.endpoint_id) IN (
+    SELECT p.event_id, p.endpoint_id FROM deliveries p WHERE p.endpoint_id = @endpoint_id AND p.state = 'pending'
+     LIMIT @max_rows::int FOR UPDATE SKIP LOCKED);
+
+-- name: DeliveryUnhold :execrows
+UPDATE deliveries d SET state = 'pending', run_at = statement_timestamp(), planned_at = NULL
+ WHERE (d.event_id, d.endpoint_id) IN (
+    SELECT h.event_id, h.endpoint_id FROM deliveries h WHERE h.endpoint_id = @endpoint_id AND h.state = 'held'
+     ORDER BY h.event_id LIMIT @max_rows::int FOR UPDATE SKIP LOCKED);
+
+-- name: DeliveryLag :one
+-- How long the delivery that is due longest has been waiting, over the endpoints that may be sent to.
+SELECT coalesce(max(extract(epoch FROM statement_timestamp() - d.run_at)), 0)::float8 AS seconds
+  FROM webhook_endpoints w CROSS JOIN LATERAL (
+    (SELECT a.run_at FROM deliveries a WHERE a.endpoint_id = w.id AND a.state = 'pending' AND a.order_key IS NULL ORDER BY a.run_at LIMIT 1)
+    UNION ALL
+    (SELECT b.run_at FROM deliveries b WHERE b.endpoint_id = w.id AND b.state = 'pending' AND b.order_key IS NOT NULL ORDER BY b.run_at LIMIT 1)) d
+ WHERE w.state = 'active' AND w.breaker_until IS NULL AND d.run_at <= statement_timestamp();
+
+-- name: EndpointCountByBreaker :many
+-- Endpoints by what their breaker does (or their state, where they are not active), with what they have in flight.
+SELECT b.breaker::text AS breaker, count(*) AS endpoints, coalesce(sum(b.sending), 0)::bigint AS sending FROM (
+    SELECT CASE WHEN w.state <> 'active' THEN w.state WHEN w.breaker_until IS NULL THEN 'closed'
+                WHEN w.breaker_until > statement_timestamp() THEN 'open' ELSE 'half_open' END AS breaker,
+           (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending') AS sending
+      FROM webhook_endpoints w WHERE w.state <> 'deleted') b
+ GROUP BY b.breaker;

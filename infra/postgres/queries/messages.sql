@@ -1,0 +1,28 @@
+-- name: MessageGet :one
+SELECT * FROM message_views WHERE session_id = $1 AND id = $2;
+
+-- name: MessageGetByWhatsAppID :one
+-- WhatsApp's ids are unique within a chat and a sender only; in the rare case of two the newest is meant.
+SELECT * FROM message_views WHERE session_id = $1 AND whatsapp_id = $2 ORDER BY id DESC LIMIT 1;
+
+-- name: MessageList :many
+SELECT * FROM message_views
+ WHERE session_id = sqlc.arg(session_id)
+   AND (sqlc.arg(chat_id)::text = '' OR chat_id = sqlc.arg(chat_id)::text)
+   AND (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
+ ORDER BY id DESC LIMIT sqlc.arg(max_rows);
+
+-- name: MessageQueue :exec
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, client_reference, expires_at, timestamp)
+VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9);
+
+-- name: ChatTouch :exec
+INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at);
+
+-- name: ContactEnsure :exec
+INSERT INTO contacts (session_id, id, phone, lid) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- name: ContactByLID :one
+-- The canonical id of the person whose LID this is: the phone's JID where it is known.
+SELECT id FROM contacts WHERE session_id = $1 AND lid = $2 ORDER BY phone IS NULL, id LIMIT 1;

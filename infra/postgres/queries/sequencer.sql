@@ -1,0 +1,21 @@
+-- The sequencer's statements, all in one transaction under its lock.
+
+-- name: SequencerLock :exec
+-- A statement of its own: those that follow see everything that was committed before the lock was had.
+SELECT pg_advisory_xact_lock(@key::bigint);
+
+-- name: EventInsertMany :many
+-- Numbers the events in the order of the arrays. An event that is in the log already is not returned and gets nothing twice.
+INSERT INTO events (seq, id, session_id, type, order_key, occurred_at, body)
+SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, u.occurred_at, u.body
+  FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@session_ids::text[]) AS session_id, unnest(@types::text[]) AS type,
+               unnest(@order_keys::text[]) AS order_key, unnest(@occurred_ats::timestamptz[]) AS occurred_at,
+               unnest(@bodies::bytea[]) AS body) u
+ON CONFLICT (id) DO NOTHING
+RETURNING seq, id;
+
+-- name: EndpointListForEvents :many
+SELECT id, events, sessions, order_mode, state FROM webhook_endpoints WHERE state <> 'deleted';
+
+-- name: DeliveryInsertMany :copyfrom
+INSERT INTO deliveries (id, event_id, event_seq, endpoint_id, state, order_key) VALUES ($1, $2, $3, $4, $5, $6);

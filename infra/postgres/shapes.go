@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+// Message returns the public form of a message.
+func Message(v db.MessageView) (events.Message, error) {
+	m := events.Message{
+		ID: events.MessagePrefix.Format(v.ID), WhatsAppID: v.WhatsappID, SessionID: v.SessionID, ChatID: v.ChatID, Direction: v.Direction,
+		Status: events.MessageStatus(v.Status), ClientReference: text(v.ClientReference), ExpiresAt: v.ExpiresAt, Timestamp: v.Timestamp,
+	}
+	if err := json.Unmarshal(v.Content, &m.Content); err != nil {
+		return m, fmt.Errorf("decode content of message %s: %w", m.ID, err)
+	}
+	if v.ErrorCode != nil {
+		m.Error = &events.MessageError{Code: *v.ErrorCode, Message: text(v.ErrorMessage)}
+	}
+	own := events.Address{Kind: events.KindUser, Name: v.OwnName}
+	if v.OwnPhone != nil {
+		own = events.NewAddress(*v.OwnPhone+"@"+events.PhoneServer, *v.OwnPhone, text(v.OwnLid), v.OwnName)
+	}
+	chat := events.NewAddress(v.ChatID, v.ChatPhone, v.ChatLid, v.ChatName)
+	switch {
+	case v.Direction == events.Outgoing:
+		m.From, m.To = own, chat
+	case chat.Kind == events.KindUser:
+		m.From, m.To = events.NewAddress(v.SenderID, v.SenderPhone, v.SenderLid, v.SenderName), own
+	default:
+		m.From, m.To = events.NewAddress(v.SenderID, v.SenderPhone, v.SenderLid, v.SenderName), chat
+	}
+	return m, nil
+}
+
+// Session returns the public form of a session.
+func Session(v db.SessionView) (events.Session, error) {
+	s := events.Session{
+		ID: v.ID, Name: v.Name, State: events.SessionState(v.ShownState), Reason: v.Reason, Desired: v.Desired, Phone: text(v.Phone), LID: text(v.Lid),
+		Connector: v.Connector, LastEventAt: v.LastEventAt, CreatedAt: v.CreatedAt, ConnectedAt: v.ConnectedAt,
+	}
+	if err := json.Unmarshal(v.Settings, &s.Settings); err != nil {
+		return s, fmt.Errorf("decode settings of session %s: %w", v.ID, err)
+	}
+	return s, nil
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,238 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/signalstore"
+)
+
+// loginTimeout is what a phone gives a connection to log in; it takes 0.1 s when nothing is in the way.
+const loginTimeout = 20 * time.Second
+
+// connection is one login of a phone, with a client of its own. It ends with its context: when the server closes it, or at the first
+// event that could not be handled. From then on every event is refused, so the server keeps it and gives it to the next connection; were
+// later ones still handled, they would overtake the one that failed.
+type connection struct {
+	phone  *phone
+	client *whatsmeow.Client
+	ctx    context.Context
+	end    context.CancelCauseFunc
+	up     chan struct{} // closed by the Connected event
+}
+
+// connect logs the phone in and sends what is due until the connection ends. It reports whether the login succeeded, and why it ended.
+func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	device, err := p.device(ctx, end)
+	if err != nil {
+		return false, err
+	}
+	client := whatsmeow.NewClient(device, signalstore.SlogLogger(p.log))
+	c := &connection{phone: p, client: client, ctx: ctx, end: end, up: make(chan struct{})}
+	client.EnableAutoReconnect = false
+	client.BackgroundEventCtx = ctx
+	// The server is told of a message only when handle has committed it, and a copy that comes after a crash can be decrypted again.
+	client.SynchronousAck = true
+	client.EnableDecryptedEventBuffer = true
+	client.SetForceActiveDeliveryReceipts(true)
+	client.GetMessageForRetry = func(_, _ types.JID, id types.MessageID) *waE2E.Message { return p.sentText(ctx, id) }
+	client.AddEventHandlerWithSuccessStatus(c.handle)
+	transport := loopback{addr: p.sandbox.dialAddr(), base: &http.Transport{}}
+	defer transport.base.CloseIdleConnections()
+	client.SetWebsocketHTTPClient(&http.Client{Transport: transport})
+
+	if err := client.ConnectContext(ctx); err != nil {
+		return false, fmt.Errorf("connect phone: %w", err)
+	}
+	defer client.Disconnect()
+	login := time.NewTimer(loginTimeout)
+	defer login.Stop()
+	select {
+	case <-c.up:
+	case <-login.C:
+		return false, errors.New("the server did not log the phone in")
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	p.setCurrent(c)
+	defer p.setCurrent(nil)
+	c.drain(ctx)
+	return true, context.Cause(ctx)
+}
+
+// device loads the phone's Signal store, or makes it from the account's keys the first time. A store that fails ends the connection, since
+// it refuses everything from then on.
+func (p *phone) device(ctx context.Context, failed func(error)) (*store.Device, error) {
+	account, ok := p.sandbox.server.Account(p.number)
+	if !ok {
+		return nil, fmt.Errorf("load account %s: %w", p.number, server.ErrNoAccount)
+	}
+	jid := types.NewJID(p.number, types.DefaultUserServer)
+	return p.sandbox.store.Adopt(ctx, &store.Device{
+		NoiseKey:       account.Noise,
+		IdentityKey:    account.Identity,
+		SignedPreKey:   account.SignedPreKey,
+		RegistrationID: account.RegistrationID,
+		AdvSecretKey:   make([]byte, 32), // used in linking alone, which a phone's own store never goes through
+		ID:             &jid,
+		LID:            types.NewJID(account.LID, types.HiddenUserServer),
+		PushName:       account.Name,
+	}, signalstore.Options{OnFailure: failed})
+}
+
+// handle takes whatsmeow's events. false leaves the stanza unacknowledged. A panic is caught here, because whatsmeow takes one for success.
+func (c *connection) handle(evt any) (ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.phone.log.Error("sandbox: phone's event handler panicked", "panic", r)
+			c.end(fmt.Errorf("handler panicked: %v", r))
+			ok = false
+		}
+	}()
+	if c.ctx.Err() != nil {
+		return false
+	}
+	switch e := evt.(type) {
+	case *events.Message:
+		if err := c.show(e); err != nil {
+			if c.ctx.Err() == nil {
+				c.phone.log.Warn("sandbox: phone cannot show a message yet", "id", e.Info.ID, "error", err)
+			}
+			c.end(err)
+			return false
+		}
+	case *events.UndecryptableMessage:
+		c.phone.log.Warn("sandbox: phone could not decrypt a message and asked for it again", "id", e.Info.ID, "from", e.Info.Sender)
+	case *events.Connected:
+		close(c.up)
+	case *events.Disconnected:
+		c.end(errors.New("the server closed the connection"))
+	case *events.KeepAliveTimeout:
+		c.end(errors.New("the server did not answer a ping"))
+	case *events.StreamError:
+		c.end(fmt.Errorf("stream error %s", e.Code))
+	case events.PermanentDisconnect:
+		c.end(errors.New(e.PermanentDisconnectDescription()))
+	}
+	return true
+}
+
+// show commits a message that the phone decrypted, and queues the reply it owes.
+func (c *connection) show(e *events.Message) error {
+	kind, text := content(e.Message)
+	if kind == "" || e.Info.Category == "peer" || e.Info.IsGroup {
+		return nil
+	}
+	p := c.phone
+	m := Message{ID: e.Info.ID, From: p.number, To: p.number, FromMe: e.Info.IsFromMe, Type: kind, Text: text, Timestamp: e.Info.Timestamp}
+	var err error
+	if m.FromMe {
+		m.To, err = c.numberOf(e.Info.Chat, e.Info.RecipientAlt)
+	} else {
+		m.From, err = c.numberOf(e.Info.Sender, e.Info.SenderAlt)
+	}
+	if err != nil {
+		return err
+	}
+	replies, err := p.sandbox.show(c.ctx, p.number, e.Info.Chat.String(), replyID(p.number, m), m)
+	if code := postgres.ErrorCode(err); strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54") {
+		// A NUL byte in the text, or an id too long for an index: tried again it would fail again, and hold up all that comes after it.
+		p.log.Warn("sandbox: phone got a message that PostgreSQL cannot store", "error", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.seen.fire()
+	if replies {
+		p.wake()
+	}
+	return nil
+}
+
+// numberOf turns a user's address into the phone number; alt is the same user's other address, where the stanza gave it.
+func (c *connection) numberOf(jid, alt types.JID) (string, error) {
+	switch {
+	case jid.Server == types.DefaultUserServer:
+		return jid.User, nil
+	case alt.Server == types.DefaultUserServer:
+		return alt.User, nil
+	}
+	pn, err := c.client.Store.LIDs.GetPNForLID(c.ctx, jid.ToNonAD())
+	if err != nil {
+		return "", fmt.Errorf("find number of %s: %w", jid, err)
+	}
+	if pn.IsEmpty() {
+		return "", fmt.Errorf("find number of %s: not known", jid)
+	}
+	return pn.User, nil
+}
+
+// content names what a message holds and returns its text. Other content is named by its field ("image", "reaction"); "" stands for what
+// a phone handles without showing it, as keys and deletions.
+func content(m *waE2E.Message) (kind, text string) {
+	if text := m.GetConversation() + m.GetExtendedTextMessage().GetText(); text != "" {
+		return "text", text
+	}
+	if m.GetProtocolMessage() != nil {
+		return "", ""
+	}
+	m.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		switch field.Name() {
+		case "messageContextInfo", "senderKeyDistributionMessage":
+			return true
+		}
+		kind = strings.TrimSuffix(string(field.Name()), "Message")
+		return false
+	})
+	return kind, ""
+}
+
+// markRead sends one read receipt and then a ping: stanzas of one connection are taken in order, so the answer to the ping says that the
+// receipt was taken too, which whatsmeow does not wait for.
+func (c *connection) markRead(ctx context.Context, batch []unread) error {
+	chat, err := types.ParseJID(batch[0].Chat)
+	if err != nil {
+		return fmt.Errorf("read chat of message seen: %w", err)
+	}
+	ids := make([]types.MessageID, len(batch))
+	for i, m := range batch {
+		ids[i] = m.ID
+	}
+	if err := c.client.MarkRead(ctx, ids, time.Now(), chat, types.EmptyJID); err != nil {
+		return failure(http.StatusServiceUnavailable, "the read receipt could not be sent: %v", err)
+	}
+	// A connection that ends meanwhile counts as an answer, but then it is no longer connected.
+	if answered, _ := c.client.DangerousInternals().SendKeepAlive(ctx); !answered || !c.client.IsConnected() {
+		return failure(http.StatusGatewayTimeout, "the server has not taken the read receipt yet")
+	}
+	return nil
+}
+
+// loopback leads whatsmeow's fixed address to the sandbox's own listener.
+type loopback struct {
+	addr string
+	base *http.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t loopback) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = "http", t.addr
+	return t.base.RoundTrip(r)
+}

@@ -1,0 +1,312 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/chasqui/chasqui/infra/sandbox/server"
+)
+
+const (
+	// maxBody bounds a request's body, in bytes.
+	maxBody = 1 << 20
+	// longestWait bounds a long poll.
+	longestWait = 60 * time.Second
+	// longestAckDelay bounds the ackDelayMs fault; whatsmeow gives up on an ack after 75 s (send.go).
+	longestAckDelay = 60 * time.Second
+)
+
+// handler is the control API and the WebSocket on one listener.
+func (s *Sandbox) handler() http.Handler {
+	control := http.NewServeMux()
+	for pattern, operation := range map[string]func(*http.Request) (int, any, error){
+		"GET /healthz":                    s.getHealth,
+		"POST /phones":                    s.postPhone,
+		"GET /phones":                     s.getPhones,
+		"GET /phones/{number}":            s.getPhone,
+		"POST /phones/{number}/scan":      s.postScan,
+		"POST /phones/{number}/messages":  s.postMessage,
+		"GET /phones/{number}/messages":   s.getMessages,
+		"POST /phones/{number}/read":      s.postRead,
+		"DELETE /phones/{number}/devices": s.deleteDevices,
+		"GET /faults":                     s.getFaults,
+		"PUT /faults":                     s.putFaults,
+		"POST /faults/disconnect":         s.postDisconnect,
+		"GET /stats":                      s.getStats,
+	} {
+		control.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			status, body, err := operation(r)
+			if err != nil {
+				s.refuse(w, r, err)
+				return
+			}
+			answer(w, status, "application/json", body)
+		})
+	}
+	root := http.NewServeMux()
+	// whatsmeow's Host header may name WhatsApp, so the checks below are not for the WebSocket, which authenticates by its Noise keys.
+	root.Handle(socketPath, s.server)
+	root.Handle("/", s.localOnly(s.problems(control)))
+	return root
+}
+
+func (s *Sandbox) getHealth(*http.Request) (int, any, error) {
+	return http.StatusOK, map[string]string{"status": "ok"}, nil
+}
+
+func (s *Sandbox) postPhone(r *http.Request) (int, any, error) {
+	var in struct {
+		Number    string `json:"number"`
+		Name      string `json:"name"`
+		AutoReply string `json:"autoReply"`
+	}
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	phone, created, err := s.CreatePhone(r.Context(), in.Number, in.Name, in.AutoReply)
+	if created {
+		return http.StatusCreated, phone, err
+	}
+	return http.StatusOK, phone, err
+}
+
+func (s *Sandbox) getPhones(r *http.Request) (int, any, error) {
+	phones, err := s.Phones(r.Context())
+	return http.StatusOK, map[string]any{"phones": phones}, err
+}
+
+func (s *Sandbox) getPhone(r *http.Request) (int, any, error) {
+	phone, err := s.Phone(r.PathValue("number"))
+	return http.StatusOK, phone, err
+}
+
+func (s *Sandbox) postScan(r *http.Request) (int, any, error) {
+	var in struct {
+		QR string `json:"qr"`
+	}
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	jid, err := s.Scan(r.Context(), r.PathValue("number"), in.QR)
+	return http.StatusOK, map[string]string{"device": jid.String()}, err
+}
+
+func (s *Sandbox) postMessage(r *http.Request) (int, any, error) {
+	var in struct {
+		To   string `json:"to"`
+		Type string `json:"type"`
+		Text string `json:"text"`
+	}
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	if in.Type != "text" {
+		return 0, nil, failure(http.StatusUnprocessableEntity, `type must be "text"`)
+	}
+	id, err := s.SendText(r.Context(), r.PathValue("number"), in.To, in.Text)
+	return http.StatusCreated, map[string]string{"id": id}, err
+}
+
+func (s *Sandbox) getMessages(r *http.Request) (int, any, error) {
+	after, err := queryNumber(r, "after", 1<<62)
+	if err != nil {
+		return 0, nil, err
+	}
+	wait, err := queryNumber(r, "wait", int64(longestWait/time.Second))
+	if err != nil {
+		return 0, nil, err
+	}
+	messages, err := s.Messages(r.Context(), r.PathValue("number"), after, time.Duration(wait)*time.Second)
+	next := after
+	if len(messages) > 0 {
+		next = messages[len(messages)-1].Seq
+	}
+	return http.StatusOK, map[string]any{"messages": messages, "next": next}, err
+}
+
+func (s *Sandbox) postRead(r *http.Request) (int, any, error) {
+	var in struct {
+		From string `json:"from"`
+	}
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	if err := checkNumber("from", in.From); err != nil {
+		return 0, nil, err
+	}
+	n, err := s.Read(r.Context(), r.PathValue("number"), in.From)
+	return http.StatusOK, map[string]int{"read": n}, err
+}
+
+func (s *Sandbox) deleteDevices(r *http.Request) (int, any, error) {
+	return http.StatusNoContent, nil, s.Unlink(r.Context(), r.PathValue("number"))
+}
+
+// faults is the control API's form of server.Faults.
+type faults struct {
+	AckDelayMs        int64 `json:"ackDelayMs"`
+	DropAcks          bool  `json:"dropAcks"`
+	RefuseConnections bool  `json:"refuseConnections"`
+}
+
+func (s *Sandbox) getFaults(*http.Request) (int, any, error) {
+	f := s.server.Faults()
+	return http.StatusOK, faults{AckDelayMs: f.AckDelay.Milliseconds(), DropAcks: f.DropAcks, RefuseConnections: f.RefuseConnections}, nil
+}
+
+func (s *Sandbox) putFaults(r *http.Request) (int, any, error) {
+	var in faults
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	if in.AckDelayMs < 0 || in.AckDelayMs > longestAckDelay.Milliseconds() {
+		return 0, nil, failure(http.StatusUnprocessableEntity, "ackDelayMs must be 0 to %d", longestAckDelay.Milliseconds())
+	}
+	s.SetFaults(server.Faults{
+		AckDelay: time.Duration(in.AckDelayMs) * time.Millisecond, DropAcks: in.DropAcks, RefuseConnections: in.RefuseConnections,
+	})
+	return s.getFaults(r)
+}
+
+func (s *Sandbox) postDisconnect(*http.Request) (int, any, error) {
+	s.Disconnect()
+	return http.StatusNoContent, nil, nil
+}
+
+func (s *Sandbox) getStats(*http.Request) (int, any, error) {
+	st := s.Stats()
+	return http.StatusOK, map[string]any{
+		"connections": st.Connections, "messagesSent": st.MessagesSent, "messagesDelivered": st.MessagesDelivered,
+		"repeatedIds": st.RepeatedIDs, "unknownStanzas": st.UnknownStanzas,
+	}, nil
+}
+
+// SetFaults replaces the faults that the server makes on purpose; the zero value ends them all. They do not outlive the process.
+func (s *Sandbox) SetFaults(f server.Faults) { s.server.SetFaults(f) }
+
+// Disconnect cuts every connection; clients that reconnect by themselves come back at once.
+func (s *Sandbox) Disconnect() { s.server.Disconnect() }
+
+// Stats returns the server's counters.
+func (s *Sandbox) Stats() server.Stats { return s.server.Stats() }
+
+// decode reads a JSON body into in; members that in does not have are refused.
+func decode(r *http.Request, in any) error {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return failure(http.StatusUnsupportedMediaType, "the body must be JSON, with Content-Type: application/json")
+	}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(in)
+	if err == nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		err = errors.New("something follows the JSON value")
+	}
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return failure(http.StatusRequestEntityTooLarge, "the body may have at most %d bytes", maxBody)
+	}
+	return failure(http.StatusBadRequest, "the body is not the JSON object expected: %v", err)
+}
+
+// queryNumber reads a whole number from 0 to most from the query; an absent one is 0.
+func queryNumber(r *http.Request, name string, most int64) (int64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > most {
+		return 0, failure(http.StatusUnprocessableEntity, "%s must be a whole number from 0 to %d", name, most)
+	}
+	return n, nil
+}
+
+// localOnly keeps web pages out, which could otherwise drive the sandbox from a browser on the same machine: by a name that they make
+// point to loopback (so the Host header must be this machine's, when the sandbox listens on loopback only), or by a cross-site request.
+func (s *Sandbox) localOnly(next http.Handler) http.Handler {
+	loopback := s.listener.Addr().(*net.TCPAddr).IP.IsLoopback()
+	checked := http.NewCrossOriginProtection()
+	checked.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, failure(http.StatusForbidden, "requests from other sites' pages are refused"))
+	}))
+	checkedNext := checked.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if loopback && !localHost(r.Host) {
+			s.refuse(w, r, failure(http.StatusMisdirectedRequest, "the Host header must name this machine, as localhost or 127.0.0.1"))
+			return
+		}
+		checkedNext.ServeHTTP(w, r)
+	})
+}
+
+func localHost(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// problems answers for a path or method that mux does not have.
+func (s *Sandbox) problems(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		// The mux knows whether the method or the path is wrong, and which methods are right.
+		probe := &probe{header: http.Header{}}
+		mux.ServeHTTP(probe, r)
+		if probe.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", probe.header.Get("Allow"))
+			s.refuse(w, r, failure(probe.status, "%s is not allowed here; allowed: %s", r.Method, probe.header.Get("Allow")))
+			return
+		}
+		s.refuse(w, r, failure(http.StatusNotFound, "there is nothing at %s", r.URL.Path))
+	})
+}
+
+// probe keeps a response's status and headers and drops its body.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header         { return p.header }
+func (p *probe) WriteHeader(status int)      { p.status = status }
+func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
+
+// refuse answers with a problem (RFC 9457). What is not the caller's to know goes to the log.
+func (s *Sandbox) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	refusal := failure(http.StatusInternalServerError, "the sandbox could not do this; its log says why")
+	if !errors.As(err, &refusal) && r.Context().Err() == nil {
+		s.log.ErrorContext(r.Context(), "sandbox: request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	answer(w, refusal.Status, "application/problem+json", map[string]any{
+		"type": "about:blank", "title": http.StatusText(refusal.Status), "status": refusal.Status, "detail": refusal.Detail,
+	})
+}
+
+func answer(w http.ResponseWriter, status int, contentType string, body any) {
+	if body == nil {
+		w.WriteHeader(status)
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body) // an error here is the connection's: nobody is left to be told
+}

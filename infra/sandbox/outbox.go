@@ -1,0 +1,171 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/types"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// maxText bounds a text, in bytes. WhatsApp's own limit is said to be 65,536 characters.
+	maxText = 65536
+	// sendWait is how long SendText waits for the server's ack before it says that the message is still on its way.
+	sendWait = 30 * time.Second
+	// ackTimeout is how long a phone waits for the ack of one message before it sends it again under the same id.
+	ackTimeout = 20 * time.Second
+	// resendPause is what a phone waits before it tries a message again that could not be sent.
+	resendPause = time.Second
+)
+
+// outgoing is a row of the outbox.
+type outgoing struct {
+	ID        string
+	Recipient string
+	Text      string
+}
+
+// SendText makes the phone send a text and returns its id once the server has acknowledged it. The message is stored before it is tried: an
+// error with status 504 means that it is not sent yet, and will be, also after a crash.
+func (s *Sandbox) SendText(ctx context.Context, number, to, text string) (string, error) {
+	p, err := s.phone(number)
+	if err != nil {
+		return "", err
+	}
+	if err := checkNumber("to", to); err != nil {
+		return "", err
+	}
+	if text == "" || len(text) > maxText || strings.Contains(text, "\x00") {
+		return "", failure(http.StatusUnprocessableEntity, "text must have 1 to %d bytes, none of them NUL", maxText)
+	}
+	if _, ok := s.server.Account(to); !ok {
+		return "", failure(http.StatusUnprocessableEntity, "%s is not on this WhatsApp: create it first with POST /phones", to)
+	}
+	id := newMessageID()
+	sent := p.awaitSent(id)
+	defer p.forgetSent(id)
+	_, err = s.pool.Exec(ctx, `INSERT INTO sandbox.phone_outbox (number, id, recipient, text, reply) VALUES ($1, $2, $3, $4, false)`,
+		number, id, to, text)
+	if err != nil {
+		return "", fmt.Errorf("store message to send: %w", err)
+	}
+	p.wake()
+	timeout := time.NewTimer(sendWait)
+	defer timeout.Stop()
+	select {
+	case <-sent:
+		return id, nil
+	case <-timeout.C:
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return "", failure(http.StatusGatewayTimeout, "message %s is stored and will be sent, but the server has not acknowledged it yet", id)
+}
+
+// drain sends what the outbox holds, oldest first, until ctx ends.
+//
+// Failure policy: a message that cannot be sent is tried again each second without end, since it was accepted; the later ones to the same
+// recipient wait behind it, those to others do not.
+func (c *connection) drain(ctx context.Context) {
+	for ctx.Err() == nil {
+		more, err := c.drainPage(ctx)
+		var pause <-chan time.Time
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			c.phone.log.Warn("sandbox: phone cannot send yet", "error", err)
+			pause = time.After(resendPause)
+		} else if more {
+			continue
+		}
+		select {
+		case <-c.phone.due:
+		case <-pause:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// drainPage tries up to 100 messages once. It reports whether there may be more, and the last error.
+func (c *connection) drainPage(ctx context.Context) (more bool, last error) {
+	const page = 100
+	rows, err := c.phone.sandbox.pool.Query(ctx, `
+		SELECT id, recipient, text FROM sandbox.phone_outbox WHERE number = $1 AND sent_at IS NULL ORDER BY position LIMIT $2`,
+		c.phone.number, page)
+	if err != nil {
+		return false, fmt.Errorf("list messages to send: %w", err)
+	}
+	due, err := pgx.CollectRows(rows, pgx.RowToStructByPos[outgoing])
+	if err != nil {
+		return false, fmt.Errorf("list messages to send: %w", err)
+	}
+	blocked := make(map[string]bool)
+	for _, m := range due {
+		if blocked[m.Recipient] {
+			continue
+		}
+		if err := c.send(ctx, m); err != nil {
+			blocked[m.Recipient], last = true, err
+		}
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+	}
+	return len(due) == page, last
+}
+
+// send sends one message and commits that it was sent. A crash between the two repeats it under the same id, which recipients show once.
+func (c *connection) send(ctx context.Context, m outgoing) error {
+	to := types.NewJID(m.Recipient, types.DefaultUserServer)
+	_, err := c.client.SendMessage(ctx, to, textMessage(m.Text), whatsmeow.SendRequestExtra{ID: m.ID, Timeout: ackTimeout})
+	if err != nil {
+		return fmt.Errorf("send message %s: %w", m.ID, err)
+	}
+	_, err = c.phone.sandbox.pool.Exec(ctx, `UPDATE sandbox.phone_outbox SET sent_at = now() WHERE number = $1 AND id = $2`,
+		c.phone.number, m.ID)
+	if err != nil {
+		return fmt.Errorf("store message sent: %w", err)
+	}
+	c.phone.markSent(m.ID)
+	return nil
+}
+
+// sentText finds what the phone sent under an id, for a recipient that could not decrypt it and asks again; nil when there is none.
+func (p *phone) sentText(ctx context.Context, id string) *waE2E.Message {
+	var text string
+	err := p.sandbox.pool.QueryRow(ctx, `SELECT text FROM sandbox.phone_outbox WHERE number = $1 AND id = $2`, p.number, id).Scan(&text)
+	if err != nil {
+		if !errors.Is(err, pgx.ErrNoRows) {
+			p.log.Warn("sandbox: cannot look up a message to send again", "id", id, "error", err)
+		}
+		return nil
+	}
+	return textMessage(text)
+}
+
+func textMessage(text string) *waE2E.Message { return &waE2E.Message{Conversation: proto.String(text)} }
+
+// newMessageID has the form of an Android phone's ids: 32 hexadecimal digits, where whatsmeow's begin with "3EB0" and have 22 (send.go).
+func newMessageID() string {
+	var b [15]byte
+	rand.Read(b[:])
+	return "AC" + strings.ToUpper(hex.EncodeToString(b[:]))
+}
+
+// replyID is the id of the automatic answer to a message: a function of the message, so that it is the same however often it is answered.
+func replyID(number string, m Message) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{number, m.From, m.ID}, "\x00")))
+	return "AC" + strings.ToUpper(hex.EncodeToString(sum[:15]))
+}

@@ -1,0 +1,252 @@
+// Package sandbox is a local WhatsApp: the protocol server of package server, virtual phones that are linked, written to and looked at
+// through an HTTP API, and nothing of it simulated above the wire. A client that is pointed at it by WhatsAppURL and RootKey pairs, logs
+// in and exchanges end-to-end encrypted messages exactly as it does with the real service.
+//
+// Everything that was answered for is in PostgreSQL (schema sandbox) before the answer leaves: a process killed at any line loses nothing.
+package sandbox
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	"go.mau.fi/whatsmeow"
+
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/signalstore"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// Schema is the PostgreSQL schema that holds all of the sandbox's state; dropping it is a factory reset.
+const Schema = "sandbox"
+
+// socketPath is where WhatsApp's own clients open their WebSocket (whatsmeow socket/constants.go).
+const socketPath = "/ws/chat"
+
+// Config says where a sandbox keeps its state and listens.
+type Config struct {
+	// DSN is the PostgreSQL connection string. One process at a time may run a sandbox on one database.
+	DSN string
+	// Addr is host:port of the one listener for the control API and the WebSocket; "" means 127.0.0.1:3001, port 0 picks a free one.
+	Addr string
+	// Seed makes the certificate root: the same seed gives the same RootKey, so that clients can be built for it. "" means "chasqui".
+	Seed string
+	// Logger takes what happens; nil means slog.Default. Message texts and keys are never logged.
+	Logger *slog.Logger
+}
+
+// Sandbox is a running local WhatsApp. Make one with New; all methods but Start and Stop want it started.
+type Sandbox struct {
+	cfg Config
+	log *slog.Logger
+
+	startStop sync.Mutex // held by Start and Stop
+	started   bool
+	stopped   bool
+
+	pool     *pgxpool.Pool
+	store    *signalstore.Container
+	server   *server.Server
+	listener net.Listener
+	http     *http.Server
+	ctx      context.Context // ends with Stop; every phone and long poll lives in it
+	cancel   context.CancelFunc
+	work     sync.WaitGroup // the HTTP server and every phone
+
+	mu     sync.Mutex // guards phones
+	phones map[string]*phone
+}
+
+// New returns a sandbox that does nothing until Start.
+func New(cfg Config) *Sandbox {
+	if cfg.Addr == "" {
+		cfg.Addr = "127.0.0.1:3001"
+	}
+	if cfg.Seed == "" {
+		cfg.Seed = "chasqui"
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone)}
+}
+
+// Start prepares the database, listens, and brings back every phone; phones connect in the background. ctx bounds the start alone. A
+// second call does nothing; a sandbox that was stopped, or failed to start, cannot be started again.
+func (s *Sandbox) Start(ctx context.Context) error {
+	s.startStop.Lock()
+	defer s.startStop.Unlock()
+	if s.stopped {
+		return errors.New("the sandbox has been stopped")
+	}
+	if s.started {
+		return nil
+	}
+	s.started = true
+	if err := s.start(ctx); err != nil {
+		s.stop()
+		return fmt.Errorf("start sandbox: %w", err)
+	}
+	return nil
+}
+
+func (s *Sandbox) start(ctx context.Context) (err error) {
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if s.pool, err = postgres.Open(ctx, s.cfg.DSN, postgres.Options{Name: "sandbox"}); err != nil {
+		return err
+	}
+	// The server comes first: it creates the schema, and keeps a second process off it.
+	if s.server, err = server.New(ctx, server.Config{Pool: s.pool, Seed: s.cfg.Seed, Logger: s.cfg.Logger}); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.pool); err != nil {
+		return err
+	}
+	if err := trust(s.server.RootKey()); err != nil {
+		return err
+	}
+	if s.store, err = signalstore.Open(ctx, signalstore.Config{DSN: s.cfg.DSN, Schema: Schema, MaxConns: 16, Logger: s.cfg.Logger}); err != nil {
+		return err
+	}
+	if err := s.store.Upgrade(ctx); err != nil {
+		return err
+	}
+	if s.listener, err = net.Listen("tcp", s.cfg.Addr); err != nil {
+		return err
+	}
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    1 << 16,
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.work.Go(func() {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("sandbox: listener ended", "error", err)
+		}
+	})
+	rows, err := s.listPhones(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if _, err := s.launch(ctx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop ends every connection, long poll and phone, and waits for them. What was accepted and not yet sent stays in the database for the
+// next start. It may be called more than once, and before Start.
+func (s *Sandbox) Stop() {
+	s.startStop.Lock()
+	defer s.startStop.Unlock()
+	if !s.stopped {
+		s.stop()
+	}
+}
+
+func (s *Sandbox) stop() {
+	s.stopped = true
+	if !s.started {
+		return
+	}
+	s.cancel()
+	if s.http != nil {
+		s.http.Close()
+	} else if s.listener != nil {
+		s.listener.Close()
+	}
+	if s.server != nil {
+		if err := s.server.Close(); err != nil {
+			s.log.Warn("sandbox: close server", "error", err)
+		}
+	}
+	s.work.Wait()
+	if s.store != nil {
+		if err := s.store.Close(); err != nil {
+			s.log.Warn("sandbox: close Signal store", "error", err)
+		}
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}
+
+// URL is the base of the control API, http://host:port.
+func (s *Sandbox) URL() string { return "http://" + s.dialAddr() }
+
+// WhatsAppURL is what a client is given as WHATSAPP_URL, ws://host:port/ws/chat.
+func (s *Sandbox) WhatsAppURL() string { return "ws://" + s.dialAddr() + socketPath }
+
+// RootKey is the public key of the certificate root that a client has to trust in place of WhatsApp's own.
+func (s *Sandbox) RootKey() [32]byte { return s.server.RootKey() }
+
+// dialAddr is the listener's address as this machine can dial it: a listener on every interface is reached by loopback.
+func (s *Sandbox) dialAddr() string {
+	addr := s.listener.Addr().(*net.TCPAddr)
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, fmt.Sprint(addr.Port))
+}
+
+// migrate brings this package's tables in the schema up to date; the server's and whatsmeow's are their packages' own.
+func migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return fmt.Errorf("open sandbox migrations: %w", err)
+	}
+	versions, err := database.NewStore(goose.DialectPostgres, Schema+".phone_migrations")
+	if err != nil {
+		return fmt.Errorf("name migration table: %w", err)
+	}
+	p, err := goose.NewProvider("", db, files, goose.WithStore(versions))
+	if err != nil {
+		return fmt.Errorf("read sandbox migrations: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate sandbox: %w", err)
+	}
+	return nil
+}
+
+var trusting sync.Mutex
+
+// realRoot is WhatsApp's own certificate root, as whatsmeow ships it.
+var realRoot = whatsmeow.WACertPubKey
+
+// trust makes this process's whatsmeow clients accept servers of the given root. whatsmeow keeps the root in one variable of the process,
+// read without a lock at every handshake: it is written once, and a second sandbox with another seed is refused.
+func trust(root [32]byte) error {
+	trusting.Lock()
+	defer trusting.Unlock()
+	switch whatsmeow.WACertPubKey {
+	case root:
+		return nil
+	case realRoot:
+		whatsmeow.WACertPubKey = root
+		return nil
+	}
+	return errors.New("this process already trusts the certificate root of another seed")
+}

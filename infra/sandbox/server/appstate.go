@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/proto/waServerSync"
+	"go.mau.fi/whatsmeow/types"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// patchPage is how many patches one answer holds; a client asks for the rest.
+	patchPage = 100
+	// maxCollections bounds one query; there are five (appstate/keys.go).
+	maxCollections = 16
+)
+
+func registerAppState(r *registry) {
+	r.queries[query{"w:sync:app:state", "set", "sync"}] = handleAppState
+}
+
+// handleAppState reads and writes app state: what an account's devices share about chats and contacts, encrypted so that only they can
+// read it. A collection is the sequence of its patches; there are no snapshots, a client that asks for one gets all patches.
+func handleAppState(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error) {
+	request := iq.GetChildByTag("sync")
+	collections := request.GetChildren()
+	if len(collections) > maxCollections {
+		return nil, errBadRequest
+	}
+	answers := make([]waBinary.Node, 0, len(collections))
+	for i := range collections {
+		answer, err := c.syncCollection(ctx, &collections[i])
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, answer)
+	}
+	return []waBinary.Node{{Tag: "sync", Content: answers}}, nil
+}
+
+// syncCollection appends the patch that comes with a collection, if it builds on the newest version, and answers with what the client does
+// not have: after a successful write nothing but the new version, else the patches since its version.
+func (c *conn) syncCollection(ctx context.Context, collection *waBinary.Node) (waBinary.Node, error) {
+	name := attr(collection, "name")
+	var base int64
+	if version := attr(collection, "version"); version != "" {
+		var err error
+		if base, err = strconv.ParseInt(version, 10, 64); err != nil {
+			return waBinary.Node{}, errBadRequest
+		}
+	}
+	if name == "" {
+		return waBinary.Node{}, errBadRequest
+	}
+	answer := waBinary.Node{Tag: "collection", Attrs: waBinary.Attrs{"name": name, "type": "result"}}
+	var parts []waBinary.Node
+	if sent, ok := collection.GetOptionalChildByTag("patch"); ok {
+		version, err := c.appendPatch(ctx, name, base, content(sent))
+		if err != nil {
+			return answer, err
+		}
+		if version == base+1 {
+			answer.Attrs["version"] = version
+			return answer, nil
+		}
+		answer.Attrs["type"] = "error"
+		parts = append(parts, waBinary.Node{Tag: "error", Attrs: waBinary.Attrs{"code": 409, "text": "conflict"}})
+	}
+	rows, err := c.s.pool.Query(ctx, `SELECT version, patch FROM sandbox.app_state
+		WHERE account_id = $1 AND collection = $2 AND version > $3 ORDER BY version LIMIT $4`, c.device.account.id, name, base, patchPage+1)
+	if err != nil {
+		return answer, fmt.Errorf("read app state: %w", err)
+	}
+	var patches []waBinary.Node
+	var version int64
+	var patch []byte
+	_, err = pgx.ForEachRow(rows, []any{&version, &patch}, func() error {
+		if len(patches) < patchPage {
+			patches = append(patches, waBinary.Node{Tag: "patch", Content: append([]byte{}, patch...)})
+			base = version
+		} else {
+			answer.Attrs["has_more_patches"] = "true"
+		}
+		return nil
+	})
+	if err != nil {
+		return answer, fmt.Errorf("read app state: %w", err)
+	}
+	answer.Attrs["version"] = base
+	if len(patches) > 0 {
+		parts = append(parts, waBinary.Node{Tag: "patches", Content: patches})
+	}
+	if len(parts) > 0 {
+		answer.Content = parts
+	}
+	return answer, nil
+}
+
+// appendPatch stores a patch as the version after base and tells the account's other devices. It returns the collection's version: base+1,
+// or whatever it was when that is not base.
+func (c *conn) appendPatch(ctx context.Context, name string, base int64, raw []byte) (int64, error) {
+	var patch waServerSync.SyncdPatch
+	if err := proto.Unmarshal(raw, &patch); err != nil {
+		return 0, errBadRequest
+	}
+	version := base + 1
+	patch.Version = &waServerSync.SyncdVersion{Version: proto.Uint64(uint64(version))}
+	numbered, err := proto.Marshal(&patch)
+	if err != nil {
+		return 0, fmt.Errorf("number patch: %w", err)
+	}
+	a := c.device.account
+	var notices []queued
+	for _, d := range c.s.devicesOf(a, c.device) {
+		notices = append(notices, queued{d, waBinary.Node{
+			Tag:     "notification",
+			Attrs:   waBinary.Attrs{"from": types.ServerJID, "type": "server_sync", "id": newID(), "t": time.Now().Unix()},
+			Content: []waBinary.Node{{Tag: "collection", Attrs: waBinary.Attrs{"name": name, "version": version}}},
+		}})
+	}
+	var newest int64
+	err = pgx.BeginFunc(ctx, c.s.pool, func(tx pgx.Tx) error {
+		// The account's row keeps two devices from writing the same version.
+		err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(max(version), 0) FROM sandbox.app_state WHERE account_id = a.id AND collection = $2)
+			FROM (SELECT id FROM sandbox.accounts WHERE id = $1 FOR NO KEY UPDATE) a`, a.id, name).Scan(&newest)
+		if err != nil || newest != base {
+			return err
+		}
+		newest = version
+		var batch pgx.Batch
+		batch.Queue(`INSERT INTO sandbox.app_state (account_id, collection, version, patch) VALUES ($1, $2, $3, $4)`, a.id, name, version, numbered)
+		if err := queueStanzas(&batch, notices); err != nil {
+			return err
+		}
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return 0, fmt.Errorf("append app state patch: %w", err)
+	}
+	if newest == version {
+		c.s.wake(notices)
+	}
+	return newest, nil
+}

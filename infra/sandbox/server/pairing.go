@@ -1,0 +1,291 @@
+package server
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.mau.fi/libsignal/ecc"
+	"go.mau.fi/whatsmeow"
+	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/proto/waAdv"
+	"go.mau.fi/whatsmeow/proto/waWa6"
+	"go.mau.fi/whatsmeow/types"
+	"google.golang.org/protobuf/proto"
+)
+
+var (
+	// ErrQRInvalid is returned by Scan for a text that is no QR code of WhatsApp's, or whose keys are not those of the waiting companion.
+	ErrQRInvalid = errors.New("not a valid QR code")
+	// ErrQRExpired is returned by Scan when the companion that showed the QR code does not wait any more, or was scanned already.
+	ErrQRExpired = errors.New("QR code expired")
+	// ErrRefused is returned by Scan, wrapped with the companion's reason, when it turned the pairing down.
+	ErrRefused = errors.New("companion refused the pairing")
+	// ErrTooManyDevices is returned by Scan when all device numbers of the account are taken.
+	ErrTooManyDevices = errors.New("account has no device number left")
+)
+
+const (
+	// qrRefs is how many references a companion gets: whatsmeow shows the first for 60 s, each other for 20 s (qrchan.go).
+	qrRefs = 6
+	// qrLife is how long a companion may wait for its scan: 60 s + 5 × 20 s, and some for the pairing itself.
+	qrLife = 200 * time.Second
+	// signPatience is how long Scan waits for the companion's signature.
+	signPatience = 30 * time.Second
+	// maxDevice is the highest device number: an address carries it in one byte.
+	maxDevice = 255
+)
+
+// pairing is what a connection that waits for a scan knows.
+type pairing struct {
+	noise, identity [32]byte
+	registration    uint32
+	signed          signedPreKey
+	refs            []string
+	scanned         bool                // guarded by Server.mu
+	answers         chan *waBinary.Node // holds the one answer to the pair-success iq
+}
+
+// pair offers QR references to a companion and keeps it until it has been scanned or has gone.
+func (c *conn) pair(noise [32]byte, data *waWa6.ClientPayload_DevicePairingRegistrationData) error {
+	p, err := newPairing(noise, data)
+	if err != nil {
+		c.part(waBinary.Node{Tag: "failure", Attrs: waBinary.Attrs{"reason": 400}}, farewell)
+		return errors.Join(err, c.serve())
+	}
+	refs := make([]waBinary.Node, len(p.refs))
+	for i, ref := range p.refs {
+		refs[i] = waBinary.Node{Tag: "ref", Content: []byte(ref)}
+	}
+	s := c.s
+	s.mu.Lock()
+	c.pairing = p
+	for _, ref := range p.refs {
+		s.refs[ref] = c
+	}
+	s.mu.Unlock()
+	c.sendNode(waBinary.Node{
+		Tag:     "iq",
+		Attrs:   waBinary.Attrs{"from": types.ServerJID, "type": "set", "id": newID(), "xmlns": "md"},
+		Content: []waBinary.Node{{Tag: "pair-device", Content: refs}},
+	})
+	c.in.patience = qrLife
+	timer := time.AfterFunc(qrLife, c.cut)
+	defer timer.Stop()
+	return c.serve()
+}
+
+// newPairing checks what a companion registers with.
+func newPairing(noise [32]byte, data *waWa6.ClientPayload_DevicePairingRegistrationData) (*pairing, error) {
+	if len(data.GetERegid()) != 4 || len(data.GetEIdent()) != 32 || len(data.GetESkeyID()) != 3 || len(data.GetESkeyVal()) != 32 || len(data.GetESkeySig()) != 64 {
+		return nil, errors.New("malformed registration")
+	}
+	p := &pairing{noise: noise, identity: [32]byte(data.EIdent), registration: binary.BigEndian.Uint32(data.ERegid), answers: make(chan *waBinary.Node, 1)}
+	p.signed = signedPreKey{id: keyID(data.ESkeyID), public: [32]byte(data.ESkeyVal), signature: [64]byte(data.ESkeySig)}
+	if !p.signed.validFor(p.identity) {
+		return nil, errors.New("registration with a wrong signature")
+	}
+	for range qrRefs {
+		ref := make([]byte, 24)
+		_, _ = rand.Read(ref)
+		p.refs = append(p.refs, "2@"+base64.StdEncoding.EncodeToString(ref))
+	}
+	return p, nil
+}
+
+// answer takes the companion's answer to an iq; only the one to pair-success matters, and only the first.
+func (p *pairing) answer(iq *waBinary.Node) {
+	if _, ok := iq.GetOptionalChildByTag("pair-device-sign"); !ok && attr(iq, "type") != "error" {
+		return
+	}
+	select {
+	case p.answers <- iq:
+	default:
+	}
+}
+
+// Scan does what a phone does that scans a companion's QR code, given as the code's text: it signs the companion into the account and
+// returns the new device's JID once the companion has signed back and the device is persisted. The companion then connects again by
+// itself. Errors: ErrNoAccount, ErrQRInvalid, ErrQRExpired, ErrRefused, ErrTooManyDevices, the context's, the database's.
+func (s *Server) Scan(ctx context.Context, phone, qr string) (types.JID, error) {
+	ref, noise, identity, secret, err := parseQR(qr)
+	if err != nil {
+		return types.EmptyJID, err
+	}
+	s.mu.Lock()
+	a, c := s.byPhone[phone], s.refs[ref]
+	switch {
+	case a == nil:
+		err = ErrNoAccount
+	case c == nil || c.pairing.scanned:
+		err = ErrQRExpired
+	case c.pairing.noise != noise || c.pairing.identity != identity:
+		err = ErrQRInvalid
+	}
+	var number uint16
+	if err == nil {
+		number, err = a.reserve()
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return types.EmptyJID, err
+	}
+	c.pairing.scanned = true
+	s.mu.Unlock()
+	jid, err := s.link(ctx, a, c, number, secret)
+	if err != nil {
+		c.cut()
+		return types.EmptyJID, fmt.Errorf("pair companion: %w", err)
+	}
+	return jid, nil
+}
+
+// parseQR takes a QR code's text apart: [URL#]reference,noise key,identity key,secret[,client], the last three in base64 (pair.go).
+func parseQR(qr string) (ref string, noise, identity [32]byte, secret []byte, err error) {
+	if _, rest, ok := strings.Cut(qr, "#"); ok {
+		qr = rest
+	}
+	parts := strings.Split(strings.TrimSpace(qr), ",")
+	if len(parts) != 4 && len(parts) != 5 {
+		return "", noise, identity, nil, ErrQRInvalid
+	}
+	var decoded [3][]byte
+	for i := range decoded {
+		decoded[i], err = base64.StdEncoding.DecodeString(parts[i+1])
+		if err != nil || len(decoded[i]) != 32 {
+			return "", noise, identity, nil, ErrQRInvalid
+		}
+	}
+	return parts[0], [32]byte(decoded[0]), [32]byte(decoded[1]), decoded[2], nil
+}
+
+// reserve picks a device number: never one that was used, until all were. The caller holds Server.mu.
+func (a *account) reserve() (uint16, error) {
+	if a.nextDevice <= maxDevice {
+		a.nextDevice++
+		return uint16(a.nextDevice - 1), nil
+	}
+	for number := uint16(1); number <= maxDevice; number++ {
+		if a.device(number) == nil {
+			return number, nil
+		}
+	}
+	return 0, ErrTooManyDevices
+}
+
+// link exchanges the signatures with the companion and persists it.
+func (s *Server) link(ctx context.Context, a *account, c *conn, number uint16, secret []byte) (types.JID, error) {
+	p := c.pairing
+	keyIndex := uint32(number)
+	identity := &waAdv.ADVSignedDeviceIdentity{AccountSignatureKey: a.keys.Identity.Pub[:]}
+	var err error
+	identity.Details, err = proto.Marshal(&waAdv.ADVDeviceIdentity{
+		RawID: &a.rawID, Timestamp: proto.Uint64(uint64(time.Now().Unix())), KeyIndex: &keyIndex,
+		AccountType: waAdv.ADVEncryptionType_E2EE.Enum(), DeviceType: waAdv.ADVEncryptionType_E2EE.Enum(),
+	})
+	if err != nil {
+		return types.EmptyJID, err
+	}
+	signature := ecc.CalculateSignature(ecc.NewDjbECPrivateKey(*a.keys.Identity.Priv), slices.Concat(whatsmeow.AdvAccountSignaturePrefix, identity.Details, p.identity[:]))
+	identity.AccountSignature = signature[:]
+	signed, err := proto.Marshal(identity)
+	if err != nil {
+		return types.EmptyJID, err
+	}
+	mac := hmac.New(sha256.New, secret)
+	mac.Write(signed)
+	container, err := proto.Marshal(&waAdv.ADVSignedDeviceIdentityHMAC{Details: signed, HMAC: mac.Sum(nil)})
+	if err != nil {
+		return types.EmptyJID, err
+	}
+	d := &device{account: a, number: number, identity: p.identity, noise: p.noise, registration: p.registration, signed: p.signed}
+	c.sendNode(waBinary.Node{
+		Tag:   "iq",
+		Attrs: waBinary.Attrs{"from": types.ServerJID, "type": "set", "id": newID(), "xmlns": "md", "t": time.Now().Unix()},
+		Content: []waBinary.Node{{Tag: "pair-success", Content: []waBinary.Node{
+			{Tag: "device-identity", Content: container},
+			{Tag: "device", Attrs: waBinary.Attrs{"jid": d.jid(types.DefaultUserServer), "lid": d.jid(types.HiddenUserServer)}},
+			{Tag: "platform", Attrs: waBinary.Attrs{"name": "android"}},
+		}}},
+	})
+	timer := time.NewTimer(signPatience)
+	defer timer.Stop()
+	var answer *waBinary.Node
+	select {
+	case answer = <-p.answers:
+	case <-timer.C:
+		return types.EmptyJID, context.DeadlineExceeded
+	case <-ctx.Done():
+		return types.EmptyJID, ctx.Err()
+	case <-c.ctx.Done():
+		return types.EmptyJID, ErrQRExpired
+	}
+	if refusal, ok := answer.GetOptionalChildByTag("error"); ok || attr(answer, "type") == "error" {
+		return types.EmptyJID, fmt.Errorf("%w: %s %s", ErrRefused, attr(&refusal, "code"), attr(&refusal, "text"))
+	}
+	proof, err := countersigned(identity, p.identity, content(answer.GetChildByTag("pair-device-sign", "device-identity")))
+	if err != nil {
+		return types.EmptyJID, err
+	}
+	// The companion keeps its side from here on, whether the caller waits or not.
+	persist, cancel := context.WithTimeout(context.WithoutCancel(ctx), stanzaTimeout)
+	defer cancel()
+	if err := s.addDevice(persist, d, proof); err != nil {
+		return types.EmptyJID, err
+	}
+	c.part(waBinary.Node{Tag: "stream:error", Attrs: waBinary.Attrs{"code": "515"}}, restartPatience)
+	return d.jid(types.DefaultUserServer), nil
+}
+
+// countersigned checks the identity that the companion signed and returns it complete, marshalled.
+func countersigned(ours *waAdv.ADVSignedDeviceIdentity, companion [32]byte, answer []byte) ([]byte, error) {
+	var theirs waAdv.ADVSignedDeviceIdentity
+	if err := proto.Unmarshal(answer, &theirs); err != nil {
+		return nil, fmt.Errorf("read companion's signature: %w", err)
+	}
+	message := slices.Concat(whatsmeow.AdvDeviceSignaturePrefix, ours.Details, companion[:], ours.AccountSignatureKey)
+	if !hmac.Equal(theirs.Details, ours.Details) || len(theirs.DeviceSignature) != 64 ||
+		!ecc.VerifySignature(ecc.NewDjbECPublicKey(companion), message, [64]byte(theirs.DeviceSignature)) {
+		return nil, errors.New("companion's signature is wrong")
+	}
+	theirs.AccountSignatureKey = ours.AccountSignatureKey
+	return proto.Marshal(&theirs)
+}
+
+// addDevice persists a companion, tells those who know the account's device list, and makes it known.
+func (s *Server) addDevice(ctx context.Context, d *device, proof []byte) error {
+	a := d.account
+	a.change.Lock()
+	defer a.change.Unlock()
+	present := s.devicesOf(a, nil)
+	notices := s.deviceListNotices(a, present, append(slices.Clone(present), d))
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := insertDevice(ctx, tx, d, proof); err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		batch.Queue(`UPDATE sandbox.accounts SET next_device = greatest(next_device, $2) WHERE id = $1`, a.id, int(d.number)+1)
+		if err := queueStanzas(&batch, notices); err != nil {
+			return err
+		}
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("persist device: %w", err)
+	}
+	s.mu.Lock()
+	a.devices = append(a.devices, d)
+	slices.SortFunc(a.devices, func(x, y *device) int { return int(x.number) - int(y.number) })
+	s.mu.Unlock()
+	s.wake(notices)
+	return nil
+}

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/types"
+)
+
+// pgxTag is what an executed statement reports.
+type pgxTag = pgconn.CommandTag
+
+func registerReceipts(r *registry) { r.stanzas["receipt"] = handleReceipt }
+
+// landing lists the types of receipts that end a message's delivery to the device: it was decrypted, or is asked for again (receipt.go,
+// retry.go). A delivery receipt has no type.
+var landing = []string{"", "inactive", "sender", "peer_msg", "hist_sync", "retry"}
+
+// handleReceipt removes the messages that a receipt speaks of from the device's queue and forwards it, in one transaction, before the
+// receipt is acknowledged.
+func handleReceipt(ctx context.Context, c *conn, receipt *waBinary.Node) error {
+	s, kind := c.s, attr(receipt, "type")
+	to, ok := receipt.Attrs["to"].(types.JID)
+	if !ok || attr(receipt, "id") == "" {
+		c.ackReceipt(receipt)
+		return nil
+	}
+	var batch pgx.Batch
+	type landed struct {
+		id  int64
+		key string
+	}
+	var done []landed
+	if slices.Contains(landing, kind) {
+		for _, id := range receiptIDs(receipt) {
+			key := stanzaKey("message", id, to.String(), attr(receipt, "participant"), "")
+			count := func(tag pgxTag) error {
+				s.counts.delivered.Add(tag.RowsAffected())
+				return nil
+			}
+			row := c.box.inFlight(key)
+			done = append(done, landed{row, key})
+			if row != 0 {
+				batch.Queue(`DELETE FROM sandbox.queue WHERE id = $1`, row).Exec(count)
+			} else {
+				batch.Queue(deleteByKey, c.device.id, key).Exec(count)
+			}
+		}
+	}
+	stanzas := s.forwardReceipt(c.device, receipt, to, kind)
+	if err := queueStanzas(&batch, stanzas); err != nil {
+		return err
+	}
+	if batch.Len() > 0 {
+		if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+			return fmt.Errorf("take receipt: %w", err)
+		}
+	}
+	for _, l := range done {
+		c.landed(l.id, l.key, kind == "retry")
+	}
+	s.wake(stanzas)
+	c.ackReceipt(receipt)
+	return nil
+}
+
+func (c *conn) ackReceipt(receipt *waBinary.Node) {
+	ack := waBinary.Node{Tag: "ack", Attrs: waBinary.Attrs{"class": "receipt", "id": receipt.Attrs["id"], "from": receipt.Attrs["to"], "type": attr(receipt, "type")}}
+	if participant, ok := receipt.Attrs["participant"]; ok {
+		ack.Attrs["participant"] = participant
+	}
+	c.sendNode(ack)
+}
+
+// receiptIDs returns the ids of the messages that a receipt speaks of.
+func receiptIDs(receipt *waBinary.Node) []string {
+	ids := []string{attr(receipt, "id")}
+	list := receipt.GetChildByTag("list")
+	for _, item := range list.GetChildren() {
+		ids = append(ids, attr(&item, "id"))
+	}
+	return ids
+}
+
+// forwardReceipt makes the stanzas that a receipt from a device becomes. Retry and sender receipts go to the one device that sent the
+// message, receipts for peer messages to the account's phone, all others to every device of the account they are addressed to. What a
+// user read or played on one device is also told to his other devices, with the chat as recipient.
+func (s *Server) forwardReceipt(from *device, receipt *waBinary.Node, to types.JID, kind string) []queued {
+	addressee := s.user(to)
+	if addressee == nil {
+		return nil
+	}
+	forwarded := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: waBinary.Attrs{
+		"from": from.jid(to.Server), "id": receipt.Attrs["id"], "type": kind, "t": strconv.FormatInt(time.Now().Unix(), 10),
+		"category": attr(receipt, "category"),
+	}}
+	for _, name := range []string{"participant", "recipient"} {
+		if jid, ok := receipt.Attrs[name].(types.JID); ok {
+			forwarded.Attrs[name] = jid
+		}
+	}
+	if t := attr(receipt, "t"); t != "" {
+		forwarded.Attrs["t"] = t
+	}
+	var targets []*device
+	switch kind {
+	case "retry", "sender":
+		targets = []*device{s.device(to)}
+	case "peer_msg", "hist_sync":
+		targets = []*device{s.device(from.account.pn())}
+	case "read-self", "played-self":
+		// For the reader's own devices alone: he keeps his receipts from others.
+	default:
+		targets = s.devicesOf(addressee, nil)
+	}
+	var stanzas []queued
+	for _, d := range targets {
+		if d != nil && d != from {
+			stanzas = append(stanzas, queued{d, forwarded})
+		}
+	}
+	if slices.Contains([]string{"read", "played", "read-self", "played-self"}, kind) && addressee != from.account {
+		own := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: waBinary.Attrs{}}
+		for name, value := range forwarded.Attrs {
+			own.Attrs[name] = value
+		}
+		own.Attrs["recipient"] = addressee.jid(to.Server)
+		for _, d := range s.devicesOf(from.account, from) {
+			stanzas = append(stanzas, queued{d, own})
+		}
+	}
+	return stanzas
+}

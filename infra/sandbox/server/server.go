@@ -1,0 +1,218 @@
+// Package server is a local WhatsApp: the server's side of the protocol as an unmodified go.mau.fi/whatsmeow speaks it. It pairs
+// companions by QR, authenticates them, keeps their prekeys and device lists, and carries their end-to-end encrypted stanzas, which it
+// cannot read. What it answers is what whatsmeow's own parsers want; what the real server does beyond that cannot be seen from here.
+//
+// All state is in PostgreSQL, schema sandbox, before an acknowledgement or an answer leaves: a process killed at any line loses nothing,
+// and its successor finds every device linked and every unacknowledged stanza queued.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.mau.fi/whatsmeow/util/keys"
+)
+
+// DefaultSeed makes the certificate root when Config.Seed is empty.
+const DefaultSeed = "chasqui"
+
+// Config says what a server works with.
+type Config struct {
+	// Pool is the database; the server makes and owns the tables of the schema sandbox that are listed in schema.sql.
+	Pool *pgxpool.Pool
+	// Seed makes the certificate root and the server's keys: the same seed gives the same RootKey. "" is DefaultSeed.
+	Seed string
+	// Logger takes what happens, without keys and payloads; nil is slog.Default.
+	Logger *slog.Logger
+}
+
+// Server is a running WhatsApp server. Its methods may be called at the same time by anyone.
+type Server struct {
+	pool     *pgxpool.Pool
+	lock     *pgx.Conn // holds the advisory lock that keeps a second server process off this schema
+	log      *slog.Logger
+	seed     string
+	noise    *noiseIdentity
+	handlers *registry
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup // connections, and what they started
+
+	// mu guards everything below, and the fields of accounts and devices that say so. It is never held during I/O.
+	mu      sync.RWMutex
+	closed  bool
+	byPhone map[string]*account
+	byLID   map[string]*account
+	refs    map[string]*conn // the QR references of the connections that wait for a scan
+	conns   map[*conn]struct{}
+
+	faults atomic.Pointer[Faults]
+	counts struct{ sent, delivered, repeated, unknown atomic.Int64 }
+}
+
+// Faults are the disturbances that a test can switch on; the zero value is none.
+type Faults struct {
+	// AckDelay passes before a message's acknowledgement leaves; the message is routed at once. It stands for the round trip to the real
+	// servers, without which throughput on loopback is fantasy.
+	AckDelay time.Duration
+	// DropAcks swallows the acknowledgements of messages, which are routed all the same.
+	DropAcks bool
+	// RefuseConnections answers new connections with HTTP 503; those that stand are left alone.
+	RefuseConnections bool
+}
+
+// Stats are counts since the server was made; Connections is the number that stand now.
+type Stats struct {
+	Connections int64
+	// MessagesSent counts message stanzas taken from clients and routed.
+	MessagesSent int64
+	// MessagesDelivered counts message stanzas that a receiving device acknowledged; a message to three devices counts three times.
+	MessagesDelivered int64
+	// RepeatedIDs counts messages whose (sending device, recipient, id) had been routed before. Peer messages and answers to retry
+	// receipts, which repeat their id by design, are not counted.
+	RepeatedIDs int64
+	// UnknownStanzas counts what no handler is registered for.
+	UnknownStanzas int64
+}
+
+// ErrLocked is returned by New when another process serves the same schema.
+var ErrLocked = errors.New("another sandbox server uses this database")
+
+// lockPatience is how long New waits for a predecessor to let go of its lock. A killed process's lock falls as soon as PostgreSQL sees
+// its connection end, which on one machine is milliseconds.
+const lockPatience = 10 * time.Second
+
+// New migrates the schema, loads the state and returns a server that is ready for ServeHTTP. It waits up to 10 s for another process
+// that holds the schema and then returns ErrLocked. The context is for New alone; the server lives until Close.
+func New(ctx context.Context, c Config) (*Server, error) {
+	if c.Seed == "" {
+		c.Seed = DefaultSeed
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	identity, err := newNoiseIdentity(c.Seed, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("make certificates: %w", err)
+	}
+	lock, err := acquireLock(ctx, c.Pool)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		pool: c.Pool, lock: lock, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(),
+		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.faults.Store(&Faults{})
+	if err := migrate(ctx, s.pool); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.load(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("load state: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// acquireLock takes a connection out of the pool for the server's life and locks the schema with it. When the connection is lost, with
+// PostgreSQL itself say, the lock is gone and the server goes on: it guards against a mistake, not against an enemy.
+func acquireLock(ctx context.Context, pool *pgxpool.Pool) (*pgx.Conn, error) {
+	pooled, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("lock schema: %w", err)
+	}
+	db := pooled.Hijack()
+	deadline := time.Now().Add(lockPatience)
+	for {
+		var mine bool
+		err := db.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('sandbox server', 0))`).Scan(&mine)
+		if err == nil && mine {
+			return db, nil
+		}
+		if err == nil && time.Now().After(deadline) {
+			err = ErrLocked
+		}
+		if err == nil {
+			select {
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-time.After(50 * time.Millisecond):
+				continue
+			}
+		}
+		_ = db.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("lock schema: %w", err)
+	}
+}
+
+// RootKey is the public key that signs the server's certificate chain: what a client has to trust in place of WhatsApp's own
+// (whatsmeow's WACertPubKey). It depends on the seed alone.
+func (s *Server) RootKey() [32]byte { return *s.noise.root.Pub }
+
+// Close cuts every connection, waits for what they do and gives the schema up. It is idempotent; the pool stays open.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.Disconnect()
+	s.work.Wait()
+	if !first {
+		return nil
+	}
+	if err := s.lock.Close(context.Background()); err != nil {
+		return fmt.Errorf("release schema: %w", err)
+	}
+	return nil
+}
+
+// Disconnect cuts every connection as a broken network would: no stanza says goodbye.
+func (s *Server) Disconnect() {
+	s.mu.RLock()
+	connections := slices.Collect(maps.Keys(s.conns))
+	s.mu.RUnlock()
+	for _, c := range connections {
+		c.cut()
+	}
+}
+
+// SetFaults replaces the disturbances that are in force.
+func (s *Server) SetFaults(f Faults) { s.faults.Store(&f) }
+
+// Faults returns the disturbances that are in force.
+func (s *Server) Faults() Faults { return *s.faults.Load() }
+
+// Stats returns the counts.
+func (s *Server) Stats() Stats {
+	s.mu.RLock()
+	connections := len(s.conns)
+	s.mu.RUnlock()
+	return Stats{
+		Connections: int64(connections), MessagesSent: s.counts.sent.Load(), MessagesDelivered: s.counts.delivered.Load(),
+		RepeatedIDs: s.counts.repeated.Load(), UnknownStanzas: s.counts.unknown.Load(),
+	}
+}
+
+// Account is a phone number with WhatsApp: all that its phone, which is device 0, needs to log in as an ordinary client.
+type Account struct {
+	Phone string // digits only
+	LID   string // the user part of the hidden identity, digits only
+	Name  string // what others see as the sender's name
+	// Identity, Noise, SignedPreKey and RegistrationID are the phone's.
+	Identity       *keys.KeyPair
+	Noise          *keys.KeyPair
+	SignedPreKey   *keys.PreKey
+	RegistrationID uint32
+	CreatedAt      time.Time
+}

@@ -1,0 +1,71 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	waBinary "go.mau.fi/whatsmeow/binary"
+)
+
+// maxStatus bounds an about text in bytes; WhatsApp's own limit is 139 characters.
+const maxStatus = 1024
+
+func registerSettings(r *registry) {
+	for _, q := range []query{
+		{"w:p", "get", ""}, {"urn:xmpp:whatsapp:dirty", "set", ""}, {"w:stats", "set", ""}, {"disappearing_mode", "set", ""},
+		{"urn:xmpp:whatsapp:push", "get", ""}, {"urn:xmpp:whatsapp:push", "set", ""}, {"w:biz", "get", ""}, {"w:biz", "set", ""},
+		{"tos", "get", ""}, {"tos", "set", ""},
+	} {
+		r.queries[q] = handleEmpty
+	}
+	r.queries[query{"abt", "get", "props"}] = handleProps
+	r.queries[query{"w", "get", "props"}] = handleProps
+	r.queries[query{"w:m", "set", "media_conn"}] = handleMediaConn
+	r.queries[query{"blocklist", "get", ""}] = handleBlocklist
+	r.queries[query{"w:profile:picture", "get", ""}] = handlePicture
+	r.queries[query{"status", "set", ""}] = handleStatus
+}
+
+// handleEmpty answers what has nothing to say but that it was received: pings, statistics, and settings that change nothing here.
+func handleEmpty(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) { return nil, nil }
+
+// handleProps answers that no feature is switched on.
+func handleProps(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
+	return []waBinary.Node{{Tag: "props", Attrs: waBinary.Attrs{"protocol": 1, "hash": "sandbox"}}}, nil
+}
+
+// handleMediaConn names the host for media: one of WhatsApp's, which a redirected client takes to the sandbox like all others. The
+// attributes are those that queryMediaConn (mediaconn.go) insists on.
+func handleMediaConn(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
+	return []waBinary.Node{{
+		Tag:     "media_conn",
+		Attrs:   waBinary.Attrs{"auth": newID(), "ttl": 3600, "auth_ttl": 3600, "max_buckets": 12},
+		Content: []waBinary.Node{{Tag: "host", Attrs: waBinary.Attrs{"hostname": "mmg.whatsapp.net", "type": "primary"}}},
+	}}, nil
+}
+
+// handleBlocklist answers that nobody is blocked.
+func handleBlocklist(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
+	return []waBinary.Node{{Tag: "list", Attrs: waBinary.Attrs{"dhash": "sandbox"}}}, nil
+}
+
+// handlePicture answers that there is no picture.
+func handlePicture(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
+	return nil, errItemNotFound
+}
+
+// handleStatus sets the account's about text.
+func handleStatus(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error) {
+	status := string(content(iq.GetChildByTag("status")))
+	if len(status) > maxStatus {
+		return nil, errBadRequest
+	}
+	a := c.device.account
+	if _, err := c.s.pool.Exec(ctx, `UPDATE sandbox.accounts SET status = $2 WHERE id = $1`, a.id, status); err != nil {
+		return nil, fmt.Errorf("store about text: %w", err)
+	}
+	c.s.mu.Lock()
+	a.status = status
+	c.s.mu.Unlock()
+	return nil, nil
+}

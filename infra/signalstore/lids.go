@@ -1,0 +1,79 @@
+package signalstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/store/sqlstore"
+	"go.mau.fi/whatsmeow/types"
+)
+
+// The map of phone numbers to LIDs is shared by all devices of the container and belongs to no owner: its writes carry no fence. It is
+// cached without a bound, some 100 bytes a person met.
+
+// mapping runs one call on the map. sqlstore enters new mappings into the cache before they are committed, so that after an error it
+// would never write them again: the cache is dropped.
+func mapping[T any](s *deviceStore, ctx context.Context, call func(context.Context, *sqlstore.CachedLIDMap) (T, error)) (result T, err error) {
+	err = s.run(ctx, binding{}, func(ctx context.Context) (err error) {
+		result, err = call(ctx, s.container.lids.Load())
+		return err
+	})
+	if err != nil {
+		s.container.dropLIDs()
+	}
+	return result, err
+}
+
+func (c *Container) dropLIDs() { c.lids.Store(sqlstore.NewCachedLIDMap(c.db)) }
+
+// misaddressed refuses what is not the kind of JID that a call wants, which sqlstore would answer with an error that cannot be told from the
+// database's.
+func misaddressed(jid types.JID, server string) error {
+	if jid.Server != server {
+		return fmt.Errorf("look up %s: its server is not %s", jid, server)
+	}
+	return nil
+}
+
+func (s *deviceStore) PutManyLIDMappings(ctx context.Context, mappings []store.LIDMapping) error {
+	_, err := mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (any, error) {
+		return nil, lids.PutManyLIDMappings(ctx, mappings)
+	})
+	return err
+}
+
+func (s *deviceStore) PutLIDMapping(ctx context.Context, lid, pn types.JID) error {
+	if err := errors.Join(misaddressed(lid, types.HiddenUserServer), misaddressed(pn, types.DefaultUserServer)); err != nil {
+		return err
+	}
+	_, err := mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (any, error) {
+		return nil, lids.PutLIDMapping(ctx, lid, pn)
+	})
+	return err
+}
+
+func (s *deviceStore) GetPNForLID(ctx context.Context, lid types.JID) (types.JID, error) {
+	if err := misaddressed(lid, types.HiddenUserServer); err != nil {
+		return types.JID{}, err
+	}
+	return mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (types.JID, error) {
+		return lids.GetPNForLID(ctx, lid)
+	})
+}
+
+func (s *deviceStore) GetLIDForPN(ctx context.Context, pn types.JID) (types.JID, error) {
+	if err := misaddressed(pn, types.DefaultUserServer); err != nil {
+		return types.JID{}, err
+	}
+	return mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (types.JID, error) {
+		return lids.GetLIDForPN(ctx, pn)
+	})
+}
+
+func (s *deviceStore) GetManyLIDsForPNs(ctx context.Context, pns []types.JID) (map[types.JID]types.JID, error) {
+	return mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (map[types.JID]types.JID, error) {
+		return lids.GetManyLIDsForPNs(ctx, pns)
+	})
+}

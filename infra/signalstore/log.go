@@ -1,0 +1,82 @@
+package signalstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/types"
+	waLog "go.mau.fi/whatsmeow/util/log"
+)
+
+// SlogLogger adapts a logger for whatsmeow. Contents of messages and keys do not pass: a stanza is logged as its tag, id and type, bytes
+// and long strings as their length, structures as their type; the modules that log every stanza (Recv and Send) are silent.
+func SlogLogger(log *slog.Logger) waLog.Logger { return logger{log} }
+
+type logger struct{ log *slog.Logger }
+
+func (l logger) Errorf(msg string, args ...any) { l.write(slog.LevelError, msg, args) }
+func (l logger) Warnf(msg string, args ...any)  { l.write(slog.LevelWarn, msg, args) }
+func (l logger) Infof(msg string, args ...any)  { l.write(slog.LevelInfo, msg, args) }
+func (l logger) Debugf(msg string, args ...any) { l.write(slog.LevelDebug, msg, args) }
+
+// Sub implements waLog.Logger.
+func (l logger) Sub(module string) waLog.Logger {
+	if module == "Recv" || module == "Send" {
+		return waLog.Noop
+	}
+	return logger{l.log.With("module", module)}
+}
+
+// longest is what a string or an error may have: JIDs, ids and most errors are shorter, while a frame with a message in it, which whatsmeow
+// logs in hexadecimal when it cannot be read, is longer.
+const longest = 200
+
+func (l logger) write(level slog.Level, msg string, args []any) {
+	ctx := context.Background()
+	if !l.log.Enabled(ctx, level) {
+		return
+	}
+	safe := make([]any, len(args))
+	for i, arg := range args {
+		safe[i] = redact(arg)
+	}
+	l.log.Log(ctx, level, fmt.Sprintf(msg, safe...))
+}
+
+func redact(arg any) any {
+	switch v := arg.(type) {
+	case waBinary.Node:
+		return redact(&v)
+	case *waBinary.Node:
+		if v == nil {
+			return "no stanza"
+		}
+		return fmt.Sprintf("<%s id=%v type=%v>", v.Tag, v.Attrs["id"], v.Attrs["type"])
+	case []byte:
+		if bytes.HasPrefix(v, []byte("goroutine ")) {
+			return v // the stack of a panic
+		}
+		return fmt.Sprintf("%d bytes", len(v))
+	case error:
+		if s := v.Error(); len(s) > longest {
+			return s[:longest] + "..."
+		}
+		return v
+	case nil, types.JID, *types.JID, []types.JID, time.Time:
+		return v
+	}
+	switch value := reflect.ValueOf(arg); value.Kind() {
+	case reflect.String:
+		if value.Len() > longest {
+			return fmt.Sprintf("%d bytes", value.Len())
+		}
+	case reflect.Struct, reflect.Pointer, reflect.Map, reflect.Slice, reflect.Array, reflect.Interface, reflect.Func, reflect.Chan:
+		return fmt.Sprintf("%T", arg)
+	}
+	return arg
+}

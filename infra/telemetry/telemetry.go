@@ -1,0 +1,111 @@
+// Package telemetry tells the outside how a process is: whether it lives, whether
+// it works, and its metrics.
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Config says where to answer and what.
+type Config struct {
+	// Addr is host:port; port 0 picks a free one.
+	Addr string
+	// Health is nil while everything works. Its error is for the log, not for the
+	// caller, who may be anybody.
+	Health func() error
+	// Metrics are what /metrics shows.
+	Metrics prometheus.Gatherer
+	// Logger takes what goes wrong; nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// Server answers GET /healthz (200 while the process lives), /readyz (200 while
+// Health is nil, else 503) and /metrics (Prometheus's text form). Make one with
+// New.
+type Server struct {
+	config Config
+	log    *slog.Logger
+	server *http.Server
+
+	mu       sync.Mutex
+	listener net.Listener
+	serving  sync.WaitGroup
+}
+
+// New returns a server that does nothing until Start.
+func New(config Config) *Server {
+	s := &Server{config: config, log: config.Logger}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	routes.HandleFunc("GET /readyz", s.ready)
+	routes.Handle("GET /metrics", promhttp.HandlerFor(config.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	s.server = &http.Server{
+		Handler:           routes,
+		ReadHeaderTimeout: 10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    1 << 16,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Start listens. A second call does nothing.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener != nil {
+		return nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Addr)
+	if err != nil {
+		return fmt.Errorf("listen for health and metrics: %w", err)
+	}
+	s.listener = listener
+	s.serving.Go(func() {
+		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("health and metrics are no longer served", "error", err)
+		}
+	})
+	return nil
+}
+
+// Addr is the address it listens on, nil before Start.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// Stop lets running requests end, until ctx does, and cuts the others off. It may
+// be called more than once, and before Start.
+func (s *Server) Stop(ctx context.Context) error {
+	if err := s.server.Shutdown(ctx); err != nil {
+		s.server.Close()
+	}
+	s.serving.Wait()
+	return nil
+}
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.config.Health(); err != nil {
+		s.log.WarnContext(r.Context(), "not ready", "error", err)
+		http.Error(w, "not ready; the log says why", http.StatusServiceUnavailable)
+	}
+}

@@ -1,0 +1,71 @@
+package telemetry_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/chasqui/chasqui/infra/telemetry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestTellsHealthAndMetrics(t *testing.T) {
+	t.Parallel()
+	var sick atomic.Bool
+	registry := prometheus.NewRegistry()
+	prometheus.WrapRegistererWith(nil, registry).MustRegister(prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Name: "chasqui_answer", Help: "The answer."}, func() float64 { return 42 }))
+	s := telemetry.New(telemetry.Config{
+		Addr: "127.0.0.1:0", Metrics: registry,
+		Health: func() error {
+			if sick.Load() {
+				return errors.New("postgres://user:hunter2@db is down")
+			}
+			return nil
+		},
+	})
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	get := func(path string) (int, string) {
+		response, err := client.Get("http://" + s.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(body)
+	}
+	if status, _ := get("/readyz"); status != http.StatusOK {
+		t.Errorf("/readyz while healthy: %d", status)
+	}
+	if _, body := get("/metrics"); !strings.Contains(body, "chasqui_answer 42") {
+		t.Errorf("/metrics: %s", body)
+	}
+	sick.Store(true)
+	if status, body := get("/readyz"); status != http.StatusServiceUnavailable || strings.Contains(body, "hunter2") {
+		t.Errorf("/readyz while sick: %d %s", status, body)
+	}
+	if status, _ := get("/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz while sick: %d", status)
+	}
+	for range 2 {
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := client.Get("http://" + s.Addr().String() + "/healthz"); err == nil {
+		t.Error("it still answers after Stop")
+	}
+}
