@@ -59,11 +59,11 @@ type Server struct {
 	guard     *netguard.Guard
 	q         *db.Queries
 
-	router      *chi.Mux
-	huma        huma.API
-	requests    *prometheus.CounterVec
-	durations   *prometheus.HistogramVec
-	inFlight    prometheus.Gauge
+	router    *chi.Mux
+	huma      huma.API
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	inFlight  prometheus.Gauge
 
 	mu       sync.Mutex
 	http     *http.Server // nil: not started
@@ -213,10 +213,13 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// Addr returns the address that a started Server listens on.
+// Addr returns the address that the Server listens on, nil before its first Start.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.listener == nil {
+		return nil
+	}
 	return s.listener.Addr()
 }
 
@@ -230,6 +233,9 @@ func (s *Server) URL() string {
 func (s *Server) urlLocked() string {
 	if s.config.PublicURL != "" {
 		return strings.TrimRight(s.config.PublicURL, "/")
+	}
+	if s.listener == nil {
+		return ""
 	}
 	host, port, _ := net.SplitHostPort(s.listener.Addr().String())
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/yaml"
@@ -36,8 +37,8 @@ const introduction = `chasqui runs WhatsApp accounts: requests in, signed webhoo
 **Growing.** /v1 only ever grows. Accept fields, event types, enum values and problem codes that you do not know. In requests, on the other hand, unknown fields and query
 parameters are refused, so that a typing error is not silently ignored.`
 
-// idempotent is the header of every POST that changes something.
-type idempotent struct {
+// Idempotent is the header of every POST that changes something.
+type Idempotent struct {
 	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[!-~]+$" patternDescription:"printable ASCII without spaces" doc:"Any text of your own that names this request, such as an order's number. A repeat within 24 h does nothing again." example:"order-4711"`
 }
 
@@ -45,11 +46,12 @@ type idempotent struct {
 type operation struct {
 	method, path, id, tag string
 	summary, description  string
-	status                int    // of a success
-	also                  []int  // other successes, with the same body
-	request, response     any    // examples
-	codes                 []Code // the problems of its own; those that every operation can have are added
-	public                bool   // needs no API key
+	status                int           // of a success
+	also                  []int         // other successes, with the same body
+	request, response     any           // examples
+	codes                 []Code        // the problems of its own; those that every operation can have are added
+	wait                  time.Duration // the longest that it waits for news
+	public                bool          // needs no API key
 	responses             map[string]*huma.Response
 }
 
@@ -93,9 +95,12 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 			op.Responses[status] = r
 		}
 		r.Description = strings.TrimPrefix(r.Description+" or "+string(code), " or ")
-		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Value: exampleProblem(code)}
+		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Ref: "#/components/examples/" + string(code)}
+		s.huma.OpenAPI().Components.Examples[string(code)] = &huma.Example{Summary: explanations[code].title, Value: exampleProblem(code)}
 	}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		ctx, cancel := context.WithTimeout(ctx, 2*databaseBudget+o.wait) // also where a query waits for a connection
+		defer cancel()
 		out, err := handle(ctx, in)
 		if err != nil {
 			return nil, s.problemOf(ctx, err)
@@ -147,6 +152,7 @@ func humaConfig() huma.Config {
 		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The setting API_KEY."},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a bearer token."},
 	}
+	config.Components.Examples = map[string]*huma.Example{}
 	config.Tags = []*huma.Tag{
 		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
 		{Name: "Messages", Description: "What goes out and what came in."},
@@ -356,4 +362,3 @@ func (s *Server) serveDocument(contentType string, document []byte) http.Handler
 		_, _ = w.Write(document) // a client that left needs no document
 	}
 }
-

@@ -33,8 +33,8 @@ const (
 	maxHeader     = 64 << 10         // bytes of header
 	headerTimeout = 10 * time.Second // to send the header
 	bodyTimeout   = 30 * time.Second // to send the body
-	// writeTimeout counts from the end of the header: the longest wait (60 s, for a QR code) and 30 s for a slow reader.
-	writeTimeout = 90 * time.Second
+	// writeTimeout counts from the end of the header: the longest wait (60 s, for a QR code), the database's 30 s, and 30 s for a slow reader.
+	writeTimeout = 120 * time.Second
 	idleTimeout  = 120 * time.Second
 )
 

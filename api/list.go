@@ -5,14 +5,14 @@ import (
 	"strconv"
 )
 
-// page is the query of a list.
-type page struct {
+// Page is the query of a list.
+type Page struct {
 	Cursor string `query:"cursor" maxLength:"256" doc:"nextCursor of the page before." example:""`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Items a page." example:"50"`
 }
 
 // rows is how many rows to read: one more than the page, which tells whether there are more.
-func (p page) rows() int32 { return int32(p.Limit) + 1 } //nolint:gosec // at most 201
+func (p Page) rows() int32 { return int32(p.Limit) + 1 } //nolint:gosec // at most 201
 
 // List is a page of a list, newest first.
 type List[T any] struct {

@@ -161,7 +161,9 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 func init() {
 	huma.DefaultArrayNullable = false
 	huma.ValidateStrictCasing = true
-	huma.NewError = func(status int, message string, errs ...error) huma.StatusError { return requestProblem(status, message, errs) }
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return requestProblem(status, message, errs)
+	}
 	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
 		return requestProblem(status, message, errs)
 	}

@@ -4,23 +4,32 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
 	"rsc.io/qr"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
+// maxQRWait is the most that ?wait may ask for; the document says so too.
+const maxQRWait = 60 * time.Second
+
 // qrForms are the media types of a QR code, the first the one for clients without a preference.
 var qrForms = []string{"application/json", "image/png", "text/plain"}
 
+// exampleQRText has the form of a real one, with keys of zeros: reference, then the noise, identity and advertising keys in base64.
+const exampleQRText = "2@c2VydmVyLXJlZmVyZW5jZQ,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
 type qrInput struct {
-	sessionPath
+	SessionPath
 	Accept string `header:"Accept" doc:"image/png, application/json or text/plain." example:"image/png"`
 	Wait   int    `query:"wait" minimum:"0" maximum:"60" doc:"Seconds to wait for a code. A session that was just started has one after a second or two." example:"30"`
 }
@@ -32,16 +41,16 @@ type qrOutput struct {
 }
 
 func (s *Server) addQR() {
-	code := s.huma.OpenAPI().Components.Schemas.Schema(reflectQR, true, "")
+	code := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[events.QR](), true, "")
 	register(s, operation{
-		method: "GET", path: "/v1/sessions/{sessionId}/qr", id: "get-session-qr", tag: "Sessions", status: 200,
+		method: "GET", path: "/v1/sessions/{sessionId}/qr", id: "get-session-qr", tag: "Sessions", status: 200, wait: maxQRWait,
 		summary: "Read the QR code",
 		description: "The code to scan with the phone (WhatsApp, Linked devices, Link a device). A code is valid until expiresAt, about 20 s, and then another follows, until " +
 			"the last one expires: pairing_expired. A session that is linked has no code: session_already_linked. unavailable: there is none yet; ask again, or with wait.",
 		responses: map[string]*huma.Response{"200": {Description: "The code, in the form that Accept asks for", Content: map[string]*huma.MediaType{
-			"application/json": {Schema: code, Example: events.QR{Text: exampleQR, PNG: "data:image/png;base64,iVBORw0KGgo=", ExpiresAt: exampleTime}},
+			"application/json": {Schema: code, Example: events.QR{Text: exampleQRText, PNG: "data:image/png;base64,iVBORw0KGgo=", ExpiresAt: exampleTime}},
 			"image/png":        {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
-			"text/plain":       {Schema: &huma.Schema{Type: huma.TypeString}, Example: exampleQR},
+			"text/plain":       {Schema: &huma.Schema{Type: huma.TypeString}, Example: exampleQRText},
 		}}},
 		codes: []Code{SessionNotFound, NotAcceptable, SessionAlreadyLinked, SessionNotConnected, SessionLoggedOut, PairingExpired},
 	}, s.getQR)
@@ -56,9 +65,12 @@ func (s *Server) getQR(ctx context.Context, in *qrInput) (*qrOutput, error) {
 	defer listener.Close()
 	var code *events.QR
 	err := s.await(ctx, listener, time.Duration(in.Wait)*time.Second, func(ctx context.Context) (bool, error) {
-		row, err := s.sessionRow(ctx, s.pool, in.SessionID)
+		row, err := s.q.SessionPairing(ctx, s.pool, in.SessionID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return false, problem(SessionNotFound, "there is no session "+in.SessionID)
+		}
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("read session: %w", err)
 		}
 		code, err = qrOf(row)
 		return code != nil, err
@@ -73,16 +85,16 @@ func (s *Server) getQR(ctx context.Context, in *qrInput) (*qrOutput, error) {
 }
 
 // qrOf returns the code that a session shows now, nil while there is none yet, or the problem that says why none will come.
-func qrOf(row db.SessionView) (*events.QR, error) {
+func qrOf(row db.SessionPairingRow) (*events.QR, error) {
 	state := events.SessionState(row.ShownState)
 	switch {
 	case state == events.StateQR && row.Qr != nil && row.QrExpiresAt != nil && time.Now().Before(*row.QrExpiresAt):
 		return &events.QR{Text: *row.Qr, ExpiresAt: *row.QrExpiresAt}, nil
-	case row.Jid != nil && state != events.StateLoggedOut:
-		return nil, problem(SessionAlreadyLinked, "the session is linked to "+own(row)+"; log it out to link another account")
+	case row.Linked && state != events.StateBanned:
+		return nil, problem(SessionAlreadyLinked, "the session is linked to an account; log it out to link another")
 	case row.Desired == events.DesiredStopped:
 		return nil, problem(SessionNotConnected, "the session is stopped; start it to get a QR code")
-	case row.Restarts > row.RestartsDone: // a start or restart that no connector has taken up yet
+	case row.Restarting:
 		return nil, nil
 	case state == events.StateLoggedOut || state == events.StateBanned:
 		return nil, problem(SessionLoggedOut, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; start it to link it anew")
@@ -91,13 +103,6 @@ func qrOf(row db.SessionView) (*events.QR, error) {
 	default:
 		return nil, nil
 	}
-}
-
-func own(row db.SessionView) string {
-	if row.Phone != nil {
-		return *row.Phone
-	}
-	return "an account"
 }
 
 // renderQR writes a code in one of its forms.
@@ -161,4 +166,3 @@ func quality(parameters string) float64 {
 	}
 	return 1
 }
-

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -24,8 +25,12 @@ import (
 // deleteWait is how long DELETE waits for the connector to unlink the session: as long as one exchange with WhatsApp may take.
 const deleteWait = 10 * time.Second
 
-// sessionPath is the path parameter of everything below a session.
-type sessionPath struct {
+const sessionIDPattern = "^[A-Za-z0-9_-]{1,64}$"
+
+var goodSessionID = regexp.MustCompile(sessionIDPattern)
+
+// SessionPath is the path parameter of everything below a session.
+type SessionPath struct {
 	SessionID string `path:"sessionId" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"The session's id, as you chose it." example:"sales"`
 }
 
@@ -44,7 +49,6 @@ type sessionSettings struct {
 	Metadata   map[string]metadataValue `json:"metadata,omitempty" maxProperties:"32" doc:"Free for your use; replaces what was there."`
 }
 
-// Schema names of request bodies are those of their types.
 type createSession struct {
 	ID       string          `json:"id" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"Your own name for it, used in every path. It cannot change." example:"sales"`
 	Name     string          `json:"name,omitempty" maxLength:"128" doc:"For people." example:"Sales team"`
@@ -101,7 +105,7 @@ func (s *Server) addSessions() {
 		request: map[string]any{"name": "Sales team", "settings": map[string]any{"metadata": map[string]string{"team": "sales"}}}, response: exampleSession, codes: []Code{SessionNotFound},
 	}, s.changeSession)
 	register(s, operation{
-		method: "DELETE", path: "/v1/sessions/{sessionId}", id: "delete-session", tag: "Sessions", status: 204, also: []int{202},
+		method: "DELETE", path: "/v1/sessions/{sessionId}", id: "delete-session", tag: "Sessions", status: 204, also: []int{202}, wait: deleteWait,
 		summary: "Delete a session",
 		description: "Unlinks the account from the phone and removes the session with its messages, chats and contacts; its events stay until they expire. " +
 			"204: it is gone. 202: after 10 s it is still on its way; it is hidden already, its id is not free yet, and nothing more has to be done.",
@@ -124,7 +128,7 @@ func (s *Server) addSessions() {
 	}
 }
 
-func (s *Server) listSessions(ctx context.Context, in *struct{ page }) (*listed[events.Session], error) {
+func (s *Server) listSessions(ctx context.Context, in *struct{ Page }) (*listed[events.Session], error) {
 	before, beforeID, err := parseSessionCursor(in.Cursor)
 	if err != nil {
 		return nil, err
@@ -154,7 +158,7 @@ func parseSessionCursor(cursor string) (*time.Time, string, error) {
 }
 
 func (s *Server) createSession(ctx context.Context, in *struct {
-	idempotent
+	Idempotent
 	Body createSession
 }) (*sessionOutput, error) {
 	settings, err := settingsJSON(in.Body.Settings, "body.settings")
@@ -192,7 +196,7 @@ func settingsJSON(settings sessionSettings, location string) (json.RawMessage, e
 	return json.Marshal(settings)
 }
 
-func (s *Server) getSession(ctx context.Context, in *struct{ sessionPath }) (*sessionShown, error) {
+func (s *Server) getSession(ctx context.Context, in *struct{ SessionPath }) (*sessionShown, error) {
 	session, err := s.readSession(ctx, s.pool, in.SessionID)
 	if err != nil {
 		return nil, err
@@ -221,7 +225,7 @@ func (s *Server) sessionRow(ctx context.Context, from db.DBTX, id string) (db.Se
 }
 
 func (s *Server) changeSession(ctx context.Context, in *struct {
-	sessionPath
+	SessionPath
 	Body changeSession
 }) (*sessionShown, error) {
 	settings, err := settingsJSON(in.Body.Settings, "body.settings")
@@ -241,12 +245,12 @@ func (s *Server) changeSession(ctx context.Context, in *struct {
 
 // control is the operation that changes what is wanted of a session, and wakes the connectors.
 func (s *Server) control(change func(context.Context, db.DBTX, string) (int64, error)) func(context.Context, *struct {
-	sessionPath
-	idempotent
+	SessionPath
+	Idempotent
 }) (*sessionOutput, error) {
 	return func(ctx context.Context, in *struct {
-		sessionPath
-		idempotent
+		SessionPath
+		Idempotent
 	}) (*sessionOutput, error) {
 		session, replayed, err := once(ctx, s, in.IdempotencyKey, http.StatusAccepted, func(ctx context.Context, tx *queue.Tx) (events.Session, error) {
 			if _, err := change(ctx, tx, in.SessionID); err != nil {
@@ -262,7 +266,7 @@ func (s *Server) control(change func(context.Context, db.DBTX, string) (int64, e
 	}
 }
 
-func (s *Server) deleteSession(ctx context.Context, in *struct{ sessionPath }) (*struct{ Status int }, error) {
+func (s *Server) deleteSession(ctx context.Context, in *struct{ SessionPath }) (*struct{ Status int }, error) {
 	listener := s.waker.ListenKey(events.WakeSessions, in.SessionID)
 	defer listener.Close()
 	gone := false

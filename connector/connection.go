@@ -30,7 +30,7 @@ const (
 	handlerTimeout = 10 * time.Second
 )
 
-// errLoggedOut is why a login ended that WhatsApp will not take again.
+// errClosed is why a connection refuses what comes after its end.
 var errClosed = errors.New("the connection was closed")
 
 // connection is one login with a client and a device of its own, made anew each time: a device whose store has failed once refuses
@@ -188,8 +188,8 @@ func (c *connection) run() ending {
 			if e, end := check(); end {
 				return e
 			}
-		case signal := <-c.signals:
-			switch evt := signal.(type) {
+		case said := <-c.signals:
+			switch evt := said.(type) {
 			case *waevents.QR:
 				limit.Stop()
 				codes.start(evt.Codes)
@@ -206,18 +206,18 @@ func (c *connection) run() ending {
 			case *waevents.Connected:
 				limit.Stop()
 				in = time.Now()
-				s.setConn(c)
+				if e, end := check(); end {
+					return e
+				}
+				s.setConn(c) // before the state, which readies the commands
 				if err := s.write(events.StateConnected, ""); err != nil {
 					return ending{}
 				}
 				c.work.Go(c.appear)
-				if e, end := check(); end {
-					return e
-				}
 			case *waevents.PushNameSetting:
 				c.work.Go(c.appear)
 			default:
-				if e, end := c.verdict(signal, lasted()); end {
+				if e, end := c.verdict(said, lasted()); end {
 					return e
 				}
 			}
@@ -234,9 +234,9 @@ func (c *connection) unreachable(reason string) ending {
 }
 
 // verdict says what a signal of whatsmeow means for the connection.
-func (c *connection) verdict(signal any, lasted time.Duration) (e ending, end bool) {
+func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool) {
 	s := c.s
-	switch evt := signal.(type) {
+	switch evt := said.(type) {
 	case *waevents.ManualLoginReconnect:
 		return ending{again: true, after: time.Millisecond}, true
 	case *waevents.Disconnected:
@@ -306,9 +306,11 @@ func (c *connection) handle(evt any) (ok bool) {
 	}()
 	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
 	defer cancel()
+	started := time.Now()
 	var err error
 	switch e := evt.(type) {
 	case *waevents.Message:
+		defer func() { c.s.c.metrics.seconds.WithLabelValues("message").Observe(time.Since(started).Seconds()) }()
 		err = c.received(ctx, e)
 	case *waevents.UndecryptableMessage:
 		err = c.undecryptable(ctx, e)

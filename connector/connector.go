@@ -151,3 +151,113 @@ func (c *Connector) Healthy() error {
 	}
 	return nil
 }
+
+func (c *Connector) start(ctx context.Context) (err error) {
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if c.pool, err = postgres.Open(ctx, c.cfg.DSN, postgres.Options{Name: "connector", MaxConns: c.cfg.MaxConns}); err != nil {
+		return err
+	}
+	if err := postgres.CheckSchema(ctx, c.pool); err != nil {
+		return err
+	}
+	if c.control, err = postgres.Open(ctx, c.cfg.DSN, postgres.Options{Name: "connector claims", MaxConns: 2}); err != nil {
+		return err
+	}
+	complete := postgres.Options{Name: "connector queue", MaxConns: 2, AsyncCommit: true}
+	if c.complete, err = postgres.Open(ctx, c.cfg.DSN, complete); err != nil {
+		return err
+	}
+	c.store, err = signalstore.Open(ctx, signalstore.Config{
+		DSN: c.cfg.DSN, Schema: SignalSchema, MaxConns: int(c.cfg.MaxConns), Logger: c.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.store.CheckVersion(ctx); err != nil {
+		return err
+	}
+	c.notifier = queue.NewNotifier(c.pool)
+	c.db = &queue.DB{Pool: c.pool, Notifier: c.notifier}
+	c.waker = queue.NewWaker(c.pool.Config().ConnConfig)
+	c.waker.Start()
+	if err := c.renew(ctx); err != nil {
+		return err
+	}
+	if err := c.look(ctx, true, c.cfg.TakeOver); err != nil {
+		return err
+	}
+	if c.commands, err = newCommands(c); err != nil {
+		return err
+	}
+	c.work.Go(func() { c.keepClaims(c.ctx) })
+	c.work.Go(func() { c.watchClaims(c.ctx) })
+	c.work.Go(func() { c.sweep(c.ctx) })
+	c.work.Go(func() { c.listen(c.ctx) })
+	return nil
+}
+
+// listen passes wake-ups on: somebody asked something of a session, or gave one back.
+func (c *Connector) listen(ctx context.Context) {
+	control := c.waker.Listen(events.WakeControl)
+	defer control.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-control.C():
+			signal(c.wake)
+		}
+	}
+}
+
+// drain hands everything over: first the commands, so that their lanes are free before the claims are, then the sessions.
+func (c *Connector) drain(ctx context.Context) {
+	c.draining.Store(true)
+	if err := c.renew(ctx); err != nil { // says that this connector takes no share any more
+		c.log.WarnContext(ctx, "connector: announce the end", "error", err)
+	}
+	c.commands.close()
+	for _, s := range c.running() {
+		s.cancel(errHandOver)
+	}
+	c.mu.Lock()
+	var closing []*session
+	for _, s := range c.sessions {
+		closing = append(closing, s)
+	}
+	c.mu.Unlock()
+	for _, s := range closing {
+		<-s.done // each wait in it is bounded
+	}
+	ctx, cancel := context.WithTimeout(ctx, claimMargin)
+	defer cancel()
+	if err := c.queries.ConnectorDelete(ctx, c.control, c.cfg.Owner); err != nil {
+		c.log.WarnContext(ctx, "connector: remove from the connectors", "error", err)
+	}
+}
+
+// shutDown ends what start began, in reverse.
+func (c *Connector) shutDown() {
+	if c.commands != nil {
+		c.commands.close()
+	}
+	c.cancel()
+	c.work.Wait()
+	if c.waker != nil {
+		c.waker.Stop()
+	}
+	if c.notifier != nil {
+		c.notifier.Close()
+	}
+	if c.store != nil {
+		if err := c.store.Close(); err != nil {
+			c.log.Warn("connector: close Signal store", "error", err)
+		}
+	}
+	for _, pool := range []*pgxpool.Pool{c.complete, c.control, c.pool} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+	c.metrics.close()
+}

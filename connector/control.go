@@ -52,9 +52,19 @@ func (s *session) forget() error {
 func (s *session) remove() error {
 	reason := "deleted"
 	if s.jid != nil {
-		e := s.connect()
-		if cause := context.Cause(s.ctx); cause != nil {
-			return cause
+		var e ending
+		for end := time.Now().Add(unlinkTimeout); ; {
+			e = s.connect()
+			if e.state == events.StateLoggedOut || time.Now().After(end) {
+				break
+			}
+			select {
+			case <-time.After(reconnectFirst):
+			case <-s.ctx.Done():
+			}
+			if cause := context.Cause(s.ctx); cause != nil {
+				return cause
+			}
 		}
 		if e.state != events.StateLoggedOut {
 			reason = "deleted; WhatsApp could not be reached to unlink the device: remove it in the phone's list of linked devices"

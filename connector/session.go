@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/whatsmeow/types"
@@ -41,6 +42,9 @@ type session struct {
 	changed chan struct{} // holds one: the control may have changed
 	inHand  chan struct{} // holds one while a command is being handled
 
+	online  atomic.Bool // the row says connected
+	sending attempt     // of whoever holds inHand
+
 	mu      sync.Mutex
 	until   time.Time                // when to let go unless renewed, by the monotonic clock
 	control db.SessionListControlRow // what is asked of the session
@@ -62,6 +66,7 @@ func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+	s.online.Store(s.state == events.StateConnected)
 	if row.Jid != nil {
 		if jid, err := types.ParseJID(*row.Jid); err == nil {
 			s.jid = &jid
@@ -321,6 +326,7 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 		s.log.InfoContext(s.ctx, "connector: session state", "state", state, "reason", p.Reason)
 	}
 	s.state, s.reason = state, p.Reason
+	s.online.Store(state == events.StateConnected)
 	if state == events.StateLoggedOut {
 		s.jid = nil
 		signal(s.c.due) // what waited to be sent will not be

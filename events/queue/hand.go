@@ -27,7 +27,7 @@ type hand struct {
 	deadline time.Time       // when the lease ends; guarded by mu
 	lost     chan struct{}   // closed, with mu held, when the lease is somebody else's
 	finished chan struct{}   // closed when the goroutine ends: no handler runs
-	flushed  <-chan struct{} // closed when the last flush that has something of this lane is done; the goroutine's own
+	written  <-chan struct{} // closed when the last flush that has something of this lane is done; the goroutine's own
 }
 
 // run delivers the lane's messages and ends with the lane released, handed over to a retry, or lost.
@@ -162,7 +162,7 @@ func (h *hand) flush(done []int64, release bool) {
 	for _, id := range done {
 		h.pending.add(h.name, id)
 	}
-	h.flushed = h.pending.done
+	h.written = h.pending.done
 	if release {
 		delete(h.lanes, h.name) // from here on the heartbeat need not keep it
 	}
@@ -172,9 +172,9 @@ func (h *hand) flush(done []int64, release bool) {
 
 // settle does what the handler's error asks for; true: the lease goes on with the next message.
 func (h *hand) settle(m row, cause error) bool {
-	if h.flushed != nil { // the end of the lease must not overtake the completion of the messages before
+	if h.written != nil { // the end of the lease must not overtake the completion of the messages before
 		select {
-		case <-h.flushed:
+		case <-h.written:
 		case <-h.lost:
 			return false
 		case <-h.abandon:
@@ -197,7 +197,7 @@ func (h *hand) settle(m row, cause error) bool {
 		return h.park(m, parked)
 	case errors.As(cause, &permanent) || (attempt >= h.MaxAttempts && h.ctx.Err() == nil):
 		log.ErrorContext(h.ctx, "message goes to the dead letters", "error", cause)
-		return h.end1(func(ctx context.Context) (bool, error) { return kill(ctx, h.Pool, h.name, h.epoch, m.QueueID, cause) }, "kill")
+		return h.conclude(func(ctx context.Context) (bool, error) { return kill(ctx, h.Pool, h.name, h.epoch, m.QueueID, cause) }, "kill")
 	case errors.As(cause, &again):
 		log.InfoContext(h.ctx, "attempt failed", "retry_in", again.D, "error", cause)
 		return h.again(m, max(again.D, 0), 1, cause, !h.Relaxed)
@@ -213,7 +213,7 @@ func (h *hand) settle(m row, cause error) bool {
 
 // again lets the message come back after d.
 func (h *hand) again(m row, d time.Duration, attempts int, cause error, strict bool) bool {
-	held := h.end1(func(ctx context.Context) (bool, error) {
+	held := h.conclude(func(ctx context.Context) (bool, error) {
 		return retry(ctx, h.Pool, h.name, h.epoch, m.QueueID, d, attempts, cause, strict)
 	}, "retry")
 	h.wakeIn(d)
@@ -223,7 +223,7 @@ func (h *hand) again(m row, d time.Duration, attempts int, cause error, strict b
 // park sets the lane aside, unless the reason has gone.
 func (h *hand) park(m row, p Park) bool {
 	ready := false
-	held := h.end1(func(ctx context.Context) (held bool, err error) {
+	held := h.conclude(func(ctx context.Context) (held bool, err error) {
 		err = pgx.BeginTxFunc(ctx, h.Pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 			ready = false
 			if p.Unless != nil {
@@ -243,10 +243,10 @@ func (h *hand) park(m row, p Park) bool {
 	return false
 }
 
-// end1 repeats a call that ends or changes the lease until it succeeds; false: the lease is lost, or the call was given up.
+// conclude repeats a call that ends or changes the lease until it succeeds; false: the lease is lost, or the call was given up.
 //
 // Failure policy: pauses double from 50 ms to 1 s; what was not written when the lease ends is repeated by the lane's next holder.
-func (h *hand) end1(call func(context.Context) (held bool, err error), what string) bool {
+func (h *hand) conclude(call func(context.Context) (held bool, err error), what string) bool {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.ctx), callTimeout)
 		held, err := call(ctx)

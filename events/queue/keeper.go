@@ -158,7 +158,7 @@ func (c *consumer) heartbeat() error {
 		case c.lanes[name] != h: // ended meanwhile
 		case kept:
 			h.deadline = now.Add(d)
-		case err == nil, time.Until(h.deadline) < c.Lease/15:
+		case err == nil, time.Until(h.deadline) < c.Lease/6:
 			h.lose()
 		}
 	}

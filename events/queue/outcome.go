@@ -28,8 +28,9 @@ type WaitFor struct{ D time.Duration }
 
 // Park sets the message's lane aside, without counting an attempt, until Ready is called for its session; a message without a session
 // cannot be parked. Unless is asked in the transaction that parks and answers true when the reason to park has gone: the lane is then ready
-// at once. Unless must lock the row that it reads (the session's), and the transaction that changes that row calls Ready after the change:
-// one of the two then sees what the other did, and no lane is parked for ever. nil: park in any case.
+// at once. Unless must lock the row that it reads (the session's) FOR SHARE, and the transaction that changes that row calls Ready after the
+// change: one of the two then sees what the other did, and no lane is parked for ever. FOR KEY SHARE is too weak, because an UPDATE that
+// leaves the key alone does not wait for it. nil: park in any case.
 type Park struct {
 	Unless func(ctx context.Context, tx pgx.Tx) (bool, error)
 	Err    error

@@ -14,6 +14,9 @@ type Logging struct {
 	LogLevel slog.Level `env:"LOG_LEVEL" kind:"level" default:"info" doc:"How much is logged: debug, info, warn or error. Message texts and secrets are never logged."`
 }
 
+// Level is how much is logged.
+func (l Logging) Level() slog.Level { return l.LogLevel }
+
 // Database is every role's; dev and up bring their own when it is unset.
 type Database struct {
 	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one."`
@@ -39,7 +42,13 @@ type HTTP struct {
 
 // Webhooks says where events are pushed to.
 type Webhooks struct {
-	WebhookURL        string         `env:"WEBHOOK_URL" kind:"http" doc:"A webhook endpoint for all events, registered at start. More are registered through the API."`
+	WebhookURL string `env:"WEBHOOK_URL" kind:"http" doc:"A webhook endpoint for all events, registered at start. More are registered through the API."`
+	Networks
+}
+
+// Networks says which addresses webhooks may have beside public ones. The API
+// asks when an endpoint is registered, the dispatcher at each delivery.
+type Networks struct {
 	WebhookAllowCIDRs []netip.Prefix `env:"WEBHOOK_ALLOW_CIDRS" kind:"cidrs" doc:"Private networks that webhooks may reach, such as 172.16.0.0/12, separated by commas. dev allows the machine itself. Metadata addresses stay blocked."`
 }
 
@@ -131,7 +140,7 @@ type Retention struct {
 // Dispatcher is the configuration of `chasqui dispatcher`.
 type Dispatcher struct {
 	Database `required:"DATABASE_URL"`
-	Webhooks
+	Networks
 	Retention
 	Health
 	Logging

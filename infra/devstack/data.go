@@ -49,13 +49,10 @@ func (d *Data) PostgresDir() string { return filepath.Join(d.dir, "postgres") }
 // bits in hex.
 func (d *Data) APIKey() (string, error) { return d.keep("api-key", 32) }
 
-// Owner names whoever runs on this directory, the same from start to start. Since
-// the directory's lock is held, whatever a process of that name still claims is
-// a dead predecessor's.
-func (d *Data) Owner() (string, error) {
-	id, err := d.keep("owner", 8)
-	return "stack-" + id, err
-}
+// Owner names whoever runs on this directory, the same from start to start: 64
+// random bits in hex. Since the directory's lock is held, whatever a process of
+// that name still claims is a dead predecessor's.
+func (d *Data) Owner() (string, error) { return d.keep("owner", 8) }
 
 // keep returns the file's content, which is random hex from its creation on.
 func (d *Data) keep(name string, size int) (string, error) {

@@ -27,7 +27,7 @@ const (
 	// A second start takes 2 s in all. What is not connected again after
 	// reconnectTimeout does not hold up the rest.
 	reconnectTimeout = 10 * time.Second
-	demoPoll         = 50 * time.Millisecond
+	poll             = 100 * time.Millisecond
 )
 
 // Demo sets up what a newcomer finds on the first start: the session "demo",
@@ -42,12 +42,10 @@ func (d *Data) Demo(ctx context.Context, r Ready) error {
 	demo := demo{api: caller{r.URL, r.APIKey}, sandbox: caller{r.SandboxURL, ""}}
 	mark := filepath.Join(d.dir, "demo")
 	if _, err := os.Stat(mark); err == nil {
-		ctx, cancel := context.WithTimeout(ctx, reconnectTimeout)
+		waiting, cancel := context.WithTimeout(ctx, reconnectTimeout)
 		defer cancel()
-		if err := demo.reconnected(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("wait for the demo: %w", err)
-		}
-		return nil
+		demo.reconnected(waiting)
+		return ctx.Err()
 	}
 	ctx, cancel := context.WithTimeout(ctx, linkTimeout)
 	defer cancel()
@@ -78,18 +76,17 @@ func (d demo) link(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		switch state {
-		case "connected":
+		if state == "connected" {
 			return nil
-		case "qr":
-			// Whatever goes wrong here, an expired code for one, shows as a session
-			// that is still not connected.
-			var code struct {
-				QR string `json:"qr"`
-			}
-			if _, err := d.api.call(ctx, http.MethodGet, "/v1/sessions/"+demoSession+"/qr?wait=5", nil, &code); err == nil {
-				_, _ = d.sandbox.call(ctx, http.MethodPost, "/phones/"+demoNumber+"/scan", code, nil)
-			}
+		}
+		// This waits for a code, or is refused when the session is linked already.
+		// Whatever goes wrong here, such as a code that has just expired, shows as a
+		// session that is not connected.
+		var code struct {
+			QR string `json:"qr"`
+		}
+		if _, err := d.api.call(ctx, http.MethodGet, "/v1/sessions/"+demoSession+"/qr?wait=10", nil, &code); err == nil {
+			_, _ = d.sandbox.call(ctx, http.MethodPost, "/phones/"+demoNumber+"/scan", map[string]string{"qr": code.QR}, nil)
 		}
 		if err := pause(ctx); err != nil {
 			return fmt.Errorf("session is %s: %w", state, err)
@@ -97,15 +94,12 @@ func (d demo) link(ctx context.Context) error {
 	}
 }
 
-// reconnected waits while the session is on its way.
-func (d demo) reconnected(ctx context.Context) error {
+// reconnected waits while the session is on its way, as long as ctx lasts.
+func (d demo) reconnected(ctx context.Context) {
 	for {
 		state, err := d.state(ctx)
-		if err != nil || state != "starting" && state != "reconnecting" {
-			return err
-		}
-		if err := pause(ctx); err != nil {
-			return err
+		if err == nil && state != "starting" && state != "reconnecting" || pause(ctx) != nil {
+			return
 		}
 	}
 }
@@ -126,7 +120,7 @@ func pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(demoPoll):
+	case <-time.After(poll):
 		return nil
 	}
 }

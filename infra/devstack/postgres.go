@@ -42,10 +42,10 @@ const (
 	stopTimeout = 10 * time.Second
 	quitTimeout = 5 * time.Second
 
-	// maxRestarts within restartWindow: a server that dies more often than this
-	// has a cause that a further start does not cure.
-	maxRestarts   = 5
-	restartWindow = time.Minute
+	// After maxFailures starts in a row that did not get ready, the cause is none
+	// that a further start cures.
+	maxFailures  = 5
+	failurePause = 200 * time.Millisecond
 )
 
 // PostgresConfig says where an embedded PostgreSQL keeps its data and what for.
@@ -94,6 +94,9 @@ type Postgres struct {
 // stopped first. It fails when another live process holds the folder
 // (ErrLocked), when no PostgreSQL can be found or downloaded, or when ctx ends.
 func StartPostgres(ctx context.Context, config PostgresConfig) (_ *Postgres, err error) {
+	if config.Dir == "" && !config.Test {
+		return nil, errors.New("the embedded PostgreSQL needs a folder")
+	}
 	p := &Postgres{
 		config: config,
 		log:    config.Logger,
@@ -129,9 +132,9 @@ func StartPostgres(ctx context.Context, config PostgresConfig) (_ *Postgres, err
 	if err := p.createCluster(ctx); err != nil {
 		return nil, err
 	}
-	ready := make(chan error, 1)
-	go p.supervise(ctx, ready)
-	if err := <-ready; err != nil {
+	started := make(chan error, 1)
+	go p.supervise(ctx, started)
+	if err := <-started; err != nil {
 		<-p.done
 		return nil, err
 	}
@@ -192,48 +195,49 @@ func (p *Postgres) release() {
 // supervise runs the server until it is stopped, in the one goroutine and on the
 // one thread that all its processes are forked from: the kernel sends a child
 // its death signal when the forking *thread* ends, so the thread has to live
-// exactly as long as this process. ready gets the outcome of the first start.
+// exactly as long as this process. started gets the outcome of the first start.
 //
-// Failure policy: an unexpected end is repaired by a new start at once, at most
-// maxRestarts times in restartWindow; then Done is closed and Err tells why.
-func (p *Postgres) supervise(ctx context.Context, ready chan<- error) {
+// Failure policy: a server that dies after it was ready is started again at once,
+// however often; after maxFailures starts in a row without getting ready, Done is
+// closed and Err tells why. A server for tests is not started again.
+func (p *Postgres) supervise(ctx context.Context, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	first := ready
-	var deaths []time.Time
+	defer close(p.done)
+	first, failures := true, 0
 	for {
+		wasReady := false
 		err := p.serve(ctx, func() {
-			if first != nil {
-				first <- nil
-				first = nil
+			wasReady = true
+			if first {
+				started <- nil
 			}
-			ctx = context.Background() // ctx bounds the first start only
+			first, failures = false, 0
+			ctx = context.Background() // it bounds the first start only
 		})
-		stopped := p.stopping()
-		if now := time.Now(); !stopped {
-			deaths = append(deaths, now)
-			for now.Sub(deaths[0]) > restartWindow {
-				deaths = deaths[1:]
-			}
+		if first {
+			started <- err // the caller releases the folder
+			return
 		}
-		if first == nil && !stopped && !p.config.Test && len(deaths) <= maxRestarts {
-			p.log.Error("PostgreSQL died and is started again", "error", err)
-			continue
+		if !wasReady {
+			failures++
 		}
-		if first == nil {
-			if !stopped {
-				p.mu.Lock()
-				p.err = err
-				p.mu.Unlock()
-				p.log.Error("PostgreSQL ended", "error", err)
-			}
+		if p.stopping() {
 			p.release()
+			return
 		}
-		close(p.done)
-		if first != nil {
-			first <- err
+		if p.config.Test || failures == maxFailures {
+			p.log.Error("PostgreSQL has ended for good", "error", err)
+			p.mu.Lock()
+			p.err = err
+			p.mu.Unlock()
+			p.release()
+			return
 		}
-		return
+		p.log.Error("PostgreSQL died and is started again", "error", err)
+		if !wasReady {
+			time.Sleep(failurePause)
+		}
 	}
 }
 

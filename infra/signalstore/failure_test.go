@@ -71,7 +71,7 @@ func TestALostConnectionIsAFailure(t *testing.T) {
 		if err := s.PutSession(ctx, "a:0", []byte("A")); err != nil {
 			return err
 		}
-		b.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chasqui whatsmeow'")
+		b.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chasqui whatsmeow' AND datname = current_database()")
 		return nil
 	})
 	if !errors.Is(err, context.Canceled) || len(told.all()) != 1 {

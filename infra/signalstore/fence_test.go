@@ -108,7 +108,7 @@ func TestTakeoverWaitsForAnOpenTransaction(t *testing.T) {
 			_, err := b.admin.Exec(b.ctx, "SELECT 1 FROM owners WHERE device = 's' FOR UPDATE")
 			taken <- err
 		}()
-		b.waitFor(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT 1 FROM owners%'", 1)
+		b.waitFor(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'SELECT 1 FROM owners%'", 1)
 		return nil
 	})
 	if err != nil {

@@ -24,15 +24,15 @@ func (q *Queries) ClaimEnsure(ctx context.Context, db DBTX) error {
 }
 
 const claimHold = `-- name: ClaimHold :one
-SELECT epoch FROM claims WHERE session = $1 AND owner = $2 AND epoch = $3 AND expires_at > clock_timestamp() FOR KEY SHARE
+SELECT true AS held FROM claims WHERE session = $1 AND owner = $2 AND epoch = $3 AND expires_at > clock_timestamp() FOR KEY SHARE
 `
 
 // The fence: it fails when the claim is with another owner or has ended, and else keeps it from being taken until the transaction ends.
-func (q *Queries) ClaimHold(ctx context.Context, db DBTX, session string, owner string, epoch int64) (int64, error) {
+func (q *Queries) ClaimHold(ctx context.Context, db DBTX, session string, owner string, epoch int64) (bool, error) {
 	row := db.QueryRow(ctx, claimHold, session, owner, epoch)
-	var epoch int64
-	err := row.Scan(&epoch)
-	return epoch, err
+	var held bool
+	err := row.Scan(&held)
+	return held, err
 }
 
 const claimRelease = `-- name: ClaimRelease :execrows

@@ -127,14 +127,16 @@ const deliveryFinishMany = `-- name: DeliveryFinishMany :execrows
 UPDATE deliveries d
    SET state = u.state, attempt = u.attempt, last_status = nullif(u.status, 0), last_class = nullif(u.class, ''),
        claim_id = NULL, claimed_by = NULL, lease_until = NULL,
-       run_at = CASE WHEN u.early THEN coalesce(d.planned_at, d.run_at) ELSE statement_timestamp() + u.delay_ms * interval '1 ms' END,
-       planned_at = CASE WHEN u.early THEN d.planned_at WHEN u.keep THEN statement_timestamp() + u.delay_ms * interval '1 ms' END,
+       run_at = CASE u.wait WHEN 'same' THEN d.run_at WHEN 'planned' THEN coalesce(d.planned_at, d.run_at)
+                            ELSE statement_timestamp() + u.delay_ms * interval '1 ms' END,
+       planned_at = CASE u.wait WHEN 'delay' THEN NULL WHEN 'fixed' THEN statement_timestamp() + u.delay_ms * interval '1 ms'
+                                ELSE d.planned_at END,
        order_key = CASE WHEN u.loose THEN NULL ELSE d.order_key END,
        finished_at = CASE WHEN u.state IN ('succeeded', 'exhausted', 'cancelled') THEN statement_timestamp() END
   FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id, unnest($3::uuid[]) AS claim_id,
                unnest($4::text[]) AS state, unnest($5::int[]) AS attempt, unnest($6::int[]) AS status,
-               unnest($7::text[]) AS class, unnest($8::bigint[]) AS delay_ms, unnest($9::boolean[]) AS early,
-               unnest($10::boolean[]) AS keep, unnest($11::boolean[]) AS loose) u
+               unnest($7::text[]) AS class, unnest($8::text[]) AS wait, unnest($9::bigint[]) AS delay_ms,
+               unnest($10::boolean[]) AS loose) u
  WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.claim_id = u.claim_id
 `
 
@@ -146,14 +148,14 @@ type DeliveryFinishManyParams struct {
 	Attempts    []int32
 	Statuses    []int32
 	Classes     []string
+	Waits       []string
 	DelaysMs    []int64
-	Early       []bool
-	Keep        []bool
 	Loose       []bool
 }
 
-// What was sent is over, or waits for its next time. Guarded by the claim: whose lease was taken cannot overwrite. A delivery that goes
-// early goes back to its planned time; keep marks one whose time is not to be brought forward; loose takes one out of its order.
+// What was sent is over, or waits for its next time. Guarded by the claim: whose lease was taken cannot overwrite. How the time is set:
+// same leaves it, planned goes back to the one before it was brought forward, delay sets one, fixed sets one that is not to be brought
+// forward. loose takes a delivery out of its order.
 func (q *Queries) DeliveryFinishMany(ctx context.Context, db DBTX, arg DeliveryFinishManyParams) (int64, error) {
 	result, err := db.Exec(ctx, deliveryFinishMany,
 		arg.EventIds,
@@ -163,9 +165,8 @@ func (q *Queries) DeliveryFinishMany(ctx context.Context, db DBTX, arg DeliveryF
 		arg.Attempts,
 		arg.Statuses,
 		arg.Classes,
+		arg.Waits,
 		arg.DelaysMs,
-		arg.Early,
-		arg.Keep,
 		arg.Loose,
 	)
 	if err != nil {

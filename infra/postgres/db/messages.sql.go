@@ -41,10 +41,10 @@ func (q *Queries) ContactByLID(ctx context.Context, db DBTX, sessionID string, l
 }
 
 const contactEnsure = `-- name: ContactEnsure :exec
-INSERT INTO contacts (session_id, id, phone, lid) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+INSERT INTO contacts (session_id, id, phone, lid) VALUES ($1, $2, nullif($3::text, ''), nullif($4::text, '')) ON CONFLICT DO NOTHING
 `
 
-func (q *Queries) ContactEnsure(ctx context.Context, db DBTX, sessionID string, iD string, phone *string, lid *string) error {
+func (q *Queries) ContactEnsure(ctx context.Context, db DBTX, sessionID string, iD string, phone string, lid string) error {
 	_, err := db.Exec(ctx, contactEnsure,
 		sessionID,
 		iD,

@@ -173,6 +173,36 @@ func (q *Queries) SessionLogout(ctx context.Context, db DBTX, id string) (int64,
 	return result.RowsAffected(), nil
 }
 
+const sessionPairing = `-- name: SessionPairing :one
+SELECT v.shown_state, v.desired, (v.jid IS NOT NULL)::boolean AS linked, v.qr, v.qr_expires_at, (s.restarts > s.restarts_done)::boolean AS restarting
+  FROM session_views v JOIN sessions s ON s.id = v.id
+ WHERE v.id = $1 AND v.delete_requested_at IS NULL
+`
+
+type SessionPairingRow struct {
+	ShownState  string
+	Desired     string
+	Linked      bool
+	Qr          *string
+	QrExpiresAt *time.Time
+	Restarting  bool
+}
+
+// What decides whether there is a QR code. restarting: a start or restart that no connector has taken up yet.
+func (q *Queries) SessionPairing(ctx context.Context, db DBTX, id string) (SessionPairingRow, error) {
+	row := db.QueryRow(ctx, sessionPairing, id)
+	var i SessionPairingRow
+	err := row.Scan(
+		&i.ShownState,
+		&i.Desired,
+		&i.Linked,
+		&i.Qr,
+		&i.QrExpiresAt,
+		&i.Restarting,
+	)
+	return i, err
+}
+
 const sessionRestart = `-- name: SessionRestart :execrows
 UPDATE sessions SET desired = 'started', restarts = restarts + 1, updated_at = now() WHERE id = $1 AND delete_requested_at IS NULL
 `

@@ -44,7 +44,7 @@ RETURNING c.session, c.epoch;
 
 -- name: ClaimHold :one
 -- The fence: it fails when the claim is with another owner or has ended, and else keeps it from being taken until the transaction ends.
-SELECT epoch FROM claims WHERE session = @session AND owner = @owner AND epoch = @epoch AND expires_at > clock_timestamp() FOR KEY SHARE;
+SELECT true AS held FROM claims WHERE session = @session AND owner = @owner AND epoch = @epoch AND expires_at > clock_timestamp() FOR KEY SHARE;
 
 -- name: ClaimRelease :execrows
 UPDATE claims SET owner = '', expires_at = clock_timestamp() WHERE session = @session AND owner = @owner AND epoch = @epoch;

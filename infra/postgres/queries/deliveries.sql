@@ -65,19 +65,22 @@ SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_tr
   FROM webhook_endpoints WHERE id = ANY (@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: DeliveryFinishMany :execrows
--- What was sent is over, or waits for its next time. Guarded by the claim: whose lease was taken cannot overwrite. A delivery that goes
--- early goes back to its planned time; keep marks one whose time is not to be brought forward; loose takes one out of its order.
+-- What was sent is over, or waits for its next time. Guarded by the claim: whose lease was taken cannot overwrite. How the time is set:
+-- same leaves it, planned goes back to the one before it was brought forward, delay sets one, fixed sets one that is not to be brought
+-- forward. loose takes a delivery out of its order.
 UPDATE deliveries d
    SET state = u.state, attempt = u.attempt, last_status = nullif(u.status, 0), last_class = nullif(u.class, ''),
        claim_id = NULL, claimed_by = NULL, lease_until = NULL,
-       run_at = CASE WHEN u.early THEN coalesce(d.planned_at, d.run_at) ELSE statement_timestamp() + u.delay_ms * interval '1 ms' END,
-       planned_at = CASE WHEN u.early THEN d.planned_at WHEN u.keep THEN statement_timestamp() + u.delay_ms * interval '1 ms' END,
+       run_at = CASE u.wait WHEN 'same' THEN d.run_at WHEN 'planned' THEN coalesce(d.planned_at, d.run_at)
+                            ELSE statement_timestamp() + u.delay_ms * interval '1 ms' END,
+       planned_at = CASE u.wait WHEN 'delay' THEN NULL WHEN 'fixed' THEN statement_timestamp() + u.delay_ms * interval '1 ms'
+                                ELSE d.planned_at END,
        order_key = CASE WHEN u.loose THEN NULL ELSE d.order_key END,
        finished_at = CASE WHEN u.state IN ('succeeded', 'exhausted', 'cancelled') THEN statement_timestamp() END
   FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id, unnest(@claim_ids::uuid[]) AS claim_id,
                unnest(@states::text[]) AS state, unnest(@attempts::int[]) AS attempt, unnest(@statuses::int[]) AS status,
-               unnest(@classes::text[]) AS class, unnest(@delays_ms::bigint[]) AS delay_ms, unnest(@early::boolean[]) AS early,
-               unnest(@keep::boolean[]) AS keep, unnest(@loose::boolean[]) AS loose) u
+               unnest(@classes::text[]) AS class, unnest(@waits::text[]) AS wait, unnest(@delays_ms::bigint[]) AS delay_ms,
+               unnest(@loose::boolean[]) AS loose) u
  WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.claim_id = u.claim_id;
 
 -- name: AttemptInsertMany :copyfrom

@@ -21,7 +21,7 @@ INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4
 ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at);
 
 -- name: ContactEnsure :exec
-INSERT INTO contacts (session_id, id, phone, lid) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+INSERT INTO contacts (session_id, id, phone, lid) VALUES (@session_id, @id, nullif(@phone::text, ''), nullif(@lid::text, '')) ON CONFLICT DO NOTHING;
 
 -- name: ContactByLID :one
 -- The canonical id of the person whose LID this is: the phone's JID where it is known.

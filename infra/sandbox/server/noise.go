@@ -25,33 +25,29 @@ type noiseIdentity struct {
 	chain        []byte // a marshalled waCert.CertChain
 }
 
+// RootKey is the public key that signs the certificate chain of a server with the given seed ("" is DefaultSeed): what a client has to
+// trust in place of WhatsApp's own (whatsmeow's WACertPubKey).
+func RootKey(seed string) [32]byte { return *seedKey(seed, "root").Pub }
+
+// seedKey derives one of the server's keys.
+func seedKey(seed, name string) *keys.KeyPair {
+	if seed == "" {
+		seed = DefaultSeed
+	}
+	// The seed may be a word: the keys protect nothing, they are there to be the same everywhere.
+	private := sha256.Sum256([]byte("chasqui sandbox " + name + "\x00" + seed))
+	private[0] &= 248
+	private[31] = private[31]&127 | 64
+	return keys.NewKeyPairFromPrivateKey(private)
+}
+
 // certificateLife is how long a chain is valid; each start makes a new one, so it only has to outlive a process.
 const certificateLife = 10 * 365 * 24 * time.Hour
 
 // newNoiseIdentity derives all keys from the seed and signs the chain as whatsmeow's verifyServerCert (handshake.go) checks it: root signs
 // the intermediate (serial 1, issuer 0), which signs the leaf (serial 2, issuer 1), whose key is the static one.
 func newNoiseIdentity(seed string, now time.Time) (*noiseIdentity, error) {
-	pair := func(name string) (*keys.KeyPair, error) {
-		private, err := hkdf.Key(sha256.New, []byte(seed), nil, "chasqui sandbox "+name, 32)
-		if err != nil {
-			return nil, err
-		}
-		private[0] &= 248
-		private[31] = private[31]&127 | 64
-		return keys.NewKeyPairFromPrivateKey([32]byte(private)), nil
-	}
-	root, err := pair("root")
-	if err != nil {
-		return nil, err
-	}
-	intermediate, err := pair("intermediate")
-	if err != nil {
-		return nil, err
-	}
-	static, err := pair("static")
-	if err != nil {
-		return nil, err
-	}
+	root, intermediate, static := seedKey(seed, "root"), seedKey(seed, "intermediate"), seedKey(seed, "static")
 	sign := func(serial, issuer uint32, key, by *keys.KeyPair) (details, signature []byte, err error) {
 		details, err = proto.Marshal(&waCert.CertChain_NoiseCertificate_Details{
 			Serial: &serial, IssuerSerial: &issuer, Key: key.Pub[:],
@@ -64,6 +60,7 @@ func newNoiseIdentity(seed string, now time.Time) (*noiseIdentity, error) {
 		signed := ecc.CalculateSignature(ecc.NewDjbECPrivateKey(*by.Priv), details)
 		return details, signed[:], nil
 	}
+	var err error
 	chain := &waCert.CertChain{Intermediate: &waCert.CertChain_NoiseCertificate{}, Leaf: &waCert.CertChain_NoiseCertificate{}}
 	if chain.Intermediate.Details, chain.Intermediate.Signature, err = sign(1, 0, intermediate, root); err != nil {
 		return nil, err

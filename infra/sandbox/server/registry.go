@@ -68,7 +68,7 @@ func (c *conn) handle(stanza *waBinary.Node) {
 		}
 	}()
 	handler, ok := c.s.handlers.stanzas[stanza.Tag]
-	if !ok || c.device == nil && stanza.Tag != "iq" {
+	if !ok || c.device == nil && stanza.Tag != "iq" && stanza.Tag != "ib" {
 		c.unknown(stanza)
 		return
 	}

@@ -155,8 +155,7 @@ func acquireLock(ctx context.Context, pool *pgxpool.Pool) (*pgx.Conn, error) {
 	}
 }
 
-// RootKey is the public key that signs the server's certificate chain: what a client has to trust in place of WhatsApp's own
-// (whatsmeow's WACertPubKey). It depends on the seed alone.
+// RootKey is the function RootKey for the server's seed.
 func (s *Server) RootKey() [32]byte { return *s.noise.root.Pub }
 
 // Close cuts every connection, waits for what they do and gives the schema up. It is idempotent; the pool stays open.

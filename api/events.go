@@ -1,0 +1,246 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+const (
+	// maxEventWait bounds ?wait of the event log.
+	maxEventWait = 30 * time.Second
+	// eventScan is how much of the log one request looks at for the types it wants: some 20 ms of work. A page that ends there may be empty
+	// and still have more behind it.
+	eventScan = 10000
+)
+
+// storedEvent is an event's body exactly as it was made.
+type storedEvent json.RawMessage
+
+// MarshalJSON returns the bytes themselves.
+func (e storedEvent) MarshalJSON() ([]byte, error) { return e, nil }
+
+// Schema is that of an event whose data its type decides; the webhooks section has one for each type.
+func (storedEvent) Schema(r huma.Registry) *huma.Schema {
+	s := r.Schema(reflect.TypeFor[events.Event](), true, "")
+	event := r.SchemaFromRef(s.Ref)
+	event.Description = "Something that happened. The webhooks section of this document describes data for each type."
+	event.Properties["data"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "What it is about, as type says."}
+	return s
+}
+
+// eventType is a type of event.
+type eventType string
+
+// Schema lists the types that exist.
+func (eventType) Schema(huma.Registry) *huma.Schema {
+	var names []any
+	for _, t := range events.Types {
+		names = append(names, string(t))
+	}
+	return &huma.Schema{Type: huma.TypeString, Enum: names}
+}
+
+// EventPage is a part of the event log, oldest first.
+type EventPage struct {
+	Data       []storedEvent `json:"data" doc:"The events, oldest first, byte for byte as webhooks carry them."`
+	NextCursor string        `json:"nextCursor" doc:"Pass it as after to read on, now or later: always there, and empty only while nothing has ever happened." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	HasMore    bool          `json:"hasMore" doc:"Whether more can be read right away. A page can be empty and have more behind it, when type leaves out much."`
+}
+
+type eventsOutput struct {
+	Link string `header:"Link" doc:"The next page, as RFC 8288 has it, when there is more."`
+	Body EventPage
+}
+
+type eventOutput struct {
+	ContentType string `header:"Content-Type" hidden:"true"`
+	Body        []byte
+}
+
+const exampleEventID = "evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"
+
+// eventShape documents a type of event: what happened, and what its data is.
+type eventShape struct {
+	summary string
+	data    reflect.Type
+	example events.Event
+}
+
+func exampleEvent(t events.Type, data any) events.Event {
+	return events.Event{ID: exampleEventID, Type: t, Timestamp: exampleTime, SessionID: "sales", Data: data}
+}
+
+// eventShapes has every type of events.Types.
+var eventShapes = func() map[events.Type]eventShape {
+	scanning, incoming, sent := exampleSession, exampleMessage, exampleMessage
+	scanning.State, scanning.Phone, scanning.LID, scanning.ConnectedAt, scanning.LastEventAt = events.StateQR, "", "", nil, nil
+	sent.Status = events.StatusSent
+	incoming.Direction, incoming.From, incoming.To, incoming.ClientReference = events.Incoming, exampleMessage.To, exampleMessage.From, ""
+	incoming.Status, incoming.Content.Text = events.StatusDelivered, "Is my order ready?"
+	receipt := events.StatusData{
+		MessageID: exampleMessageID, WhatsAppID: exampleMessage.WhatsAppID, ChatID: exampleMessage.ChatID, Status: events.StatusRead, By: &sent.To, At: exampleTime,
+	}
+	session, message, status := reflect.TypeFor[events.SessionData](), reflect.TypeFor[events.MessageData](), reflect.TypeFor[events.StatusData]()
+	return map[events.Type]eventShape{
+		events.SessionStatus:   {"A session's state has changed", session, exampleEvent(events.SessionStatus, events.SessionData{Session: exampleSession})},
+		events.SessionQR:       {"A session shows a QR code to scan", session, exampleEvent(events.SessionQR, events.SessionData{Session: scanning, QR: &events.QR{Text: exampleQRText, ExpiresAt: exampleTime}})},
+		events.MessageReceived: {"A message has come in", message, exampleEvent(events.MessageReceived, events.MessageData{Message: incoming})},
+		events.MessageSent:     {"A message has gone out, from here or from the owner's phone", message, exampleEvent(events.MessageSent, events.MessageData{Message: sent})},
+		events.MessageUpdated:  {"A message was delivered, read or played, or has failed", status, exampleEvent(events.MessageUpdated, receipt)},
+	}
+}()
+
+// eventSchema is the shape of one type of event.
+func eventSchema(r huma.Registry, t events.Type, data reflect.Type) *huma.Schema {
+	r.Schema(reflect.TypeFor[events.Event](), true, "")
+	general := r.Map()["Event"]
+	s := &huma.Schema{Type: huma.TypeObject, Required: general.Required, Properties: map[string]*huma.Schema{}}
+	for name, property := range general.Properties {
+		s.Properties[name] = property
+	}
+	s.Properties["type"] = &huma.Schema{Type: huma.TypeString, Enum: []any{string(t)}}
+	s.Properties["data"] = r.Schema(data, true, "")
+	return s
+}
+
+func (s *Server) addEvents() {
+	page := map[string]any{"data": []events.Event{eventShapes[events.MessageReceived].example}, "nextCursor": exampleEventID, "hasMore": false}
+	register(s, operation{
+		method: "GET", path: "/v1/events", id: "list-events", tag: "Events", status: 200, wait: maxEventWait,
+		summary: "Read the event log",
+		description: "Everything that happened, oldest first and each event once: begin without after, and then pass each nextCursor as after. Nothing is skipped, whatever else happens " +
+			"meanwhile. An event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.",
+		response: page, codes: []Code{CursorExpired},
+	}, s.listEvents)
+	event := storedEvent{}.Schema(s.huma.OpenAPI().Components.Schemas)
+	register(s, operation{
+		method: "GET", path: "/v1/events/{eventId}", id: "get-event", tag: "Events", status: 200,
+		summary: "Read an event", description: "One event, byte for byte as webhooks carry it.",
+		responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			"application/json": {Schema: event, Example: eventShapes[events.MessageReceived].example},
+		}}},
+		codes: []Code{NotFound},
+	}, s.getEvent)
+}
+
+func (s *Server) listEvents(ctx context.Context, in *struct {
+	After     string      `query:"after" maxLength:"64" doc:"An event's id or a nextCursor: read what came after it. Without it: from the oldest event that is kept." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	Limit     int         `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Events a page." example:"50"`
+	Type      []eventType `query:"type" maxItems:"50" doc:"Only these types, separated by commas."`
+	SessionID string      `query:"sessionId" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"Only this session." example:"sales"`
+	Wait      int         `query:"wait" minimum:"0" maximum:"30" doc:"Seconds to wait for an event when there is none." example:"20"`
+}) (*eventsOutput, error) {
+	after, cursor, err := s.eventPosition(ctx, in.After)
+	if err != nil {
+		return nil, err
+	}
+	listener := s.waker.Listen(events.WakeLog)
+	defer listener.Close()
+	out := &eventsOutput{Body: EventPage{Data: []storedEvent{}, NextCursor: cursor}}
+	err = s.await(ctx, listener, time.Duration(in.Wait)*time.Second, func(ctx context.Context) (bool, error) {
+		last, err := s.readEvents(ctx, after, in.SessionID, texts(in.Type), in.Limit, &out.Body)
+		after = last
+		return len(out.Body.Data) > 0 || out.Body.HasMore, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if out.Body.HasMore {
+		query := url.Values{}
+		if in.SessionID != "" {
+			query.Set("sessionId", in.SessionID)
+		}
+		if len(in.Type) > 0 {
+			query.Set("type", strings.Join(texts(in.Type), ","))
+		}
+		out.Link = nextLink("/v1/events", query, "after", out.Body.NextCursor, in.Limit)
+	}
+	return out, nil
+}
+
+// eventPosition returns the seq of the event that a client read last, 0 for the beginning. Its own row is asked: where that is gone, later
+// ones may be gone too, and the client must know.
+func (s *Server) eventPosition(ctx context.Context, after string) (seq int64, cursor string, err error) {
+	if after == "" {
+		return 0, "", nil
+	}
+	id, err := events.EventPrefix.Parse(after)
+	if err != nil {
+		return 0, "", invalid("query.after", "expected an event's id or a nextCursor")
+	}
+	seq, err = s.q.EventSeq(ctx, s.pool, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, "", problem(CursorExpired, "this event is no longer kept; read without after to begin at the oldest that is")
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("read event's place: %w", err)
+	}
+	return seq, after, nil
+}
+
+// readEvents fills out with the events after a place, and returns the place up to which it has looked. The newest event is read first: what
+// is below it is visible then, because places are given and committed in order.
+func (s *Server) readEvents(ctx context.Context, after int64, sessionID string, types []string, limit int, out *EventPage) (int64, error) {
+	head, err := s.q.EventHead(ctx, s.pool)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return after, nil
+	}
+	if err != nil {
+		return after, fmt.Errorf("read newest event: %w", err)
+	}
+	if head.Seq <= after {
+		return after, nil
+	}
+	rows, err := s.q.EventPage(ctx, s.pool, db.EventPageParams{
+		After: after, Head: head.Seq, SessionID: sessionID, Types: types, Scan: eventScan, MaxRows: int32(limit) + 1, //nolint:gosec // at most 201
+	})
+	if err != nil {
+		return after, fmt.Errorf("read events: %w", err)
+	}
+	end, endID := head.Seq, head.ID
+	if out.HasMore = len(rows) > limit; out.HasMore {
+		rows = rows[:limit]
+		end, endID = rows[limit-1].Seq, rows[limit-1].ID
+	} else if len(types) > 0 {
+		scanned, err := s.q.EventScanEnd(ctx, s.pool, after, head.Seq, sessionID, eventScan)
+		if err == nil {
+			end, endID, out.HasMore = scanned.Seq, scanned.ID, scanned.Seq < head.Seq
+		} else if !errors.Is(err, pgx.ErrNoRows) {
+			return after, fmt.Errorf("read end of scan: %w", err)
+		}
+	}
+	out.NextCursor = events.EventPrefix.Format(endID)
+	for _, row := range rows {
+		out.Data = append(out.Data, row.Body)
+	}
+	return end, nil
+}
+
+func (s *Server) getEvent(ctx context.Context, in *struct {
+	EventID string `path:"eventId" maxLength:"64" example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+}) (*eventOutput, error) {
+	id, err := events.EventPrefix.Parse(in.EventID)
+	if err != nil {
+		return nil, problem(NotFound, "there is no such event")
+	}
+	body, err := s.q.EventGet(ctx, s.pool, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, problem(NotFound, "there is no such event, or it is no longer kept")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read event: %w", err)
+	}
+	return &eventOutput{"application/json", body}, nil
+}

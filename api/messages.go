@@ -1,0 +1,403 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+// maxPreferredWait bounds Prefer: wait.
+const maxPreferredWait = 30
+
+// TextContent is a text to send. 65,536 characters are what WhatsApp's own apps accept.
+type TextContent struct {
+	Type string `json:"type" enum:"text"`
+	Text string `json:"text" minLength:"1" maxLength:"65536" doc:"What it says; *bold*, _italic_, ~struck~ and lists as in WhatsApp." example:"Your order is ready."`
+}
+
+// sendable lists the types of content that can be sent, with the shape of each. It is the only place that knows them.
+var sendable = map[string]reflect.Type{events.ContentText: reflect.TypeFor[TextContent]()}
+
+// sendableSchemas holds those shapes for checking.
+var sendableSchemas = huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+
+func init() {
+	for _, shape := range sendable {
+		sendableSchemas.Schema(shape, true, "")
+	}
+}
+
+// sendContent is content in a request: a union that type decides. Its schema on the server holds only the tag, so that a missing or unknown
+// tag is one clear error; Resolve then checks the rest against the shape that the tag names.
+type sendContent struct {
+	raw json.RawMessage
+	events.Content
+}
+
+// UnmarshalJSON keeps the bytes for Resolve. A body that has been found invalid is decoded too, so errors of its shape are Resolve's.
+func (c *sendContent) UnmarshalJSON(b []byte) error {
+	c.raw = append([]byte(nil), b...)
+	_ = json.Unmarshal(b, &c.Content)
+	return nil
+}
+
+// Schema is the union, as oneOf with a discriminator for clients (extensions are not checked) beside the tag's own schema for the server.
+func (sendContent) Schema(r huma.Registry) *huma.Schema {
+	const name = "SendContent"
+	ref := &huma.Schema{Ref: "#/components/schemas/" + name}
+	if r.Map()[name] != nil {
+		return ref
+	}
+	var shapes []*huma.Schema
+	var tags []any
+	mapping := map[string]string{}
+	for tag, shape := range sendable {
+		s := r.Schema(shape, true, "")
+		shapes, tags, mapping[tag] = append(shapes, s), append(tags, tag), s.Ref
+	}
+	union := &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"type"}, Properties: map[string]*huma.Schema{"type": {Type: huma.TypeString, Enum: tags}},
+		Description: "What to send; type decides what else there is.",
+		Extensions:  map[string]any{"oneOf": shapes, "discriminator": huma.Discriminator{PropertyName: "type", Mapping: mapping}},
+	}
+	union.PrecomputeMessages()
+	r.Map()[name] = union
+	return ref
+}
+
+// Resolve checks the content against the shape that its type names.
+func (c *sendContent) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
+	shape, ok := sendable[c.Type]
+	if !ok {
+		return nil // reported already
+	}
+	var value any
+	if err := json.Unmarshal(c.raw, &value); err != nil {
+		return nil // reported already
+	}
+	var found huma.ValidateResult
+	huma.Validate(sendableSchemas, sendableSchemas.Schema(shape, true, ""), path, huma.ModeWriteToServer, value, &found)
+	return found.Errors
+}
+
+type sendMessage struct {
+	To              string      `json:"to" minLength:"1" maxLength:"64" doc:"Whom to send it to: a phone number with its country code (digits, + allowed), or a JID of a person or group." example:"5491123456789"`
+	Content         sendContent `json:"content"`
+	ClientReference string      `json:"clientReference,omitempty" maxLength:"256" doc:"Any text of yours; it comes back in every form of the message." example:"order-4711"`
+	ExpiresAt       *time.Time  `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then." example:"2036-01-01T12:00:00Z"`
+}
+
+type messageOutput struct {
+	Status            int
+	Location          string `header:"Location" doc:"The message."`
+	PreferenceApplied string `header:"Preference-Applied" doc:"wait=N, when Prefer asked for it."`
+	Replayed          string `header:"Idempotency-Replayed" doc:"true when this repeats the answer to an earlier request."`
+	Body              events.Message
+}
+
+type messageShown struct{ Body events.Message }
+
+const exampleMessageID = "msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"
+
+var exampleMessage = events.Message{
+	ID: exampleMessageID, WhatsAppID: "3EB0C767D097B7A0F1D2E3", SessionID: "sales", ChatID: "5491123456789@s.whatsapp.net", Direction: events.Outgoing,
+	From: events.NewAddress("5491100000000@s.whatsapp.net", "5491100000000", "", "Sales team"), To: events.NewAddress("5491123456789@s.whatsapp.net", "5491123456789", "120363001122334", "Juan Pérez"),
+	Status: events.StatusQueued, Content: events.Content{Type: events.ContentText, Text: "Your order is ready."}, ClientReference: "order-4711", Timestamp: exampleTime,
+}
+
+func (s *Server) addMessages() {
+	sent := exampleMessage
+	sent.Status = events.StatusSent
+	register(s, operation{
+		method: "POST", path: "/v1/sessions/{sessionId}/messages", id: "send-message", tag: "Messages", status: 202, also: []int{200}, wait: maxPreferredWait * time.Second,
+		summary: "Send a message",
+		description: "Accepts a message and sends it in the background, in order: it survives every crash from here on, and the recipient sees it once. It is accepted in every state of the " +
+			"session but logged_out and banned, and waits until the session is connected. With Prefer: wait=N (up to 30) the answer waits: 200 once WhatsApp has it, 202 when N seconds " +
+			"are over, or the problem that it failed with, with messageId.",
+		request:  map[string]any{"to": "5491123456789", "content": map[string]string{"type": "text", "text": "Your order is ready."}, "clientReference": "order-4711"},
+		response: exampleMessage,
+		codes:    []Code{SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, WhatsAppRejected, WhatsAppTimeout},
+	}, s.sendMessage)
+	register(s, operation{
+		method: "GET", path: "/v1/sessions/{sessionId}/messages", id: "list-messages", tag: "Messages", status: 200,
+		summary: "List messages", description: "The session's messages in both directions, newest first.",
+		response: List[events.Message]{Data: []events.Message{sent}}, codes: []Code{SessionNotFound},
+	}, s.listMessages)
+	register(s, operation{
+		method: "GET", path: "/v1/sessions/{sessionId}/messages/{messageId}", id: "get-message", tag: "Messages", status: 200,
+		summary: "Read a message", description: "A message by its msg_ id or by WhatsApp's.",
+		response: sent, codes: []Code{SessionNotFound, MessageNotFound},
+	}, s.getMessage)
+}
+
+func (s *Server) sendMessage(ctx context.Context, in *struct {
+	SessionPath
+	Idempotent
+	Prefer string `header:"Prefer" maxLength:"256" doc:"wait=N: answer only when it is sent, or after N seconds (up to 30)." example:"wait=10"`
+	Body   sendMessage
+}) (*messageOutput, error) {
+	to, err := events.ParseAddress(in.Body.To)
+	if err != nil {
+		return nil, invalid("body.to", err.Error())
+	}
+	if kind := events.KindOf(to); kind != events.KindUser && kind != events.KindGroup {
+		return nil, invalid("body.to", "expected a person or a group")
+	}
+	if in.Body.ExpiresAt != nil && !in.Body.ExpiresAt.After(time.Now()) {
+		return nil, invalid("body.expiresAt", "expected a time in the future")
+	}
+	message, replayed, err := once(ctx, s, in.IdempotencyKey, http.StatusAccepted, func(ctx context.Context, tx *queue.Tx) (events.Message, error) {
+		return s.queueMessage(ctx, tx, in.SessionID, to, in.Body)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &messageOutput{
+		Status: http.StatusAccepted, Location: "/v1/sessions/" + in.SessionID + "/messages/" + message.ID, Replayed: replayedHeader(replayed), Body: message,
+	}
+	if seconds, ok := preferredWait(in.Prefer); ok {
+		out.PreferenceApplied = "wait=" + strconv.Itoa(seconds)
+		return s.awaitSent(ctx, out, time.Duration(seconds)*time.Second)
+	}
+	return out, nil
+}
+
+// queueMessage writes the message, its chat and its command.
+func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to string, body sendMessage) (message events.Message, err error) {
+	session, err := s.sessionRow(ctx, tx, sessionID)
+	if err != nil {
+		return message, err
+	}
+	if state := events.SessionState(session.State); state == events.StateLoggedOut || state == events.StateBanned {
+		return message, problem(SessionLoggedOut, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; nothing can be sent until it is linked again")
+	}
+	chat, err := s.canonical(ctx, tx, sessionID, to)
+	if err != nil {
+		return message, err
+	}
+	content, err := json.Marshal(body.Content.Content)
+	if err != nil {
+		return message, fmt.Errorf("encode content: %w", err)
+	}
+	id, now := events.NewID(), time.Now()
+	var reference *string
+	if body.ClientReference != "" {
+		reference = &body.ClientReference
+	}
+	if err := s.q.MessageQueue(ctx, tx, db.MessageQueueParams{
+		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: newWhatsAppID(), Type: body.Content.Type, Content: content,
+		ClientReference: reference, ExpiresAt: body.ExpiresAt, Timestamp: now,
+	}); err != nil {
+		if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
+			return message, problem(SessionNotFound, "there is no session "+sessionID)
+		}
+		return message, fmt.Errorf("insert message: %w", err)
+	}
+	address := events.NewAddress(chat, "", "", "")
+	if err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), &now); err != nil {
+		return message, fmt.Errorf("touch chat: %w", err)
+	}
+	if address.Kind == events.KindUser {
+		if err := s.q.ContactEnsure(ctx, tx, sessionID, chat, address.Phone, address.LID); err != nil {
+			return message, fmt.Errorf("ensure contact: %w", err)
+		}
+	}
+	row, err := s.q.MessageGet(ctx, tx, sessionID, id)
+	if err != nil {
+		return message, fmt.Errorf("read message: %w", err)
+	}
+	command, err := json.Marshal(events.SendCommand{MessageID: id, SessionID: sessionID})
+	if err != nil {
+		return message, fmt.Errorf("encode command: %w", err)
+	}
+	tx.Publish(events.TopicCommands, queue.Message{
+		ID: id, Lane: events.SendLane(sessionID), Session: sessionID, Payload: command, Metadata: map[string]string{events.MetaCommand: events.CommandSend},
+	})
+	return postgres.Message(row)
+}
+
+// canonical returns the id under which an address is known to the session: a person's phone where only the LID was given.
+func (s *Server) canonical(ctx context.Context, from db.DBTX, sessionID, jid string) (string, error) {
+	lid, ok := strings.CutSuffix(jid, "@"+events.LIDServer)
+	if !ok {
+		return jid, nil
+	}
+	id, err := s.q.ContactByLID(ctx, from, sessionID, &lid)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return jid, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look up contact: %w", err)
+	}
+	return id, nil
+}
+
+// newWhatsAppID returns an id in the form that WhatsApp Web's own have: 3EB0 and 18 hex digits in upper case (whatsmeow, send.go,
+// GenerateMessageID, which hashes randomness to the same length).
+func newWhatsAppID() string {
+	var random [9]byte
+	_, _ = rand.Read(random[:]) // never fails: the runtime ends the program when the system has no randomness
+	return fmt.Sprintf("3EB0%X", random)
+}
+
+// preferredWait reads wait=N from a Prefer header (RFC 7240, section 4.3). Preferences that are not understood are ignored, as it demands.
+func preferredWait(prefer string) (seconds int, ok bool) {
+	for preference := range strings.SplitSeq(prefer, ",") {
+		preference, _, _ = strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(preference, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+			continue
+		}
+		n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
+		if err != nil {
+			return 0, false
+		}
+		return int(min(n, maxPreferredWait)), true
+	}
+	return 0, false
+}
+
+// awaitSent waits until the message of out is sent or has failed. A failure is the problem of its code: the message stays, and the problem
+// names it.
+func (s *Server) awaitSent(ctx context.Context, out *messageOutput, wait time.Duration) (*messageOutput, error) {
+	id, err := events.MessagePrefix.Parse(out.Body.ID)
+	if err != nil {
+		return nil, err
+	}
+	listener := s.waker.ListenKey(events.WakeMessages, id.String())
+	defer listener.Close()
+	err = s.await(ctx, listener, wait, func(ctx context.Context) (bool, error) {
+		row, err := s.q.MessageGet(ctx, s.pool, out.Body.SessionID, id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return true, problem(MessageNotFound, "the session was deleted with its messages")
+		}
+		if err != nil {
+			return true, fmt.Errorf("read message: %w", err)
+		}
+		out.Body, err = postgres.Message(row)
+		return out.Body.Status.Done(), err
+	})
+	var p *Problem
+	switch {
+	case errors.As(err, &p):
+	case err != nil: // it is accepted, which is all that may be said while the database is away
+		s.log.WarnContext(ctx, "wait for sending given up", "message", out.Body.ID, "error", err)
+		return out, nil
+	case !out.Body.Status.Done():
+		return out, nil
+	default:
+		if p = failure(out.Body); p == nil {
+			out.Status = http.StatusOK
+			return out, nil
+		}
+	}
+	p.MessageID = out.Body.ID
+	p.headers.Set("Location", out.Location)
+	p.headers.Set("Preference-Applied", out.PreferenceApplied)
+	return nil, p
+}
+
+// failure is the problem that a message ended with, or nil.
+func failure(m events.Message) *Problem {
+	switch m.Status {
+	case events.StatusFailed, events.StatusExpired, events.StatusCancelled:
+	default:
+		return nil
+	}
+	if m.Error == nil {
+		return problem(WhatsAppTimeout, "the message is "+string(m.Status)+"; it was not sent")
+	}
+	code := Code(m.Error.Code)
+	if _, known := explanations[code]; !known { // a connector newer than this program
+		code = WhatsAppRejected
+	}
+	return problem(code, m.Error.Message)
+}
+
+func (s *Server) listMessages(ctx context.Context, in *struct {
+	SessionPath
+	Page
+	ChatID string `query:"chatId" maxLength:"64" doc:"Only this chat: a phone number or a JID." example:"5491123456789@s.whatsapp.net"`
+}) (*listed[events.Message], error) {
+	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
+		return nil, err
+	}
+	query, chat := url.Values{}, ""
+	if in.ChatID != "" {
+		jid, err := events.ParseAddress(in.ChatID)
+		if err != nil {
+			return nil, invalid("query.chatId", err.Error())
+		}
+		if chat, err = s.canonical(ctx, s.pool, in.SessionID, jid); err != nil {
+			return nil, err
+		}
+		query.Set("chatId", in.ChatID)
+	}
+	before, err := parseCursor(events.MessagePrefix, in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.q.MessageList(ctx, s.pool, in.SessionID, chat, before, in.rows())
+	if err != nil {
+		return nil, fmt.Errorf("list messages: %w", err)
+	}
+	return paged(rows, in.Limit, "/v1/sessions/"+in.SessionID+"/messages", query, postgres.Message, func(v db.MessageView) string {
+		return events.MessagePrefix.Format(v.ID)
+	})
+}
+
+// parseCursor reads the cursor of a list in the order of its ids.
+func parseCursor(prefix events.Prefix, cursor string) (*uuid.UUID, error) {
+	if cursor == "" {
+		return nil, nil
+	}
+	id, err := prefix.Parse(cursor)
+	if err != nil {
+		return nil, invalid("query.cursor", "this is no nextCursor of this list")
+	}
+	return &id, nil
+}
+
+func (s *Server) getMessage(ctx context.Context, in *struct {
+	SessionPath
+	MessageID string `path:"messageId" maxLength:"128" doc:"The message's id: ours (msg_...) or WhatsApp's." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+}) (*messageShown, error) {
+	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
+		return nil, err
+	}
+	var row db.MessageView
+	id, err := events.MessagePrefix.Parse(in.MessageID)
+	if err == nil {
+		row, err = s.q.MessageGet(ctx, s.pool, in.SessionID, id)
+	} else {
+		row, err = s.q.MessageGetByWhatsAppID(ctx, s.pool, in.SessionID, in.MessageID)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, problem(MessageNotFound, "the session has no such message")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read message: %w", err)
+	}
+	message, err := postgres.Message(row)
+	if err != nil {
+		return nil, err
+	}
+	return &messageShown{message}, nil
+}

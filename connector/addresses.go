@@ -1,0 +1,64 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+
+	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/events"
+)
+
+// address is a JID as everything outside whatsmeow knows it: id is the phone's JID where the phone is known, else the LID's.
+type address struct {
+	id, phone, lid string
+}
+
+// address makes a JID canonical. alt is its other form where the stanza gave it; else the map of LIDs is asked, which whatsmeow fills from
+// stanzas and queries. Somebody whose phone comes to be known only later has two ids until then: history stays under the first.
+func (c *connection) address(ctx context.Context, jid, alt types.JID) (address, error) {
+	jid, alt = user(jid), user(alt)
+	switch jid.Server {
+	case types.DefaultUserServer:
+		if alt.Server != types.HiddenUserServer {
+			var err error
+			if alt, err = c.device.LIDs.GetLIDForPN(ctx, jid); err != nil {
+				return address{}, fmt.Errorf("look up LID: %w", err)
+			}
+		}
+		return address{id: jid.String(), phone: jid.User, lid: alt.User}, nil
+	case types.HiddenUserServer:
+		if alt.Server != types.DefaultUserServer {
+			var err error
+			if alt, err = c.device.LIDs.GetPNForLID(ctx, jid); err != nil {
+				return address{}, fmt.Errorf("look up phone: %w", err)
+			}
+		}
+		if alt.IsEmpty() {
+			return address{id: jid.String(), lid: jid.User}, nil
+		}
+		return address{id: user(alt).String(), phone: alt.User, lid: jid.User}, nil
+	}
+	return address{id: jid.String()}, nil
+}
+
+// user is the JID of the person behind a device. Devices that WhatsApp hosts for a business are on servers of their own.
+func user(jid types.JID) types.JID {
+	jid = jid.ToNonAD()
+	switch jid.Server {
+	case types.HostedServer, types.LegacyUserServer:
+		jid.Server = types.DefaultUserServer
+	case types.HostedLIDServer:
+		jid.Server = types.HiddenUserServer
+	}
+	return jid
+}
+
+// ids are all under which a chat's messages may be kept.
+func (a address) ids() []string {
+	ids := []string{a.id}
+	if a.lid != "" {
+		ids = append(ids, a.lid+"@"+events.LIDServer)
+	}
+	return ids
+}

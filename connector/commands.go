@@ -1,0 +1,94 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+)
+
+// commands consumes the topic of commands: for each claimed session one at a time and in order, for hundreds of sessions at once.
+type commands struct {
+	c          *Connector
+	subscriber *queue.Subscriber
+	router     *message.Router
+	done       chan struct{}
+	once       sync.Once
+}
+
+func newCommands(c *Connector) (*commands, error) {
+	subscriber, err := queue.NewSubscriber(queue.SubscriberConfig{
+		Pool: c.pool, CompletePool: c.complete, Waker: c.waker, Owner: c.cfg.Owner, Claims: true, Grace: drainWait, Logger: c.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: handlerTimeout}, watermill.NewSlogLogger(c.log))
+	if err != nil {
+		return nil, fmt.Errorf("make router: %w", err)
+	}
+	k := &commands{c: c, subscriber: subscriber, router: router, done: make(chan struct{})}
+	router.AddMiddleware(queue.Outcome)
+	router.AddConsumerHandler("commands", events.TopicCommands, subscriber, k.handle)
+	go func() {
+		defer close(k.done)
+		if err := router.Run(context.Background()); err != nil {
+			c.log.Error("connector: commands ended", "error", err)
+		}
+	}()
+	select {
+	case <-router.Running():
+		return k, nil
+	case <-k.done:
+		return nil, errors.New("the router of commands did not start")
+	}
+}
+
+// close lets the commands in hand end within a second, gives the others back, and waits.
+func (k *commands) close() {
+	k.once.Do(func() {
+		if err := k.subscriber.Close(); err != nil {
+			k.c.log.Warn("connector: close subscriber", "error", err)
+		}
+		if err := k.router.Close(); err != nil {
+			k.c.log.Warn("connector: close router", "error", err)
+		}
+		<-k.done
+	})
+}
+
+// handle does one command. Failure policy: a command that cannot be understood goes to the dead letters; see session.send for the rest.
+func (k *commands) handle(msg *message.Message) (err error) {
+	started, outcome := time.Now(), "error"
+	defer func() {
+		if p := recover(); p != nil {
+			k.c.log.ErrorContext(msg.Context(), "connector: command panicked", "panic", p, "stack", string(debug.Stack()))
+			err = queue.RetryAfter{D: limitedWait, Err: fmt.Errorf("panic: %v", p)}
+		}
+		k.c.metrics.commands.WithLabelValues(outcome).Inc()
+		k.c.metrics.seconds.WithLabelValues("command").Observe(time.Since(started).Seconds())
+	}()
+	if kind := msg.Metadata.Get(events.MetaCommand); kind != events.CommandSend {
+		return queue.Permanent{Err: fmt.Errorf("unknown command %q", kind)}
+	}
+	var cmd events.SendCommand
+	if err := json.Unmarshal(msg.Payload, &cmd); err != nil {
+		return queue.Permanent{Err: fmt.Errorf("decode command: %w", err)}
+	}
+	s := k.c.session(cmd.SessionID)
+	if s == nil { // taken and not launched yet, or given away and not taken yet
+		outcome = "waiting"
+		return queue.WaitFor{D: brokenWait}
+	}
+	outcome, err = s.send(msg.Context(), cmd.MessageID)
+	return err
+}

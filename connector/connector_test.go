@@ -1,0 +1,66 @@
+package connector
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/chasqui/chasqui/events"
+)
+
+func TestSessionIsLinkedByQRAndTextsGoBothWays(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.connector()
+	b.phone("5491100000002", "Juan")
+	b.linked("sales", "5491100000001")
+
+	id := b.send("sales", "5491100000002", "hello")
+	if got := b.shown("5491100000002", 1); !slices.Equal(got, []string{"hello"}) {
+		t.Errorf("the phone shows %q", got)
+	}
+	b.awaitStatus(id, events.StatusDelivered)
+	if _, err := b.sandbox.Read(b.ctx(), "5491100000002", "5491100000001"); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitStatus(id, events.StatusRead)
+
+	b.fromPhone("5491100000002", "5491100000001", "hi there")
+	b.await("the incoming message", func() bool { return len(b.events(events.MessageReceived)) == 1 })
+	m := b.events(events.MessageReceived)[0].Data.Message
+	if m.Content.Text != "hi there" || m.ChatID != "5491100000002@s.whatsapp.net" || m.Direction != events.Incoming || m.From.Name != "Juan" ||
+		m.From.Phone != "5491100000002" || m.From.LID == "" || m.To.Phone != "5491100000001" {
+		t.Errorf("received %+v", m)
+	}
+	stored := one[int](b, `SELECT count(*)::int FROM messages m JOIN chats c ON c.session_id = m.session_id AND c.id = m.chat_id
+		JOIN contacts p ON p.session_id = m.session_id AND p.id = m.sender_id AND p.name = 'Juan'
+		WHERE m.session_id = 'sales' AND m.direction = 'incoming' AND m.id = $1`, mustParse(t, m.ID))
+	if stored != 1 {
+		t.Error("the message is not stored with its chat and contact")
+	}
+
+	var told []events.MessageStatus
+	for _, e := range b.events(events.MessageSent, events.MessageUpdated) {
+		if e.Type == events.MessageSent {
+			told = append(told, e.Data.Message.Status)
+			continue
+		}
+		told = append(told, e.Data.Status)
+		if e.Data.By == nil || e.Data.By.Phone != "5491100000002" {
+			t.Errorf("status %s is by %+v", e.Data.Status, e.Data.By)
+		}
+	}
+	if want := []events.MessageStatus{events.StatusSent, events.StatusDelivered, events.StatusRead}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+	var states []events.SessionState
+	for _, e := range b.events(events.SessionStatus) {
+		states = append(states, e.Data.Session.State)
+	}
+	want := []events.SessionState{events.StateStarting, events.StateQR, events.StateStarting, events.StateConnected}
+	if !slices.Equal(states, want) {
+		t.Errorf("states told were %v, want %v", states, want)
+	}
+	if codes := b.events(events.SessionQR); len(codes) != 1 || codes[0].Data.QR == nil || codes[0].Data.QR.Text == "" {
+		t.Errorf("QR events: %+v", codes)
+	}
+}

@@ -1,0 +1,151 @@
+package connector
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
+)
+
+func TestStoppedSessionKeepsItsCommandsUntilItIsStarted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone("5491100000002", "Juan")
+	b.linked("sales", "5491100000001")
+	b.exec(`UPDATE sessions SET desired = 'stopped' WHERE id = 'sales'`)
+	b.awaitState("sales", events.StateStopped)
+	b.await("the session to be let go", func() bool { return c.session("sales") == nil })
+
+	first, second := b.send("sales", "5491100000002", "one"), b.send("sales", "5491100000002", "two")
+	b.exec(`UPDATE sessions SET desired = 'started' WHERE id = 'sales'`)
+	b.awaitStatus(second, events.StatusDelivered)
+	b.awaitStatus(first, events.StatusDelivered)
+	if got := strings.Join(b.shown("5491100000002", 2), " "); got != "one two" {
+		t.Errorf("the phone shows %q", got)
+	}
+	if n := len(b.events(events.SessionQR)); n != 1 {
+		t.Errorf("%d QR codes were shown, want the first alone", n)
+	}
+}
+
+func TestRestartConnectsAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.linked("sales", "5491100000001")
+	before := c.session("sales").sender()
+	b.exec(`UPDATE sessions SET restarts = restarts + 1 WHERE id = 'sales'`)
+	b.await("another connection", func() bool {
+		conn := c.session("sales").sender()
+		return conn != nil && conn != before
+	})
+	b.awaitState("sales", events.StateConnected)
+	if n := one[int64](b, `SELECT restarts - restarts_done FROM sessions WHERE id = 'sales'`); n != 0 {
+		t.Errorf("%d restarts are still to be done", n)
+	}
+}
+
+func TestLogoutUnlinksTheDeviceAndFailsWhatWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone("5491100000002", "Juan")
+	b.linked("sales", "5491100000001")
+	b.exec(`UPDATE sessions SET desired = 'stopped' WHERE id = 'sales'`)
+	b.awaitState("sales", events.StateStopped)
+	id := b.send("sales", "5491100000002", "too late")
+	b.exec(`UPDATE sessions SET logout_requested_at = now() WHERE id = 'sales'`)
+	b.awaitState("sales", events.StateLoggedOut)
+	b.awaitStatus(id, events.StatusFailed)
+	if code := one[string](b, `SELECT error_code FROM messages WHERE id = $1`, id); code != "session_logged_out" {
+		t.Errorf("the message failed with %s", code)
+	}
+	if one[bool](b, `SELECT jid IS NOT NULL OR logout_requested_at IS NOT NULL OR wanted FROM sessions`) {
+		t.Error("the session still has its device or its request")
+	}
+	if n := one[int](b, `SELECT count(*)::int FROM whatsmeow.whatsmeow_device`); n != 0 {
+		t.Errorf("%d devices are stored", n)
+	}
+	if p, err := b.sandbox.Phone("5491100000001"); err != nil || len(p.Devices) != 0 {
+		t.Errorf("the phone lists %v (%v)", p.Devices, err)
+	}
+	b.await("the session to be let go", func() bool { return c.session("sales") == nil })
+}
+
+func TestUnlinkedByItsOwnerASessionIsLoggedOutUntilItIsRestarted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.linked("sales", "5491100000001")
+	if err := b.sandbox.Unlink(b.ctx(), "5491100000001"); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitState("sales", events.StateLoggedOut)
+	b.await("the session to be let go", func() bool { return c.session("sales") == nil })
+	if n := one[int](b, `SELECT count(*)::int FROM whatsmeow.whatsmeow_device`); n != 0 {
+		t.Errorf("%d devices are stored", n)
+	}
+	b.exec(`UPDATE sessions SET restarts = restarts + 1 WHERE id = 'sales'`)
+	b.scan("sales", "5491100000001")
+}
+
+func TestDeleteUnlinksAndRemovesAllButEvents(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.connector()
+	b.phone("5491100000002", "Juan")
+	b.linked("sales", "5491100000001")
+	b.awaitStatus(b.send("sales", "5491100000002", "hello"), events.StatusDelivered)
+	b.exec(`UPDATE sessions SET delete_requested_at = now() WHERE id = 'sales'`)
+	b.await("the session to be deleted", func() bool { return one[int](b, `SELECT count(*)::int FROM sessions`) == 0 })
+	left := one[int](b, `SELECT ((SELECT count(*) FROM messages) + (SELECT count(*) FROM chats) + (SELECT count(*) FROM contacts) +
+		(SELECT count(*) FROM claims) + (SELECT count(*) FROM whatsmeow.whatsmeow_device) +
+		(SELECT count(*) FROM queue_lanes WHERE session = 'sales'))::int`)
+	if left != 0 {
+		t.Errorf("%d rows are left", left)
+	}
+	if p, err := b.sandbox.Phone("5491100000001"); err != nil || len(p.Devices) != 0 {
+		t.Errorf("the phone lists %v (%v)", p.Devices, err)
+	}
+	all := b.events(events.SessionStatus)
+	if last := all[len(all)-1].Data.Session; last.State != events.StateLoggedOut || last.Reason != "deleted" {
+		t.Errorf("the last event says %s (%s)", last.State, last.Reason)
+	}
+}
+
+func TestDeleteGoesOnWithoutWhatsAppAndSaysSo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.connector()
+	b.linked("sales", "5491100000001")
+	b.sandbox.SetFaults(server.Faults{RefuseConnections: true})
+	b.sandbox.Disconnect()
+	b.awaitState("sales", events.StateReconnecting)
+	b.exec(`UPDATE sessions SET delete_requested_at = now() WHERE id = 'sales'`)
+	b.await("the session to be deleted", func() bool { return one[int](b, `SELECT count(*)::int FROM sessions`) == 0 })
+	all := b.events(events.SessionStatus)
+	if last := all[len(all)-1].Data.Session; !strings.Contains(last.Reason, "could not be reached") {
+		t.Errorf("the last event says %s (%s)", last.State, last.Reason)
+	}
+	if n := one[int](b, `SELECT count(*)::int FROM whatsmeow.whatsmeow_device`); n != 0 {
+		t.Errorf("%d devices are stored", n)
+	}
+}
+
+func TestSessionReconnectsAfterALostConnection(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone("5491100000002", "Juan")
+	b.linked("sales", "5491100000001")
+	before := c.session("sales").sender()
+	b.sandbox.Disconnect()
+	b.await("another connection", func() bool {
+		conn := c.session("sales").sender()
+		return conn != nil && conn != before
+	})
+	b.awaitState("sales", events.StateConnected)
+	b.awaitStatus(b.send("sales", "5491100000002", "hello"), events.StatusDelivered)
+}

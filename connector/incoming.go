@@ -1,0 +1,198 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/types"
+	waevents "go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+const (
+	// maxContent bounds a message's content, far above WhatsApp's own limit of 65,536 characters: what is larger would not fit into an
+	// event (1 MiB), and is shown as unsupported instead of stopping the session.
+	maxContent = 900 << 10
+	// maxID and maxName bound what a sender chooses; WhatsApp's ids have up to 32 characters and its names 25.
+	maxID, maxName = 255, 256
+)
+
+// received persists a message, its chat and its contact and publishes its event, in one transaction.
+func (c *connection) received(ctx context.Context, e *waevents.Message) error {
+	if e.Info.Category == "peer" { // between the account's own devices
+		return nil
+	}
+	content, ok := contentOf(e.Message)
+	if !ok {
+		return nil
+	}
+	return c.keep(ctx, &e.Info, content)
+}
+
+// undecryptable keeps a message that could not be decrypted, so that it is seen to have come; its event follows when WhatsApp has brought
+// the copy that whatsmeow asked for. The stanza is acknowledged before this event (message.go, decryptMessages): a crash just here loses
+// the notice, and the copy heals it.
+func (c *connection) undecryptable(ctx context.Context, e *waevents.UndecryptableMessage) error {
+	if e.DecryptFailMode == waevents.DecryptFailHide || e.Info.Category == "peer" {
+		return nil
+	}
+	return c.keep(ctx, &e.Info, events.Content{Type: events.ContentUndecryptable})
+}
+
+// keep writes a message of a person or a group. Status updates and the posts of channels are no messages of a chat; they make nothing yet.
+func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content events.Content) error {
+	p, ok, err := c.row(ctx, info, content)
+	if err != nil || !ok {
+		return err
+	}
+	fresh := false
+	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		row, err := c.s.c.queries.MessageReceive(ctx, tx, p)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errClaimLost
+		}
+		if err != nil {
+			return fmt.Errorf("write message: %w", err)
+		}
+		fresh = row.MessageID != nil
+		if !fresh || p.Type == events.ContentUndecryptable {
+			return nil
+		}
+		m, err := postgres.Message(view(p, row))
+		if err != nil {
+			return err
+		}
+		t := events.MessageReceived
+		if p.Direction == events.Outgoing {
+			t = events.MessageSent
+		}
+		_, err = events.Publish(tx, t, p.SessionID, p.ChatID, p.Timestamp, events.MessageData{Message: m})
+		return err
+	})
+	if err == nil && fresh {
+		c.s.c.metrics.received.WithLabelValues(p.Direction, p.Type).Inc()
+	}
+	return err
+}
+
+// row says what a message's transaction writes; false when it writes nothing.
+func (c *connection) row(ctx context.Context, info *types.MessageInfo, content events.Content) (p db.MessageReceiveParams, ok bool, err error) {
+	if info.ID == "" || len(info.ID) > maxID || strings.ContainsRune(info.ID, 0) {
+		c.s.log.WarnContext(ctx, "connector: message without a usable id", "chat", info.Chat)
+		return p, false, nil
+	}
+	chat, chatAlt := info.Chat, info.RecipientAlt
+	if !info.IsFromMe && !info.IsGroup {
+		chatAlt = info.SenderAlt
+	}
+	if info.IsIncomingBroadcast() { // a broadcast list's message is shown in the chat with its sender
+		chat, chatAlt = info.Sender, info.SenderAlt
+	}
+	switch chat.Server {
+	case types.BroadcastServer, types.NewsletterServer:
+		return p, false, nil
+	}
+	room, err := c.address(ctx, chat, chatAlt)
+	if err != nil {
+		return p, false, err
+	}
+	body, err := json.Marshal(content)
+	if err != nil {
+		return p, false, fmt.Errorf("encode content: %w", err)
+	}
+	if len(body) > maxContent {
+		content = events.Content{Type: events.ContentUnsupported}
+		body = []byte(`{"type":"` + events.ContentUnsupported + `"}`)
+	}
+	p = db.MessageReceiveParams{
+		ID: events.NewID(), SessionID: c.s.id, Owner: c.s.c.cfg.Owner, Epoch: c.s.epoch, ChatID: room.id, ChatKind: string(events.KindOf(room.id)),
+		WhatsappID: info.ID, Timestamp: info.Timestamp, Type: content.Type, Content: body,
+	}
+	contact := room
+	if info.IsFromMe {
+		p.Direction, p.Status = events.Outgoing, string(events.StatusSent)
+		if events.KindOf(room.id) != events.KindUser {
+			contact = address{}
+		}
+	} else {
+		if contact, err = c.address(ctx, info.Sender, info.SenderAlt); err != nil {
+			return p, false, err
+		}
+		// An incoming message has been delivered: the status says how far it has come, not who read it.
+		p.Direction, p.Status, p.SenderID = events.Incoming, string(events.StatusDelivered), contact.id
+		p.ContactName = pushName(info.PushName)
+	}
+	p.ContactID, p.ContactPhone, p.ContactLid = contact.id, contact.phone, contact.lid
+	return p, true, nil
+}
+
+// view is the row just written as message_views would show it, without reading it again.
+func view(p db.MessageReceiveParams, row db.MessageReceiveRow) db.MessageView {
+	v := db.MessageView{
+		ID: *row.MessageID, SessionID: p.SessionID, ChatID: p.ChatID, SenderID: p.SenderID, WhatsappID: p.WhatsappID, Direction: p.Direction,
+		Status: p.Status, Type: p.Type, Content: p.Content, Timestamp: p.Timestamp,
+		OwnPhone: row.OwnPhone, OwnLid: row.OwnLid, OwnName: row.OwnName,
+	}
+	if p.SenderID != "" {
+		v.SenderPhone, v.SenderLid, v.SenderName = row.ContactPhone, row.ContactLid, row.ContactName
+	}
+	if p.ContactID == p.ChatID {
+		v.ChatPhone, v.ChatLid, v.ChatName = row.ContactPhone, row.ContactLid, row.ContactName
+	}
+	return v
+}
+
+// contentOf reads what a message says; false when it says nothing to a person: keys, receipts of the protocol, and what changes another
+// message (reactions, edits, votes), which is no message of its own.
+func contentOf(m *waE2E.Message) (events.Content, bool) {
+	text := m.GetConversation()
+	if m.GetExtendedTextMessage() != nil {
+		text = m.GetExtendedTextMessage().GetText()
+	}
+	if text != "" {
+		return events.Content{Type: events.ContentText, Text: printable(text)}, true
+	}
+	shown := false
+	m.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		shown = !silent[field.Name()]
+		return !shown
+	})
+	return events.Content{Type: events.ContentUnsupported}, shown
+}
+
+// silent are the fields of waE2E.Message that no chat shows as a message.
+var silent = map[protoreflect.Name]bool{
+	"conversation": true, "messageContextInfo": true, "senderKeyDistributionMessage": true, "fastRatchetKeySenderKeyDistributionMessage": true,
+	"protocolMessage": true, "deviceSentMessage": true, "reactionMessage": true, "encReactionMessage": true, "pollUpdateMessage": true,
+	"editedMessage": true, "secretEncryptedMessage": true, "keepInChatMessage": true, "pinInChatMessage": true, "encEventResponseMessage": true,
+	"stickerSyncRmrMessage": true, "messageHistoryBundle": true, "messageHistoryNotice": true, "scheduledCallEditMessage": true, "call": true,
+	"placeholderMessage": true,
+}
+
+// pushName is the name a sender gave itself; WhatsApp writes "-" for none.
+func pushName(name string) string {
+	if name == "-" {
+		return ""
+	}
+	name = printable(name)
+	if len(name) > maxName {
+		name = strings.ToValidUTF8(name[:maxName], "")
+	}
+	return name
+}
+
+// printable makes a text of a sender's acceptable to PostgreSQL, which takes neither NUL nor broken UTF-8: refused there, it would come
+// again for ever.
+func printable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}

@@ -1,0 +1,63 @@
+package connector
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chasqui/chasqui/events"
+)
+
+// metrics are the connector's, under the prefix chasqui_connector_.
+type metrics struct {
+	registry   prometheus.Registerer // nil: uncollected
+	sessions   *prometheus.GaugeVec
+	commands   *prometheus.CounterVec
+	received   *prometheus.CounterVec
+	reconnects prometheus.Counter
+	seconds    *prometheus.HistogramVec
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	const namespace, subsystem = "chasqui", "connector"
+	m := &metrics{
+		registry: registry,
+		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "sessions", Help: "Sessions that this connector runs, by state."}, []string{"state"}),
+		commands: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "commands_total", Help: "Commands handled, by outcome: sent, repeated (done before), failed, expired, parked, waiting, error."},
+			[]string{"outcome"}),
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "messages_total", Help: "Messages that came from WhatsApp, by direction (outgoing: from the owner's phone) and content type."},
+			[]string{"direction", "type"}),
+		reconnects: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "reconnects_total", Help: "Connections to WhatsApp made again after one ended."}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "handler_seconds", Help: "How long handling took: of a message or receipt from WhatsApp, or of a command with WhatsApp's answer.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}, []string{"handler"}),
+	}
+	for _, collector := range m.all() {
+		if registry != nil {
+			registry.MustRegister(collector)
+		}
+	}
+	return m
+}
+
+func (m *metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.sessions, m.commands, m.received, m.reconnects, m.seconds}
+}
+
+// close makes room for another connector in the same registry.
+func (m *metrics) close() {
+	for _, collector := range m.all() {
+		if m.registry != nil {
+			m.registry.Unregister(collector)
+		}
+	}
+}
+
+func (m *metrics) enter(state events.SessionState) { m.sessions.WithLabelValues(string(state)).Inc() }
+func (m *metrics) leave(state events.SessionState) { m.sessions.WithLabelValues(string(state)).Dec() }
+func (m *metrics) move(from, to events.SessionState) {
+	m.leave(from)
+	m.enter(to)
+}

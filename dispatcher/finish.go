@@ -1,0 +1,239 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+const (
+	// finishBatch and finishLinger bound what is written together: 200 attempts, or those of 5 ms.
+	finishBatch  = 200
+	finishLinger = 5 * time.Millisecond
+	// finishRetry is the pause before a batch that could not be written is tried again.
+	finishRetry = 500 * time.Millisecond
+)
+
+// goneReason is why an endpoint that answered 410 is disabled.
+const goneReason = "the receiver answered 410 Gone: it wants no more events"
+
+// A result is an attempt that ended.
+type result struct {
+	delivery
+	outcome
+}
+
+// finish writes the results of attempts in batches until the channel is closed.
+//
+// Failure policy: a batch is tried until it is written or life ends. Meanwhile its deliveries keep their places, so that claims stop, and
+// when their leases run out they are sent again with the same webhook-id.
+func (d *Dispatcher) finish() {
+	for {
+		batch := d.collect()
+		if len(batch) == 0 {
+			return
+		}
+		for {
+			err := d.write(d.life, batch)
+			if err == nil || d.life.Err() != nil {
+				break
+			}
+			d.log.ErrorContext(d.life, "finishing deliveries did not work; again", "deliveries", len(batch), "error", err)
+			select {
+			case <-d.life.Done():
+			case <-time.After(finishRetry):
+			}
+		}
+		d.inFlight.Add(-int64(len(batch)))
+		for _, r := range batch {
+			d.report(r)
+		}
+		select {
+		case d.freed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// collect waits for a result and takes those that come with it; an empty batch means that no more will come.
+func (d *Dispatcher) collect() []result {
+	r, ok := <-d.results
+	if !ok {
+		return nil
+	}
+	batch := append(make([]result, 0, finishBatch), r)
+	linger := time.NewTimer(finishLinger)
+	defer linger.Stop()
+	for len(batch) < finishBatch {
+		select {
+		case r, ok := <-d.results:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, r)
+		case <-linger.C:
+			return batch
+		}
+	}
+	return batch
+}
+
+// write finishes a batch in one transaction: the deliveries, their attempts, and their endpoints' health.
+func (d *Dispatcher) write(ctx context.Context, batch []result) error {
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	var rows db.DeliveryFinishManyParams
+	var attempts []db.AttemptInsertManyParams
+	tallies := map[uuid.UUID]*tally{}
+	var endpoints []uuid.UUID
+	for _, r := range batch {
+		d.verdict(r).appendTo(&rows, r)
+		if r.class == classAborted || r.class == classExpired {
+			continue
+		}
+		attempts = append(attempts, r.record())
+		if tallies[r.target.id] == nil {
+			tallies[r.target.id] = &tally{}
+			endpoints = append(endpoints, r.target.id)
+		}
+		tallies[r.target.id].add(r.outcome)
+	}
+	return pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		before, err := d.queries.EndpointLockHealth(ctx, tx, endpoints)
+		if err != nil {
+			return fmt.Errorf("lock endpoints: %w", err)
+		}
+		if _, err := d.queries.DeliveryFinishMany(ctx, tx, rows); err != nil {
+			return fmt.Errorf("finish deliveries: %w", err)
+		}
+		if len(attempts) > 0 {
+			if _, err := d.queries.AttemptInsertMany(ctx, tx, attempts); err != nil {
+				return fmt.Errorf("record attempts: %w", err)
+			}
+		}
+		for _, e := range before {
+			if err := d.judge(ctx, tx, e, *tallies[e.ID]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// judge writes what a batch says about an endpoint.
+func (d *Dispatcher) judge(ctx context.Context, tx pgx.Tx, e db.EndpointLockHealthRow, t tally) error {
+	if t.gone {
+		if err := d.queries.EndpointDisable(ctx, tx, goneReason, e.ID); err != nil {
+			return fmt.Errorf("disable endpoint: %w", err)
+		}
+		d.log.WarnContext(ctx, "webhook endpoint disabled", "endpoint", events.EndpointPrefix.Format(e.ID), "reason", goneReason)
+	}
+	old := health{failures: int(e.ConsecutiveFailures), since: e.FailingSince, until: e.BreakerUntil, trips: int(e.BreakerTrips)}
+	now := old.after(t, e.Now, d.timing)
+	if now != old {
+		err := d.queries.EndpointSetHealth(ctx, tx, db.EndpointSetHealthParams{
+			ID: e.ID, ConsecutiveFailures: int32(now.failures), FailingSince: now.since, BreakerUntil: now.until, BreakerTrips: int32(now.trips),
+		})
+		if err != nil {
+			return fmt.Errorf("set endpoint's health: %w", err)
+		}
+	}
+	if old.recovered(t) {
+		if _, err := d.queries.DeliveryBringForward(ctx, tx, e.ID); err != nil {
+			return fmt.Errorf("bring deliveries forward: %w", err)
+		}
+	}
+	return nil
+}
+
+// A verdict is what becomes of a delivery after an attempt.
+type verdict struct {
+	state   string
+	attempt int
+	wait    string        // how its time is set: one of the constants below
+	delay   time.Duration // with waitDelay and waitFixed
+	loose   bool          // it no longer holds back those behind it
+}
+
+// How the time of a delivery is set after an attempt; DeliveryFinishMany reads these.
+const (
+	waitSame    = "same"    // as it was: over, or due again at once
+	waitPlanned = "planned" // back to the time that it had before it was brought forward
+	waitDelay   = "delay"
+	waitFixed   = "fixed" // a delay that is not to be brought forward
+)
+
+func (d *Dispatcher) verdict(r result) verdict {
+	switch {
+	case r.class == classOK:
+		return verdict{state: "succeeded", attempt: r.attempt + 1, wait: waitSame}
+	case r.class == classExpired:
+		return verdict{state: "cancelled", attempt: r.attempt, wait: waitSame}
+	case r.class == classAborted, r.class == classLocal:
+		return verdict{state: "pending", attempt: r.attempt, wait: waitSame}
+	case r.gone():
+		return verdict{state: "held", attempt: r.attempt + 1, wait: waitSame}
+	case r.early && r.retryAfter > 0:
+		return verdict{state: "pending", attempt: r.attempt, wait: waitFixed, delay: r.retryAfter}
+	case r.early:
+		return verdict{state: "pending", attempt: r.attempt, wait: waitPlanned}
+	}
+	failed := r.attempt + 1
+	if failed >= d.timing.attempts() {
+		return verdict{state: "exhausted", attempt: failed, wait: waitSame}
+	}
+	v := verdict{state: "pending", attempt: failed, wait: waitDelay, delay: d.timing.wait(failed), loose: failed >= orderPatience}
+	if r.retryAfter > v.delay {
+		v.wait, v.delay = waitFixed, r.retryAfter
+	}
+	return v
+}
+
+func (v verdict) appendTo(rows *db.DeliveryFinishManyParams, r result) {
+	rows.EventIds = append(rows.EventIds, r.eventID)
+	rows.EndpointIds = append(rows.EndpointIds, r.target.id)
+	rows.ClaimIds = append(rows.ClaimIds, r.claimID)
+	rows.States = append(rows.States, v.state)
+	rows.Attempts = append(rows.Attempts, int32(v.attempt))
+	rows.Statuses = append(rows.Statuses, int32(r.status))
+	rows.Classes = append(rows.Classes, r.class)
+	rows.Waits = append(rows.Waits, v.wait)
+	rows.DelaysMs = append(rows.DelaysMs, v.delay.Milliseconds())
+	rows.Loose = append(rows.Loose, v.loose)
+}
+
+// record is the attempt's row.
+func (r result) record() db.AttemptInsertManyParams {
+	a := db.AttemptInsertManyParams{
+		DeliveryID: r.id, Attempt: int32(r.attempt + 1), StartedAt: r.started, DurationMs: int32(r.took.Milliseconds()), Class: r.class,
+		Headers: r.headers, Body: r.answer, Error: r.err,
+	}
+	if r.status != 0 {
+		status := int32(r.status)
+		a.Status = &status
+	}
+	return a
+}
+
+// report logs and counts an attempt that has been written.
+func (d *Dispatcher) report(r result) {
+	if r.class == classAborted {
+		return
+	}
+	d.metrics.attempts.WithLabelValues(r.class).Inc()
+	level := slog.LevelInfo
+	if r.class == classOK {
+		level = slog.LevelDebug
+		d.metrics.latency.Observe(time.Since(madeAt(r.eventID)).Seconds())
+	}
+	d.log.Log(d.life, level, "webhook attempt", "event", events.EventPrefix.Format(r.eventID), "delivery", events.DeliveryPrefix.Format(r.id),
+		"endpoint", events.EndpointPrefix.Format(r.target.id), "attempt", r.attempt+1, "early", r.early, "class", r.class, "status", r.status,
+		"took", r.took.Round(time.Millisecond), "retry_after", r.retryAfter, "error", r.err)
+}

@@ -1,0 +1,50 @@
+package dispatcher
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the dispatcher's. Those of the database as a whole (lag, endpoints, in flight) are the same in every dispatcher.
+type metrics struct {
+	batch        prometheus.Histogram
+	sequencerLag prometheus.Gauge
+	deadEvents   prometheus.Counter
+	attempts     *prometheus.CounterVec
+	latency      prometheus.Histogram
+	dueLag       prometheus.Gauge
+	endpoints    *prometheus.GaugeVec
+	inFlight     *prometheus.GaugeVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "chasqui_sequencer_batch_events", Help: "Events that one transaction of the sequencer put into the log.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 7),
+		}),
+		sequencerLag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "chasqui_sequencer_lag_seconds", Help: "Age of the oldest event of the last batch when it entered the log.",
+		}),
+		deadEvents: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "chasqui_sequencer_dead_letters_total", Help: "Events that could not be stored and lie among the queue's dead letters. Alert on any.",
+		}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chasqui_webhook_attempts_total", Help: "Attempts to deliver, by what came of them.",
+		}, []string{"class"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "chasqui_webhook_latency_seconds", Help: "Time from an event's publication to the 2xx of a receiver.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 3600, 86400},
+		}),
+		dueLag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "chasqui_deliveries_due_lag_seconds", Help: "How long the delivery that is due longest has waited, over endpoints that may be sent to.",
+		}),
+		endpoints: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "chasqui_webhook_endpoints", Help: "Webhook endpoints, by the state of their breaker, or their own where they are not active.",
+		}, []string{"breaker"}),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "chasqui_deliveries_in_flight", Help: "Deliveries being sent, by the same.",
+		}, []string{"breaker"}),
+	}
+	if r != nil {
+		r.MustRegister(m.batch, m.sequencerLag, m.deadEvents, m.attempts, m.latency, m.dueLag, m.endpoints, m.inFlight)
+	}
+	return m
+}

@@ -1,0 +1,177 @@
+package dispatcher
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/netguard"
+)
+
+const (
+	// bodyKept is how much of an answer's body an attempt records.
+	bodyKept = 16 << 10
+	// bodyDrained is how much more is read so that the connection can be used again; beyond it a new connection is cheaper.
+	bodyDrained = 256 << 10
+	// bodyTime bounds the reading of the body. The status has decided already; a receiver that dribbles costs its slot no longer than this.
+	bodyTime = 2 * time.Second
+	// headersKept bounds the header fields that an attempt records, in bytes.
+	headersKept = 8 << 10
+	// errorKept bounds the error text that an attempt records, in bytes.
+	errorKept = 500
+)
+
+// An outcome is what came of one attempt.
+type outcome struct {
+	class      string
+	status     int // 0: no answer
+	headers    json.RawMessage
+	answer     []byte
+	err        string // for a person; without the URL, which may hold a password
+	started    time.Time
+	took       time.Duration
+	retryAfter time.Duration
+}
+
+// gone says whether the receiver wants no more (RFC 9110, section 15.5.11, and Standard Webhooks).
+func (o outcome) gone() bool { return o.status == http.StatusGone }
+
+// newClient returns the client of all attempts.
+func newClient(guard *netguard.Guard) *http.Client {
+	t := guard.Transport()
+	t.MaxIdleConns = 1024
+	t.MaxIdleConnsPerHost = 64 // an endpoint has 16 in flight unless it asks for up to 256
+	return guard.Client(t, 0)
+}
+
+// attemptDelivery sends a delivery once. What its class is depends on how far it came, never on the text of an error.
+func (d *Dispatcher) attemptDelivery(ctx context.Context, c delivery) outcome {
+	if c.body == nil {
+		return outcome{class: classExpired}
+	}
+	if ctx.Err() != nil || time.Since(c.claimedAt) > startWithin {
+		return outcome{class: classAborted}
+	}
+	o := outcome{started: time.Now()}
+	err := d.request(ctx, c, &o)
+	o.took = time.Since(o.started)
+	switch {
+	case err == nil && o.status >= 200 && o.status < 300:
+		o.class = classOK
+	case err == nil:
+		o.class = classStatus
+	case ctx.Err() != nil: // Stop's patience ended, not the endpoint's timeout
+		o.class = classAborted
+	default:
+		o.class = d.classify(err)
+		o.err = describe(err)
+	}
+	return o
+}
+
+// request sends the delivery and reads the answer into o. A failure after the status was had is none.
+func (d *Dispatcher) request(ctx context.Context, c delivery, o *outcome) error {
+	ctx, cancel := context.WithTimeout(ctx, c.target.timeout)
+	defer cancel()
+	var tlsFailed atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSDone: func(i httptrace.DNSDoneInfo) {
+			if i.Err == nil {
+				d.resolvedAt.Store(time.Now().UnixNano())
+			}
+		},
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { tlsFailed.Store(err != nil) },
+	})
+	req, err := d.newRequest(ctx, c, o.started)
+	if err != nil {
+		return err
+	}
+	res, err := d.client.Do(req)
+	if err != nil {
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err // without the URL
+		}
+		if tlsFailed.Load() {
+			return &tlsError{err}
+		}
+		return err
+	}
+	defer res.Body.Close()
+	o.status = res.StatusCode
+	o.headers = keepHeaders(res.Header)
+	o.retryAfter = retryAfter(res.Header, time.Now())
+	slow := time.AfterFunc(bodyTime, cancel)
+	defer slow.Stop()
+	o.answer, _ = io.ReadAll(io.LimitReader(res.Body, bodyKept))
+	_, _ = io.CopyN(io.Discard, res.Body, bodyDrained)
+	return nil
+}
+
+func (d *Dispatcher) newRequest(ctx context.Context, c delivery, at time.Time) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target.url, bytes.NewReader(c.body))
+	if err != nil {
+		return nil, errors.New("make request: the endpoint's URL is not valid")
+	}
+	for k, v := range c.target.headers {
+		req.Header.Set(k, v)
+	}
+	id, timestamp := events.EventPrefix.Format(c.eventID), strconv.FormatInt(at.Unix(), 10)
+	signature, err := sign(c.target.secret, id, timestamp, c.body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "chasqui/"+d.cfg.Version)
+	req.Header.Set("Webhook-Id", id)
+	req.Header.Set("Webhook-Timestamp", timestamp)
+	req.Header.Set("Webhook-Signature", signature)
+	// A key that is present without a value is not sent, but tells the transport that it may repeat the request at once when a pooled
+	// connection turns out to be dead (net/http, Transport). The receiver knows a repeat by its webhook-id.
+	req.Header["Idempotency-Key"] = nil
+	return req, nil
+}
+
+// sign makes the signature of Standard Webhooks 1.0: HMAC-SHA256 over id.timestamp.body, keyed by what whsec_ and base64 stand for.
+func sign(secret, id, timestamp string, body []byte) (string, error) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	if err != nil || len(key) == 0 {
+		return "", errors.New("sign: the endpoint's secret is not valid")
+	}
+	mac := hmac.New(sha256.New, key)
+	fmt.Fprintf(mac, "%s.%s.", id, timestamp)
+	mac.Write(body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)), nil
+}
+
+// keepHeaders returns the header fields of an answer as JSON, without cookies, up to a bound.
+func keepHeaders(h http.Header) json.RawMessage {
+	kept, size := map[string]string{}, 0
+	for k, v := range h {
+		value := clean(strings.Join(v, ", "))
+		if size += len(k) + len(value); k == "Set-Cookie" || size > headersKept {
+			continue
+		}
+		kept[k] = value
+	}
+	raw, _ := json.Marshal(kept) // a map of strings always encodes
+	return raw
+}
+
+// clean makes a text that PostgreSQL takes.
+func clean(s string) string { return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD") }

@@ -1,0 +1,213 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+// What one transaction of the sequencer takes from the queue. Up to 3,200 events: enough for thousands a second, few enough that the lock
+// is held for some tens of milliseconds.
+const (
+	sequencerLanes   = 200
+	sequencerPerLane = 16
+)
+
+// errBadEvent says that a queue message is no event that could be stored.
+var errBadEvent = errors.New("malformed event")
+
+// sequence moves one batch from the queue to the log: numbers its events in the order in which they were published and makes their
+// deliveries. All of it is one transaction under a lock that all dispatchers share, so that a reader of the log by seq never misses one,
+// and a crash undoes the fetch too. It says whether there may be more.
+func (d *Dispatcher) sequence(ctx context.Context) (bool, error) {
+	var logged, deliveries int
+	var oldest time.Time
+	err := pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if err := d.queries.SequencerLock(ctx, tx, events.SequencerLock); err != nil {
+			return fmt.Errorf("lock sequencer: %w", err)
+		}
+		batch, err := queue.FetchBatch(ctx, tx, events.TopicEvents, sequencerLanes, sequencerPerLane)
+		if err != nil {
+			return err
+		}
+		done := batch.Messages
+		if deliveries, err = d.writeEvents(ctx, tx, done); err != nil {
+			if !poison(err) {
+				return err
+			}
+			if done, deliveries, err = d.writeOneByOne(ctx, tx, batch); err != nil {
+				return err
+			}
+		}
+		logged = len(done)
+		for _, m := range done {
+			if oldest.IsZero() || m.CreatedAt.Before(oldest) {
+				oldest = m.CreatedAt
+			}
+		}
+		return batch.Complete(ctx, tx, done...)
+	})
+	if err != nil {
+		return false, err
+	}
+	d.sequenced.Store(time.Now().UnixNano())
+	if logged == 0 {
+		return false, nil
+	}
+	d.metrics.batch.Observe(float64(logged))
+	d.metrics.sequencerLag.Set(time.Since(oldest).Seconds())
+	d.notifier.Notify(events.WakeLog)
+	if deliveries > 0 {
+		d.notifier.Notify(events.WakeDeliveries)
+	}
+	return true, nil
+}
+
+// writeOneByOne writes each event of a batch that failed as a whole; one that fails alone becomes a dead letter, so that it cannot hold up
+// the rest. It returns the messages that were written and the number of their deliveries.
+func (d *Dispatcher) writeOneByOne(ctx context.Context, tx pgx.Tx, batch queue.Batch) (done []queue.Fetched, deliveries int, err error) {
+	for _, m := range batch.Messages {
+		n, err := d.writeEvents(ctx, tx, []queue.Fetched{m})
+		if err != nil {
+			if !poison(err) {
+				return nil, 0, err
+			}
+			if err := batch.Kill(ctx, tx, m, err); err != nil {
+				return nil, 0, err
+			}
+			d.metrics.deadEvents.Inc()
+			d.log.ErrorContext(ctx, "an event cannot be stored and is now a dead letter of the queue", "event", events.EventPrefix.Format(m.ID),
+				"type", m.Metadata[events.MetaType], "session", m.Metadata[events.MetaSession], "error", err)
+			continue
+		}
+		done, deliveries = append(done, m), deliveries+n
+	}
+	return done, deliveries, nil
+}
+
+// poison says whether err comes from what was to be written, so that writing it again cannot help: SQLSTATE classes 22 (data exception),
+// 23 (integrity) and 54 (a limit exceeded). Anything else, such as a full disk, passes without costing an event.
+func poison(err error) bool {
+	if errors.Is(err, errBadEvent) {
+		return true
+	}
+	code := postgres.ErrorCode(err)
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || strings.HasPrefix(code, "54")
+}
+
+// writeEvents writes events and their deliveries in a savepoint, and returns the number of deliveries. Events that are in the log already
+// are passed over.
+func (d *Dispatcher) writeEvents(ctx context.Context, tx pgx.Tx, messages []queue.Fetched) (int, error) {
+	if len(messages) == 0 {
+		return 0, nil
+	}
+	rows, err := eventRows(messages)
+	if err != nil {
+		return 0, err
+	}
+	var made int64
+	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		logged, err := d.queries.EventInsertMany(ctx, tx, rows)
+		if err != nil {
+			return fmt.Errorf("insert events: %w", err)
+		}
+		endpoints, err := d.queries.EndpointListForEvents(ctx, tx)
+		if err != nil {
+			return fmt.Errorf("list endpoints: %w", err)
+		}
+		deliveries := fanOut(rows, logged, endpoints)
+		if len(deliveries) == 0 {
+			return nil
+		}
+		if made, err = d.queries.DeliveryInsertMany(ctx, tx, deliveries); err != nil {
+			return fmt.Errorf("insert deliveries: %w", err)
+		}
+		return nil
+	})
+	return int(made), err
+}
+
+func eventRows(messages []queue.Fetched) (db.EventInsertManyParams, error) {
+	var r db.EventInsertManyParams
+	for _, m := range messages {
+		at, err := time.Parse(time.RFC3339Nano, m.Metadata[events.MetaTimestamp])
+		if err != nil || m.Metadata[events.MetaType] == "" {
+			return r, fmt.Errorf("%w: its metadata lacks a type or a time", errBadEvent)
+		}
+		r.Ids = append(r.Ids, m.ID)
+		r.SessionIds = append(r.SessionIds, m.Metadata[events.MetaSession])
+		r.Types = append(r.Types, m.Metadata[events.MetaType])
+		r.OrderKeys = append(r.OrderKeys, m.Metadata[events.MetaOrderKey])
+		r.OccurredAts = append(r.OccurredAts, at)
+		r.Bodies = append(r.Bodies, m.Payload)
+	}
+	return r, nil
+}
+
+// fanOut returns the deliveries of the events that were logged, in their order.
+func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpoints []db.EndpointListForEventsRow) []db.DeliveryInsertManyParams {
+	seqs := make(map[uuid.UUID]int64, len(logged))
+	for _, l := range logged {
+		seqs[l.ID] = l.Seq
+	}
+	var list []db.DeliveryInsertManyParams
+	for i, id := range rows.Ids {
+		seq, ok := seqs[id]
+		if !ok {
+			continue
+		}
+		delete(seqs, id) // the same event twice in one batch is one event
+		for _, e := range endpoints {
+			if !matches(e, rows.Types[i], rows.SessionIds[i]) {
+				continue
+			}
+			state := "pending"
+			if e.State != "active" {
+				state = "held"
+			}
+			list = append(list, db.DeliveryInsertManyParams{
+				ID: events.NewID(), EventID: id, EventSeq: seq, EndpointID: e.ID, State: state,
+				OrderKey: orderKey(e.OrderMode, rows.SessionIds[i], rows.OrderKeys[i]),
+			})
+		}
+	}
+	return list
+}
+
+// matches says whether an endpoint wants an event: of one of its sessions (none named: all) and types ("*", "message.*" or the type itself).
+func matches(e db.EndpointListForEventsRow, eventType, session string) bool {
+	if len(e.Sessions) > 0 && !slices.Contains(e.Sessions, session) {
+		return false
+	}
+	return slices.ContainsFunc(e.Events, func(want string) bool {
+		prefix, wild := strings.CutSuffix(want, "*")
+		return want == eventType || wild && (prefix == "" || strings.HasSuffix(prefix, ".")) && strings.HasPrefix(eventType, prefix)
+	})
+}
+
+// orderKey is what orders a delivery among those of its endpoint; nil means nothing does. A chat's key has its session in it, since two
+// sessions may be in one chat.
+func orderKey(mode, session, chat string) *string {
+	var key string
+	switch mode {
+	case "session":
+		key = session
+	case "chat":
+		key = events.EventLane(session, chat)
+	}
+	if key == "" {
+		return nil
+	}
+	return &key
+}

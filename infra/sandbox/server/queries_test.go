@@ -1,0 +1,244 @@
+package server_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/appstate"
+	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+)
+
+// query sends an iq that whatsmeow has no call for.
+func (c *client) query(xmlns, kind string, children ...waBinary.Node) (*waBinary.Node, error) {
+	return c.DangerousInternals().SendIQ(c.n.t.Context(), whatsmeow.DangerousInfoQuery{
+		Namespace: xmlns, Type: whatsmeow.DangerousInfoQueryType(kind), To: types.ServerJID, Content: children, Timeout: patience,
+	})
+}
+
+func TestAnUnknownQueryIsAnsweredAndCounted(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	_, err := ana.query("w:nothing", "get", waBinary.Node{Tag: "nothing"})
+	if refused := (*whatsmeow.IQError)(nil); !errors.As(err, &refused) || refused.Code != 501 {
+		t.Errorf("answered with %v", err)
+	}
+	if got := n.Server().Stats().UnknownStanzas; got != 1 {
+		t.Errorf("%d unknown", got)
+	}
+	n.unknown = -1 // the one that was meant
+}
+
+func TestKnowsWhoIsOnWhatsApp(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
+	found, err := ana.IsOnWhatsApp(t.Context(), []string{"+5491100000002", "+5491100000003"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 2 || !found[0].IsIn || found[0].JID != ben.Store.LID || found[0].PhoneNumber != *ben.Store.ID || found[0].Query != "+5491100000002" ||
+		found[1].IsIn || found[1].Query != "+5491100000003" {
+		t.Errorf("found %+v", found)
+	}
+	if _, err := ben.query("status", "set", waBinary.Node{Tag: "status", Content: []byte("on holiday")}); err != nil {
+		t.Fatal(err)
+	}
+	n.restart(ana)
+	unknown := types.NewJID("5491100000003", types.DefaultUserServer)
+	info, err := ana.GetUserInfo(t.Context(), []types.JID{*ben.Store.ID, unknown})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info[*ben.Store.ID]; got.LID != ben.Store.LID || got.Status != "on holiday" || !slices.Equal(got.Devices, []types.JID{*ben.Store.ID}) {
+		t.Errorf("info is %+v", got)
+	}
+	if got := info[unknown]; !got.LID.IsEmpty() || len(got.Devices) != 0 {
+		t.Errorf("info of nobody is %+v", got)
+	}
+}
+
+func TestKeepsPrivacySettings(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	web := n.companion(ana)
+	if settings := ana.GetPrivacySettings(t.Context()); settings.ReadReceipts != types.PrivacySettingAll {
+		t.Errorf("settings are %+v", settings)
+	}
+	if _, err := ana.SetPrivacySetting(t.Context(), types.PrivacySettingTypeReadReceipts, types.PrivacySettingNone); err != nil {
+		t.Fatal(err)
+	}
+	await(web, func(e *events.PrivacySettings) bool { return e.ReadReceiptsChanged })
+	n.restart(web)
+	settings, err := web.TryFetchPrivacySettings(t.Context(), true)
+	if err != nil || settings.ReadReceipts != types.PrivacySettingNone || settings.LastSeen != types.PrivacySettingAll {
+		t.Errorf("settings are %+v, %v", settings, err)
+	}
+}
+
+func TestAsksForPreKeysWhenFewAreLeft(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
+	count := func() (left int) {
+		t.Helper()
+		err := n.pool.QueryRow(t.Context(), `SELECT count(*) FROM sandbox.prekeys k JOIN sandbox.devices d ON d.id = k.device_id
+			JOIN sandbox.accounts a ON a.id = d.account_id WHERE a.phone = '5491100000002'`).Scan(&left)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	if got := count(); got != 812 {
+		t.Errorf("%d prekeys after the first login", got)
+	}
+	// Five are left, which is just enough not to make a fresh login upload more.
+	if _, err := n.pool.Exec(t.Context(), `DELETE FROM sandbox.prekeys WHERE key_id > 5`); err != nil {
+		t.Fatal(err)
+	}
+	n.restart(ana, ben)
+	if got := count(); got != 5 {
+		t.Fatalf("%d prekeys left", got)
+	}
+	for want := uint32(1); want <= 2; want++ {
+		answer, err := ana.query("encrypt", "get", waBinary.Node{Tag: "key", Content: []waBinary.Node{
+			{Tag: "user", Attrs: waBinary.Attrs{"jid": *ben.Store.ID}},
+			{Tag: "user", Attrs: waBinary.Attrs{"jid": types.NewJID("5491100000009", types.DefaultUserServer)}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := answer.GetChildByTag("list")
+		users := list.GetChildren()
+		id, _ := users[0].GetChildByTag("key", "id").Content.([]byte)
+		if len(id) != 3 || binary.BigEndian.Uint32(append([]byte{0}, id...)) != want {
+			t.Errorf("prekey id %x, want %d", id, want)
+		}
+		if _, missing := users[1].GetOptionalChildByTag("error"); !missing {
+			t.Error("keys of nobody")
+		}
+	}
+	n.eventually("upload", func() bool { return count() >= 50 })
+}
+
+func TestAnswersTheKeyQueriesOfOtherClients(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	answer, err := ana.query("encrypt", "get", waBinary.Node{Tag: "digest"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := answer.GetChildByTag("digest")
+	list := digest.GetChildByTag("list")
+	if identity, _ := digest.GetChildByTag("identity").Content.([]byte); !slices.Equal(identity, ana.Store.IdentityKey.Pub[:]) || len(list.GetChildren()) != 812 {
+		t.Errorf("digest is %v", &digest)
+	}
+	fresh := ana.Store.IdentityKey.CreateSignedPreKey(7)
+	skey := func(signature []byte) waBinary.Node {
+		return waBinary.Node{Tag: "rotate", Content: []waBinary.Node{{Tag: "skey", Content: []waBinary.Node{
+			{Tag: "id", Content: []byte{0, 0, 7}}, {Tag: "value", Content: fresh.Pub[:]}, {Tag: "signature", Content: signature},
+		}}}}
+	}
+	if _, err := ana.query("encrypt", "set", skey(make([]byte, 64))); err == nil {
+		t.Error("a wrong signature was taken")
+	}
+	if _, err := ana.query("encrypt", "set", skey(fresh.Signature[:])); err != nil {
+		t.Fatal(err)
+	}
+	n.restart(ana)
+	answer, err = ana.query("encrypt", "get", waBinary.Node{Tag: "key", Content: []waBinary.Node{{Tag: "user", Attrs: waBinary.Attrs{"jid": *ana.Store.ID}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public, _ := answer.GetChildByTag("list", "user", "skey", "value").Content.([]byte); !slices.Equal(public, fresh.Pub[:]) {
+		t.Error("the signed prekey was not replaced")
+	}
+	for _, q := range [][3]string{
+		{"w:p", "get", ""}, {"w:p", "get", "ping"}, {"abt", "get", "props"}, {"w", "get", "props"}, {"urn:xmpp:whatsapp:dirty", "set", "clean"},
+		{"w:stats", "set", "add"}, {"tos", "get", "request"}, {"urn:xmpp:whatsapp:push", "get", "settings"}, {"blocklist", "get", ""}, {"w:m", "set", "media_conn"},
+	} {
+		var children []waBinary.Node
+		if q[2] != "" {
+			children = []waBinary.Node{{Tag: q[2]}}
+		}
+		if _, err := ana.query(q[0], q[1], children...); err != nil {
+			t.Errorf("%v: %v", q, err)
+		}
+	}
+	if picture, err := ana.GetProfilePictureInfo(t.Context(), *ana.Store.ID, nil); picture != nil || !errors.Is(err, whatsmeow.ErrProfilePictureNotSet) {
+		t.Errorf("picture is %v, %v", picture, err)
+	}
+}
+
+func TestSharesAppStateBetweenDevices(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
+	web := n.companion(ana)
+	key := store.AppStateSyncKey{Data: slices.Repeat([]byte{7}, 32), Fingerprint: []byte{}, Timestamp: time.Now().UnixMilli()}
+	for _, c := range []*client{ana, web} {
+		if err := c.Store.AppStateKeys.PutAppStateSyncKey(t.Context(), []byte("key id"), key); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.FetchAppState(t.Context(), appstate.WAPatchRegularHigh, true, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ana.SendAppState(t.Context(), appstate.BuildMute(ben.Store.LID, true, time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	await(web, func(e *events.Mute) bool { return e.JID == ben.Store.LID && e.Action.GetMuted() })
+	n.restart(ana, web)
+
+	// A companion that missed a patch writes on the old version, is told of the conflict, and writes again on top of it.
+	if _, err := n.pool.Exec(t.Context(), `DELETE FROM sandbox.queue`); err != nil {
+		t.Fatal(err)
+	}
+	web.Disconnect()
+	if err := ana.SendAppState(t.Context(), appstate.BuildMute(ben.Store.LID, false, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.pool.Exec(t.Context(), `DELETE FROM sandbox.queue`); err != nil {
+		t.Fatal(err)
+	}
+	web.connect()
+	if err := web.SendAppState(t.Context(), appstate.BuildPin(ben.Store.LID, true)); err != nil {
+		t.Fatal(err)
+	}
+	await(ana, func(e *events.Pin) bool { return e.JID == ben.Store.LID && e.Action.GetPinned() })
+	await(web, func(e *events.Mute) bool { return !e.Action.GetMuted() })
+	n.settled("true")
+	if _, err := ana.query("w:sync:app:state", "set", waBinary.Node{Tag: "sync", Content: []waBinary.Node{{Tag: "collection", Attrs: waBinary.Attrs{"name": ""}}}}); err == nil {
+		t.Error("a collection without a name was taken")
+	}
+}
+
+func TestForwardsTyping(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
+	if err := ana.SendPresence(t.Context(), types.PresenceAvailable); err != nil {
+		t.Fatal(err)
+	}
+	if err := ana.SendChatPresence(t.Context(), ben.Store.LID, types.ChatPresenceComposing, types.ChatPresenceMediaText); err != nil {
+		t.Fatal(err)
+	}
+	await(ben, func(e *events.ChatPresence) bool { return e.Chat == ana.Store.LID && e.State == types.ChatPresenceComposing })
+	ana.Store.PushName = "Ana María"
+	if err := ana.SendPresence(t.Context(), types.PresenceAvailable); err != nil {
+		t.Fatal(err)
+	}
+	ana.text(*ben.Store.ID, "with a new name")
+	if m := ben.receives("with a new name"); m.Info.PushName != "Ana María" {
+		t.Errorf("push name is %q", m.Info.PushName)
+	}
+}

@@ -1,0 +1,365 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/signalstore"
+	"github.com/chasqui/chasqui/infra/testdb"
+)
+
+// patience bounds every wait of the tests; nothing here takes a tenth of it on an idle machine.
+const patience = 60 * time.Second
+
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(childDSN); dsn != "" {
+		runChild(dsn)
+		return
+	}
+	whatsmeow.WACertPubKey = server.RootKey("")
+	testdb.Run(m)
+}
+
+// network is a server behind a real listener that stays when the server is replaced by another on the same database.
+type network struct {
+	t    testing.TB
+	dsn  string
+	pool *pgxpool.Pool
+	http *httptest.Server
+
+	mu      sync.RWMutex
+	server  *server.Server
+	unknown int64 // stanzas that ended servers did not know
+	clients int
+}
+
+// setup starts a network and checks, when the test ends, that the server knew every stanza.
+func setup(t testing.TB) *network {
+	t.Helper()
+	n := &network{t: t, dsn: testdb.DSN(t)}
+	pool, err := pgxpool.New(t.Context(), n.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	n.pool = pool
+	n.start()
+	n.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Server().ServeHTTP(w, r) }))
+	t.Cleanup(n.http.Close)
+	t.Cleanup(func() {
+		if n.stop(); n.unknown != 0 {
+			t.Errorf("%d stanzas were unknown to the server", n.unknown)
+		}
+	})
+	return n
+}
+
+func (n *network) Server() *server.Server {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.server
+}
+
+func (n *network) start() {
+	s, err := server.New(context.WithoutCancel(n.t.Context()), server.Config{Pool: n.pool, Logger: logger(n.t, "server")})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.server = s
+}
+
+func (n *network) stop() {
+	s := n.Server()
+	if err := s.Close(); err != nil {
+		n.t.Error(err)
+	}
+	n.unknown += s.Stats().UnknownStanzas
+}
+
+// restart replaces the server with another that knows only what is in the database, and waits until the clients are connected to it.
+func (n *network) restart(clients ...*client) {
+	n.t.Helper()
+	before := make([]int, len(clients))
+	for i, c := range clients {
+		before[i] = len(all[*events.Connected](c))
+	}
+	n.stop()
+	n.start()
+	for i, c := range clients {
+		until(c, func() bool { return len(all[*events.Connected](c)) > before[i] })
+	}
+}
+
+// RoundTrip takes every request for WhatsApp's hosts to the network's listener.
+func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = "http", strings.TrimPrefix(n.http.URL, "http://")
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// client is a whatsmeow client that remembers its events.
+type client struct {
+	*whatsmeow.Client
+	n     *network
+	store *signalstore.Container
+
+	mu      sync.Mutex
+	events  []any
+	changed chan struct{}
+	refuse  bool // messages
+}
+
+// device makes the store of one client, a schema of its own: what clients know of each other came over the network.
+func (n *network) container() *signalstore.Container {
+	n.t.Helper()
+	n.mu.Lock()
+	n.clients++
+	schema := fmt.Sprintf("client_%d", n.clients)
+	n.mu.Unlock()
+	c, err := signalstore.Open(n.t.Context(), signalstore.Config{DSN: n.dsn, Schema: schema, MaxConns: 4})
+	if err == nil {
+		err = c.Upgrade(n.t.Context())
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// open makes a client of a device.
+func (n *network) open(container *signalstore.Container, device *store.Device, name string) *client {
+	c := &client{n: n, store: container, changed: make(chan struct{})}
+	c.Client = whatsmeow.NewClient(device, signalstore.SlogLogger(logger(n.t, name)))
+	c.SetPreLoginHTTPClient(&http.Client{Transport: n})
+	c.SetWebsocketHTTPClient(&http.Client{Transport: n})
+	c.EnableDecryptedEventBuffer, c.SynchronousAck = true, true
+	c.SetForceActiveDeliveryReceipts(true)
+	c.AddEventHandlerWithSuccessStatus(func(event any) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.events = append(c.events, event)
+		close(c.changed)
+		c.changed = make(chan struct{})
+		_, message := event.(*events.Message)
+		return !(message && c.refuse)
+	})
+	n.t.Cleanup(c.Disconnect)
+	return c
+}
+
+// phone makes an account and connects its device 0.
+func (n *network) phone(number, name string) *client {
+	n.t.Helper()
+	account, err := n.Server().CreateAccount(n.t.Context(), number, name)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	container := n.container()
+	device := container.NewDevice(signalstore.Options{})
+	pn := types.NewJID(account.Phone, types.DefaultUserServer)
+	device.ID, device.LID, device.PushName = &pn, types.NewJID(account.LID, types.HiddenUserServer), name
+	device.IdentityKey, device.NoiseKey, device.SignedPreKey, device.RegistrationID = account.Identity, account.Noise, account.SignedPreKey, account.RegistrationID
+	device, err = container.Adopt(n.t.Context(), device, signalstore.Options{})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	c := n.open(container, device, "phone "+number)
+	c.connect()
+	return c
+}
+
+// companion pairs a new client with a phone and waits until it is connected.
+func (n *network) companion(phone *client) *client {
+	n.t.Helper()
+	c, codes := n.waiting()
+	jid, err := n.Server().Scan(n.t.Context(), phone.Store.ID.User, codes[0])
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	await[*events.Connected](c, func(*events.Connected) bool { return true })
+	if *c.Store.ID != jid {
+		n.t.Fatalf("paired as %s, scanned as %s", c.Store.ID, jid)
+	}
+	return c
+}
+
+// waiting connects a client without keys and returns its QR codes.
+func (n *network) waiting() (*client, []string) {
+	n.t.Helper()
+	container := n.container()
+	c := n.open(container, container.NewDevice(signalstore.Options{}), "companion")
+	if err := c.Connect(); err != nil {
+		n.t.Fatal(err)
+	}
+	return c, await[*events.QR](c, func(*events.QR) bool { return true }).Codes
+}
+
+// reopen makes a new client of the same stored device, as a restarted process does.
+func (c *client) reopen() *client {
+	c.n.t.Helper()
+	device, err := c.store.Device(c.n.t.Context(), *c.Store.ID, signalstore.Options{})
+	if err != nil {
+		c.n.t.Fatal(err)
+	}
+	return c.n.open(c.store, device, "again "+c.Store.ID.String())
+}
+
+// connect connects and waits for the Connected event.
+func (c *client) connect() {
+	c.n.t.Helper()
+	before := len(all[*events.Connected](c))
+	if err := c.Connect(); err != nil {
+		c.n.t.Fatal(err)
+	}
+	until(c, func() bool { return len(all[*events.Connected](c)) > before })
+}
+
+// text sends a text and returns its id.
+func (c *client) text(to types.JID, text string) types.MessageID {
+	c.n.t.Helper()
+	answer, err := c.SendMessage(c.n.t.Context(), to.ToNonAD(), &waE2E.Message{Conversation: proto.String(text)})
+	if err != nil {
+		c.n.t.Fatalf("send %q: %v", text, err)
+	}
+	return answer.ID
+}
+
+// texts returns the texts that the client received, in order.
+func (c *client) texts() (texts []string) {
+	for _, m := range all[*events.Message](c) {
+		if text := m.Message.GetConversation(); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+// receives waits for a message with the text.
+func (c *client) receives(text string) *events.Message {
+	c.n.t.Helper()
+	return await(c, func(m *events.Message) bool { return m.Message.GetConversation() == text })
+}
+
+// gets waits for a receipt of a type for a message.
+func (c *client) gets(kind types.ReceiptType, id types.MessageID) *events.Receipt {
+	c.n.t.Helper()
+	return await(c, func(r *events.Receipt) bool { return r.Type == kind && strings.Contains(strings.Join(r.MessageIDs, " "), id) })
+}
+
+// all returns the events of a type.
+func all[T any](c *client) (found []T) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, event := range c.events {
+		if e, ok := event.(T); ok {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// await waits for an event.
+func await[T any](c *client, wanted func(T) bool) (found T) {
+	c.n.t.Helper()
+	until(c, func() bool {
+		for _, e := range all[T](c) {
+			if wanted(e) {
+				found = e
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// until waits for a condition that a client's event brings about.
+func until(c *client, done func() bool) {
+	c.n.t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for {
+		c.mu.Lock()
+		changed := c.changed
+		c.mu.Unlock()
+		if done() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			c.n.t.Fatalf("waited in vain; events: %d", len(all[any](c)))
+		}
+	}
+}
+
+// settled waits until the database holds no undelivered stanza.
+func (n *network) settled(where string, args ...any) {
+	n.t.Helper()
+	n.eventually("empty queue", func() bool {
+		var left int
+		if err := n.pool.QueryRow(n.t.Context(), `SELECT count(*) FROM sandbox.queue q JOIN sandbox.devices d ON d.id = q.device_id
+			JOIN sandbox.accounts a ON a.id = d.account_id WHERE `+where, args...).Scan(&left); err != nil {
+			n.t.Fatal(err)
+		}
+		return left == 0
+	})
+}
+
+// eventually polls a condition that no event tells of.
+func (n *network) eventually(what string, done func() bool) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			n.t.Fatalf("waited in vain for: %s", what)
+		}
+	}
+}
+
+// logger writes to the test's log with -v, and nowhere else.
+func logger(t testing.TB, who string) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("who", who)
+}
+
+var errNone = errors.New("no error")
+
+// fails checks that an error is the wanted one.
+func fails(t testing.TB, got, want error) {
+	t.Helper()
+	if got == nil {
+		got = errNone
+	}
+	if !errors.Is(got, want) {
+		t.Errorf("error %v, want %v", got, want)
+	}
+}
