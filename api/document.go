@@ -47,7 +47,7 @@ type operation struct {
 	method, path, id, tag string
 	summary, description  string
 	status                int           // of a success
-	also                  []int         // other successes, with the same body
+	also                  map[int]any   // other successes, with the same body, and their examples
 	request, response     any           // examples
 	codes                 []Code        // the problems of its own; those that every operation can have are added
 	wait                  time.Duration // the longest that it waits for news
@@ -108,11 +108,11 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 		return out, nil
 	})
 	if registered := operationAt(s.huma.OpenAPI().Paths[o.path], o.method); len(o.also) > 0 {
-		for _, status := range o.also {
+		for status, example := range o.also {
 			other := *registered.Responses[success]
 			other.Description = http.StatusText(status)
-			if status == http.StatusNoContent {
-				other.Content = nil
+			if example != nil {
+				other.Content = map[string]*huma.MediaType{"application/json": {Schema: other.Content["application/json"].Schema, Example: example}}
 			}
 			registered.Responses[strconv.Itoa(status)] = &other
 		}

@@ -75,7 +75,7 @@ func (sendContent) Schema(r huma.Registry) *huma.Schema {
 	union := &huma.Schema{
 		Type: huma.TypeObject, Required: []string{"type"}, Properties: map[string]*huma.Schema{"type": {Type: huma.TypeString, Enum: tags}},
 		Description: "What to send; type decides what else there is.",
-		Extensions:  map[string]any{"oneOf": shapes, "discriminator": huma.Discriminator{PropertyName: "type", Mapping: mapping}},
+		Extensions:  map[string]any{"oneOf": shapes, "discriminator": &huma.Discriminator{PropertyName: "type", Mapping: mapping}},
 	}
 	union.PrecomputeMessages()
 	r.Map()[name] = union
@@ -126,7 +126,7 @@ func (s *Server) addMessages() {
 	sent := exampleMessage
 	sent.Status = events.StatusSent
 	register(s, operation{
-		method: "POST", path: "/v1/sessions/{sessionId}/messages", id: "send-message", tag: "Messages", status: 202, also: []int{200}, wait: maxPreferredWait * time.Second,
+		method: "POST", path: "/v1/sessions/{sessionId}/messages", id: "send-message", tag: "Messages", status: 202, also: map[int]any{200: sent}, wait: maxPreferredWait * time.Second,
 		summary: "Send a message",
 		description: "Accepts a message and sends it in the background, in order: it survives every crash from here on, and the recipient sees it once. It is accepted in every state of the " +
 			"session but logged_out and banned, and waits until the session is connected. With Prefer: wait=N (up to 30) the answer waits: 200 once WhatsApp has it, 202 when N seconds " +

@@ -30,13 +30,13 @@ const exampleQRText = "2@c2VydmVyLXJlZmVyZW5jZQ,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 
 type qrInput struct {
 	SessionPath
-	Accept string `header:"Accept" doc:"image/png, application/json or text/plain." example:"image/png"`
+	Accept string `header:"Accept" hidden:"true"` // OpenAPI takes it from the answers' media types
 	Wait   int    `query:"wait" minimum:"0" maximum:"60" doc:"Seconds to wait for a code. A session that was just started has one after a second or two." example:"30"`
 }
 
 type qrOutput struct {
-	ContentType string `header:"Content-Type"`
-	Vary        string `header:"Vary"`
+	ContentType string `header:"Content-Type" hidden:"true"`
+	Vary        string `header:"Vary" hidden:"true"`
 	Body        []byte
 }
 

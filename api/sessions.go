@@ -105,7 +105,7 @@ func (s *Server) addSessions() {
 		request: map[string]any{"name": "Sales team", "settings": map[string]any{"metadata": map[string]string{"team": "sales"}}}, response: exampleSession, codes: []Code{SessionNotFound},
 	}, s.changeSession)
 	register(s, operation{
-		method: "DELETE", path: "/v1/sessions/{sessionId}", id: "delete-session", tag: "Sessions", status: 204, also: []int{202}, wait: deleteWait,
+		method: "DELETE", path: "/v1/sessions/{sessionId}", id: "delete-session", tag: "Sessions", status: 204, also: map[int]any{202: nil}, wait: deleteWait,
 		summary: "Delete a session",
 		description: "Unlinks the account from the phone and removes the session with its messages, chats and contacts; its events stay until they expire. " +
 			"204: it is gone. 202: after 10 s it is still on its way; it is hidden already, its id is not free yet, and nothing more has to be done.",

@@ -143,7 +143,7 @@ func TestStaleOwnerWritesNothing(t *testing.T) {
 	if err := conn.receipt(context.Background(), receipt); !errors.Is(err, errClaimLost) {
 		t.Errorf("a receipt was written: %v", err)
 	}
-	if err := device.Sessions.PutSession(context.Background(), "1:1", []byte("x")); !errors.Is(err, signalstore.ErrFenced) {
+	if err := device.Identities.PutIdentity(context.Background(), "1:1", [32]byte{}); !errors.Is(err, signalstore.ErrFenced) {
 		t.Errorf("Signal state was written: %v", err)
 	}
 	if got := b.status(id); got != string(events.StatusDelivered) {

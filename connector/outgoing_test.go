@@ -171,7 +171,7 @@ func TestRefusalsAreTold(t *testing.T) {
 	} {
 		id := events.NewID()
 		b.exec(`INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, timestamp)
-			VALUES ($1, 'sales', '5491100000002@s.whatsapp.net', $1::text, 'outgoing', 'sending', 'text', '{"type":"text"}', now())`, id)
+			VALUES ($1, 'sales', '5491100000002@s.whatsapp.net', $2, 'outgoing', 'sending', 'text', '{"type":"text"}', now())`, id, id.String())
 		s.sending = attempt{id, time.Now()}
 		if tt.impatient {
 			s.sending.since = time.Now().Add(-sendPatience)

@@ -464,3 +464,22 @@ func TestStaleOwnerChangesNothing(t *testing.T) {
 		})
 	}
 }
+
+// orderly is a handler that checks the order of each publisher's messages ("publisher number") in each lane.
+func orderly(t *testing.T, mu *sync.Mutex, last map[string]int, seen *int) func(*message.Message) error {
+	return func(m *message.Message) error {
+		var publisher, n int
+		if _, err := fmt.Sscan(string(m.Payload), &publisher, &n); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		key := fmt.Sprint(m.Metadata[MetaLane], " ", publisher)
+		if before, ok := last[key]; ok && n != before+1 {
+			t.Errorf("%s: %d after %d", key, n, before)
+		}
+		last[key] = n
+		*seen++
+		return nil
+	}
+}

@@ -31,7 +31,7 @@ func OpenData(dir string) (*Data, error) {
 	}
 	lock, err := TakeLock(filepath.Join(absolute, "lock"))
 	if errors.Is(err, ErrLocked) {
-		return nil, fmt.Errorf("the data directory %s is in use by another chasqui (%w): stop that one, or choose another with --data", absolute, err)
+		return nil, fmt.Errorf("data directory %s: %w: stop the other chasqui, or choose another directory with --data", absolute, ErrLocked)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)

@@ -74,12 +74,15 @@ func TestReadyFileComesWholeAndGoes(t *testing.T) {
 	if err := RemoveReady(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := (Ready{URL: "http://127.0.0.1:3000", APIKey: "key"}).Write(path); err != nil {
+	if err := (Ready{URL: "http://127.0.0.1:3000", APIKey: "key", DatabaseURL: "postgres:///chasqui?host=/run&port=5432"}).Write(path); err != nil {
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(string(content), "host=/run&port=5432") {
+		t.Errorf("an address is escaped: %s", content)
 	}
 	var fields map[string]string
 	if err := json.Unmarshal(content, &fields); err != nil {

@@ -106,7 +106,7 @@ func (p *Postgres) persistentHome() (string, error) {
 	if err := os.MkdirAll(relocated, 0o711); err != nil {
 		return "", fmt.Errorf("make PostgreSQL's folder: %w", err)
 	}
-	home, err = os.MkdirTemp(relocated, filepath.Base(filepath.Dir(dir))+"-")
+	home, err = os.MkdirTemp(relocated, strings.TrimLeft(filepath.Base(filepath.Dir(dir)), ".")+"-")
 	if err != nil {
 		return "", fmt.Errorf("make PostgreSQL's folder: %w", err)
 	}

@@ -1,12 +1,14 @@
 package devstack
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"strings"
 )
 
 // Ready is what a running stack offers, as its ready file says it; empty strings
@@ -27,11 +29,13 @@ func (r Ready) Write(path string) error {
 	if path == "" {
 		return nil
 	}
-	content, err := json.Marshal(r)
-	if err != nil {
+	var content bytes.Buffer
+	encoder := json.NewEncoder(&content)
+	encoder.SetEscapeHTML(false) // so that a script that cuts the addresses out gets them right
+	if err := encoder.Encode(r); err != nil {
 		return fmt.Errorf("write ready file: %w", err)
 	}
-	if err := writeFile(path, append(content, '\n')); err != nil {
+	if err := writeFile(path, content.Bytes()); err != nil {
 		return fmt.Errorf("write ready file: %w", err)
 	}
 	return nil
@@ -53,7 +57,7 @@ func RemoveReady(path string) error {
 // text and show the echo where there is the sandbox's demo, and link a first
 // session where there is not.
 func (r Ready) Announce(out io.Writer, demo bool) {
-	key := "-H 'X-API-Key: " + r.APIKey + "'"
+	key := "-H 'X-API-Key: " + strings.ReplaceAll(r.APIKey, "'", `'\''`) + "'"
 	json := key + " -H 'Content-Type: application/json'"
 	fmt.Fprintf(out, "\nchasqui is ready.\n\n  API      %s\n  API key  %s\n", r.URL, r.APIKey)
 	if r.SandboxURL != "" {
@@ -63,6 +67,7 @@ func (r Ready) Announce(out io.Writer, demo bool) {
 		fmt.Fprintf(out, `
 # Send a text from the session %q to a simulated contact that echoes:
 curl -sS '%s/v1/sessions/%s/messages' %s -H 'Prefer: wait=10' -d '{"to":"%s","content":{"type":"text","text":"hello"}}'
+sleep 1
 # List the session's messages, newest first: the echo has come back.
 curl -sS '%s/v1/sessions/%s/messages?limit=10' %s
 # The same as events, which is what webhooks carry:
@@ -89,9 +94,8 @@ func LocalURL(address string) string {
 	if err != nil {
 		return "http://" + address
 	}
-	switch ip := net.ParseIP(host); {
-	case host == "" || ip != nil && ip.IsUnspecified():
-		host = "127.0.0.1" // Linux's [::] listeners take IPv4 too
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // a listener on [::] takes IPv4 too
 	}
 	return "http://" + net.JoinHostPort(host, port)
 }

@@ -45,7 +45,6 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	client := whatsmeow.NewClient(device, signalstore.SlogLogger(p.log))
 	c := &connection{phone: p, client: client, ctx: ctx, end: end, up: make(chan struct{})}
 	client.EnableAutoReconnect = false
-	client.BackgroundEventCtx = ctx
 	// The server is told of a message only when handle has committed it, and a copy that comes after a crash can be decrypted again.
 	client.SynchronousAck = true
 	client.EnableDecryptedEventBuffer = true
@@ -56,7 +55,12 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	defer transport.base.CloseIdleConnections()
 	client.SetWebsocketHTTPClient(&http.Client{Transport: transport})
 
-	if err := client.ConnectContext(ctx); err != nil {
+	// whatsmeow's own context ends after Disconnect: when it ends first, whatsmeow closes its socket twice at a time, which is a data race
+	// (socket/framesocket.go, Close, against socket/noisesocket.go, Stop).
+	whatsmeowCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	client.BackgroundEventCtx = whatsmeowCtx
+	if err := client.ConnectContext(whatsmeowCtx); err != nil {
 		return false, fmt.Errorf("connect phone: %w", err)
 	}
 	defer client.Disconnect()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/testdb"
 )
@@ -109,4 +111,23 @@ func TestNothingIsLostOrShownTwiceWhenTheSandboxIsKilled(t *testing.T) {
 	if stats.UnknownStanzas != 0 {
 		t.Errorf("%d stanzas were unknown to the server", stats.UnknownStanzas)
 	}
+}
+
+func TestNothingIsLostOrShownTwiceWhenTheDatabaseBreaksOff(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.DSN(t)
+	s := start(t, dsn, "127.0.0.1:0")
+	admin, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { admin.Close(context.Background()) })
+	flood(t, dsn, s.URL(), func() {
+		_, err := admin.Exec(t.Context(), `
+			SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			 WHERE datname = current_database() AND application_name = 'chasqui sandbox'`)
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
 }

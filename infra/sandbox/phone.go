@@ -203,7 +203,7 @@ func (s *Sandbox) launch(ctx context.Context, row phoneRow) (*phone, error) {
 		sent:     make(map[string]chan struct{}),
 	}
 	s.phones[row.Number] = p
-	s.work.Go(func() { p.run(s.ctx) })
+	s.running.Go(func() { p.run(s.ctx) })
 	return p, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
+	"go.mau.fi/libsignal/logger"
 	"go.mau.fi/whatsmeow"
 
 	"github.com/chasqui/chasqui/infra/postgres"
@@ -65,10 +66,11 @@ type Sandbox struct {
 	http     *http.Server
 	ctx      context.Context // ends with Stop; every phone and long poll lives in it
 	cancel   context.CancelFunc
-	work     sync.WaitGroup // the HTTP server and every phone
+	work     sync.WaitGroup // the HTTP server
 
-	mu     sync.Mutex // guards phones
-	phones map[string]*phone
+	mu      sync.Mutex // guards phones
+	phones  map[string]*phone
+	running sync.WaitGroup // every phone
 }
 
 // New returns a sandbox that does nothing until Start.
@@ -106,7 +108,7 @@ func (s *Sandbox) Start(ctx context.Context) error {
 
 func (s *Sandbox) start(ctx context.Context) (err error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if s.pool, err = postgres.Open(ctx, s.cfg.DSN, postgres.Options{Name: "sandbox"}); err != nil {
+	if s.pool, err = postgres.Open(ctx, s.cfg.DSN, postgres.Options{Name: "sandbox", MaxConns: 12}); err != nil {
 		return err
 	}
 	// The server comes first: it creates the schema, and keeps a second process off it.
@@ -119,7 +121,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	if err := trust(s.server.RootKey()); err != nil {
 		return err
 	}
-	if s.store, err = signalstore.Open(ctx, signalstore.Config{DSN: s.cfg.DSN, Schema: Schema, MaxConns: 16, Logger: s.cfg.Logger}); err != nil {
+	if s.store, err = signalstore.Open(ctx, signalstore.Config{DSN: s.cfg.DSN, Schema: Schema, MaxConns: 8, Logger: s.cfg.Logger}); err != nil {
 		return err
 	}
 	if err := s.store.Upgrade(ctx); err != nil {
@@ -169,6 +171,7 @@ func (s *Sandbox) stop() {
 		return
 	}
 	s.cancel()
+	s.running.Wait() // first, so that they close their connections by themselves
 	if s.http != nil {
 		s.http.Close()
 	} else if s.listener != nil {
@@ -230,6 +233,9 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	return nil
 }
+
+// libsignal makes its logger with its first line, without a lock; made here, it is no data race between the first two clients.
+func init() { logger.Debug() }
 
 var trusting sync.Mutex
 

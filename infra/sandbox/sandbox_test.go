@@ -1,7 +1,10 @@
 package sandbox_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"go.mau.fi/whatsmeow/types/events"
 
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/testdb"
 )
 
@@ -203,6 +207,25 @@ func TestPhonesAndCompanionsComeBackAfterADisconnect(t *testing.T) {
 		call(t, "POST", s.URL()+"/faults/disconnect", nil, 204, nil)
 		c.send(echo, fmt.Sprintf("CUT%d", i), fmt.Sprint("cut ", i))
 		c.await("the echo", func() bool { return len(c.texts()) == i+1 })
+	}
+}
+
+func TestAcceptedTextIsSentOnceThePhoneCanConnect(t *testing.T) {
+	t.Parallel()
+	s := start(t, testdb.DSN(t), "127.0.0.1:0")
+	createPhone(t, s.URL(), anna, "")
+	createPhone(t, s.URL(), bert, "")
+	s.SetFaults(server.Faults{RefuseConnections: true})
+	s.Disconnect()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var refusal *sandbox.Error
+	if _, err := s.SendText(ctx, anna, bert, "late"); !errors.As(err, &refusal) || refusal.Status != http.StatusGatewayTimeout {
+		t.Fatalf("the text was answered with %v", err)
+	}
+	s.SetFaults(server.Faults{})
+	if m := shown(t, s.URL(), bert, 1, everything)[0]; m.Text != "late" || m.From != anna || !strings.Contains(refusal.Detail, m.ID) {
+		t.Errorf("the phone shows %+v; the refusal said %q", m, refusal.Detail)
 	}
 }
 

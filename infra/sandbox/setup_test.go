@@ -202,6 +202,7 @@ type companion struct {
 	t         *testing.T
 	client    *whatsmeow.Client
 	container *signalstore.Container
+	lost      chan struct{} // holds a token when the connection was lost
 
 	mu       sync.Mutex
 	changed  chan struct{}
@@ -223,17 +224,46 @@ func newCompanion(t *testing.T, dsn, addr string) *companion {
 	if err := container.Upgrade(ctx); err != nil {
 		t.Fatal(err)
 	}
-	c := &companion{t: t, container: container, changed: make(chan struct{})}
+	c := &companion{t: t, container: container, changed: make(chan struct{}), lost: make(chan struct{}, 1)}
 	c.client = whatsmeow.NewClient(container.NewDevice(signalstore.Options{}), waLog.Noop)
 	c.client.SynchronousAck = true
 	c.client.EnableDecryptedEventBuffer = true
 	c.client.SetForceActiveDeliveryReceipts(true)
+	// whatsmeow's own reconnecting is a data race with a send that waits for it (exsync.Event.GetChan), and pauses for whole seconds.
+	c.client.EnableAutoReconnect = false
 	c.client.AddEventHandler(c.note)
 	redirected := &http.Client{Transport: redirect{addr}}
 	c.client.SetPreLoginHTTPClient(redirected)
 	c.client.SetWebsocketHTTPClient(redirected)
-	t.Cleanup(c.client.Disconnect)
+	done, stop := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { c.reconnect(done) })
+	t.Cleanup(func() {
+		stop()
+		work.Wait()
+		c.client.Disconnect()
+	})
 	return c
+}
+
+// reconnect connects again each time the connection is lost, trying ten times a second.
+func (c *companion) reconnect(ctx context.Context) {
+	retry := time.NewTicker(100 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		select {
+		case <-c.lost:
+		case <-ctx.Done():
+			return
+		}
+		for c.client.Connect() != nil {
+			select {
+			case <-retry.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
 }
 
 type redirect struct{ addr string }
@@ -252,6 +282,11 @@ func (c *companion) note(evt any) {
 		c.messages = append(c.messages, e)
 	case *events.Receipt:
 		c.receipts = append(c.receipts, e)
+	case *events.Disconnected:
+		select {
+		case c.lost <- struct{}{}:
+		default: // it is known already
+		}
 	default:
 		c.other = append(c.other, e)
 	}

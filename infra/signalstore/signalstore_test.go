@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.mau.fi/whatsmeow/proto/waAdv"
 	"go.mau.fi/whatsmeow/store"
@@ -274,7 +275,14 @@ func TestLoadingADeviceAgainDisarmsTheFormer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, b.ctx, current, map[string][]byte{"a:0": []byte("2")}) // does not wait for the former's lock
+	<-elsewhere(func() {
+		// The former's lock is free at once; it is stolen only after 5 s.
+		ctx, cancel := context.WithTimeout(b.ctx, 3*time.Second)
+		defer cancel()
+		if err := (call{name: "Put"}).run(ctx, storeOf(current)); err != nil {
+			t.Error(err)
+		}
+	})
 	for name, err := range map[string]error{
 		"PutManySessions":  former.Sessions.PutManySessions(b.ctx, map[string][]byte{"a:0": []byte("stale")}),
 		"PutMessageSecret": former.MsgSecrets.PutMessageSecret(b.ctx, types.JID{}, types.JID{}, "id", []byte("k")),
@@ -284,7 +292,7 @@ func TestLoadingADeviceAgainDisarmsTheFormer(t *testing.T) {
 		}
 	}
 	got, err := current.Sessions.GetManySessions(b.ctx, []string{"a:0"})
-	if err != nil || string(got["a:0"]) != "2" {
+	if err != nil || string(got["a:0"]) != "one" {
 		t.Errorf("session = %q, %v", got, err)
 	}
 	if len(told.all()) != 0 {

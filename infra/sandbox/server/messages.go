@@ -160,18 +160,19 @@ func (s *Server) copyFor(sender, to *device, message *waBinary.Node, enc []waBin
 	case to.account != sender.account:
 		attrs["addressing_mode"], attrs["sender_lid"] = "pn", sender.account.lid()
 	default:
-		// A copy of what the sender wrote to somebody else; the answer to a device's retry receipt names the chat itself.
+		// A copy of what the sender wrote to somebody else; the answer to a device's retry receipt names the chat itself. A peer message is
+		// in no chat; the other address of the own account lets whatsmeow find the Signal session, which it keeps under the LID.
 		chat, ok := message.Attrs["recipient"].(types.JID)
-		if !ok && attrs["category"] == "" && recipient.Device == 0 {
-			chat, ok = recipient, true
+		if !ok {
+			chat, ok = recipient.ToNonAD(), attrs["category"] != "peer"
 		}
-		if other := s.user(chat); ok && other != nil {
+		if ok {
 			attrs["recipient"] = chat
-			if chat.Server == types.HiddenUserServer {
-				attrs["peer_recipient_pn"] = other.pn()
-			} else {
-				attrs["peer_recipient_lid"] = other.lid()
-			}
+		}
+		if other := s.user(chat); other != nil && chat.Server == types.HiddenUserServer {
+			attrs["peer_recipient_pn"] = other.pn()
+		} else if other != nil {
+			attrs["peer_recipient_lid"] = other.lid()
 		}
 	}
 	children := slices.Clone(enc)

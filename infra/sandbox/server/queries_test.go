@@ -193,6 +193,11 @@ func TestSharesAppStateBetweenDevices(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// whatsmeow has no events for a collection's first patches, which are a full sync.
+	if err := ana.SendAppState(t.Context(), appstate.BuildPin(ben.Store.LID, false)); err != nil {
+		t.Fatal(err)
+	}
+	await(web, func(e *events.AppStateSyncComplete) bool { return e.Version == 1 })
 	if err := ana.SendAppState(t.Context(), appstate.BuildMute(ben.Store.LID, true, time.Hour)); err != nil {
 		t.Fatal(err)
 	}
