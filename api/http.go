@@ -44,6 +44,7 @@ type call struct {
 	route     string            // method and path, what an Idempotency-Key is bound to
 	principal [sha256.Size]byte // SHA-256 of the API key
 	body      [sha256.Size]byte // SHA-256 of the body's bytes
+	taken     bool              // whether the body has been read
 }
 
 type callKey struct{}
@@ -70,7 +71,10 @@ func identify(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		c := &call{id: id, route: r.Method + " " + r.URL.Path}
+		c := &call{id: id, route: r.Method + " " + r.URL.Path, taken: r.ContentLength == 0}
+		if !c.taken { // also where nobody reads it: net/http reads what is left of a body before it answers
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // only a recorder in a test has none
+		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 	})
 }
@@ -162,40 +166,35 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 // is what an Idempotency-Key is bound to. A Content-Length above the limit is refused without reading anything.
 func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 	r, w := humachi.Unwrap(ctx)
-	if r.ContentLength == 0 {
-		callOf(r.Context()).body = sha256.Sum256(nil)
+	c := callOf(r.Context())
+	if c.taken {
+		c.body = sha256.Sum256(nil)
 		next(ctx)
 		return
 	}
-	refuse := func(p *Problem) {
-		w.Header().Set("Connection", "close") // what the client still sends belongs to nobody
-		s.writeProblem(w, r, p)
-	}
 	if r.ContentLength > maxBody {
-		refuse(problem(PayloadTooLarge, fmt.Sprintf("the body has %d bytes; %d are accepted", r.ContentLength, maxBody)))
+		s.writeProblem(w, r, problem(PayloadTooLarge, fmt.Sprintf("the body has %d bytes; %d are accepted", r.ContentLength, maxBody)))
 		return
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		refuse(problem(UnsupportedMediaType, "the body must not be compressed"))
+		s.writeProblem(w, r, problem(UnsupportedMediaType, "the body must not be compressed"))
 		return
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // only a recorder in a test has none
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = control.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		refuse(problem(PayloadTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody)))
+		s.writeProblem(w, r, problem(PayloadTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody)))
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		refuse(problem(RequestTimeout, "the body did not arrive in time"))
+		s.writeProblem(w, r, problem(RequestTimeout, "the body did not arrive in time"))
 		return
 	case err != nil:
-		refuse(problem(BadRequest, "the body could not be read to its end"))
+		s.writeProblem(w, r, problem(BadRequest, "the body could not be read to its end"))
 		return
 	}
-	callOf(r.Context()).body = sha256.Sum256(body)
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the request, which may wait for longer
+	c.taken, c.body = true, sha256.Sum256(body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	next(ctx)
 }
@@ -204,6 +203,9 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	for name, values := range p.headers {
 		w.Header()[name] = values
+	}
+	if !callOf(r.Context()).taken { // what the client still sends belongs to nobody, and nobody waits for it
+		w.Header().Set("Connection", "close")
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)

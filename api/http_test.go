@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // endless is a body of n zeros that counts what was taken of it.
@@ -277,13 +280,33 @@ func TestDatabaseAway(t *testing.T) {
 	f := setup(t)
 	sales := f.session("sales")
 	f.must(200, nil, "GET", "/readyz", nil)
-	f.Server.pool.Close()
+	config := f.db.Config().ConnConfig.Copy()
+	name := config.Database
+	config.Database = "postgres"
+	outside, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close(context.Background())
+	allow := func(connections bool) {
+		t.Helper()
+		if _, err := outside.Exec(t.Context(), fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS %t", name, connections)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allow(false)
+	if _, err := outside.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name); err != nil {
+		t.Fatal(err)
+	}
 	a := f.do("POST", sales+"/messages", text("5491123456789", "x"), "Idempotency-Key", "away")
 	if p := f.problem(a, Unavailable); a.Header.Get("Retry-After") == "" {
 		t.Errorf("no Retry-After: %v", p)
 	}
 	f.problem(f.do("GET", "/readyz", nil), Unavailable)
 	f.must(200, nil, "GET", "/healthz", nil)
+	allow(true)
+	f.eventually("the database", func() bool { return f.do("GET", "/readyz", nil).StatusCode == 200 })
+	f.must(202, nil, "POST", sales+"/messages", text("5491123456789", "x"), "Idempotency-Key", "away")
 }
 
 func TestPagesAndDocuments(t *testing.T) {

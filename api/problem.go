@@ -249,12 +249,15 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 // isUnavailable says whether err means that PostgreSQL was not reached, went away or had no room: connections refused or broken, the pool's
 // wait timed out, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown, starting up), and 25006 (a standby).
 func isUnavailable(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) { // whatever the server's reason for refusing
+		return true
+	}
 	if code := postgres.ErrorCode(err); code != "" {
 		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57P") || code == "25006" || postgres.Retryable(err)
 	}
-	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err) ||
+	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
 }
 

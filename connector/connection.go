@@ -92,9 +92,9 @@ func (s *session) open() (*connection, error) {
 		conn.fail(nil)
 		return nil, fmt.Errorf("make client: %w", err)
 	}
-	// The supervisor alone decides when to connect: with waits of its own, and never while the claim is in doubt.
-	conn.client.EnableAutoReconnect = false
-	conn.client.DisableLoginAutoReconnect = true
+	if settings := s.settings(); settings.DeviceName != "" {
+		nameDevice(conn.client, settings.DeviceName)
+	}
 	conn.client.BackgroundEventCtx = conn.ctx
 	conn.client.AddEventHandlerWithSuccessStatus(conn.handle)
 	return conn, nil

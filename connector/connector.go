@@ -60,6 +60,7 @@ type Connector struct {
 	log     *slog.Logger
 	metrics *metrics
 	queries *db.Queries
+	pace    pace
 
 	startStop sync.Mutex // held by Start and Stop
 	started   bool
@@ -102,7 +103,7 @@ func New(cfg Config) *Connector {
 		cfg.Logger = slog.Default()
 	}
 	return &Connector{
-		cfg: cfg, log: cfg.Logger.With("component", "connector"), metrics: newMetrics(cfg.Metrics), queries: db.New(),
+		cfg: cfg, log: cfg.Logger.With("component", "connector"), metrics: newMetrics(cfg.Metrics), queries: db.New(), pace: usual,
 		wake: make(chan struct{}, 1), due: make(chan struct{}, 1), sessions: make(map[string]*session),
 	}
 }

@@ -111,6 +111,35 @@ func TestNothingIsLostOrToldTwiceWhenConnectorsDie(t *testing.T) {
 	}
 }
 
+func TestNothingIsLostOrToldTwiceWhenTheDatabaseBreaksOff(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	want := numbered(0, 150)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for _, text := range want {
+			if _, err := b.sandbox.SendText(context.Background(), juan, owner, text); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for _, n := range []int{10, 50, 100} {
+		b.await("some messages", func() bool { return one[int](b, `SELECT count(*)::int FROM messages`) >= n })
+		b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name IN ('chasqui connector', 'chasqui connector claims', 'chasqui whatsmeow')`)
+	}
+	<-sent
+	b.await("all messages", func() bool { return len(b.events(events.MessageReceived)) >= len(want) })
+	if got := b.texts(events.MessageReceived); !slices.Equal(got, want) {
+		t.Errorf("told %q", got)
+	}
+}
+
 // fromJuan is an event as whatsmeow gives it for a message of Juan's.
 func fromJuan(id string, m *waE2E.Message) *waevents.Message {
 	jid := types.NewJID(juan, types.DefaultUserServer)

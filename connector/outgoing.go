@@ -24,8 +24,6 @@ import (
 )
 
 const (
-	// ackTimeout is how long WhatsApp is given to acknowledge a message; then it is sent again under the same id. It answers within a second.
-	ackTimeout = 20 * time.Second
 	// sendTimeout bounds a send with all its queries: devices and keys of the recipient.
 	sendTimeout = time.Minute
 	// sendPatience is how long one message is tried before it fails, counted anew after the session was offline.
@@ -147,7 +145,7 @@ func (c *connection) send(ctx context.Context, m db.MessageBeginSendRow) (time.T
 	if !c.s.holds() {
 		return time.Time{}, errClaimLost
 	}
-	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: ackTimeout}
+	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: c.s.c.pace.ack}
 	resp, err := c.client.SendMessage(ctx, to, &waE2E.Message{Conversation: proto.String(content.Text)}, extra)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("send message: %w", err)

@@ -109,10 +109,10 @@ func TestCrashBeforeTheAnswerRepeatsTheSameMessage(t *testing.T) {
 	b.awaitStatus(b.send("sales", juan, "before"), events.StatusDelivered)
 	b.sandbox.SetFaults(server.Faults{DropAcks: true})
 	id := b.send("sales", juan, "once")
-	b.shown(juan, 2)
+	b.awaitStatus(id, events.StatusDelivered)
 	b.abandon(c)
 	b.sandbox.SetFaults(server.Faults{})
-	// The receipt may have proved the message sent already; what is tested is that it was not told, as if the crash had come before.
+	// The receipt has proved the message sent; what is tested is a crash before it came.
 	b.exec(`UPDATE messages SET status = 'sending' WHERE id = $1`, id)
 	b.connector(same)
 	after := b.send("sales", juan, "after")
@@ -123,6 +123,32 @@ func TestCrashBeforeTheAnswerRepeatsTheSameMessage(t *testing.T) {
 	}
 	if n := b.sandbox.Stats().RepeatedIDs; n != 1 {
 		t.Errorf("%d ids were repeated, want 1", n)
+	}
+}
+
+func TestUnacknowledgedMessageIsSentAgainUnderItsID(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.prepared()
+	c.pace.ack = 200 * time.Millisecond
+	if err := c.Start(b.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	b.sandbox.SetFaults(server.Faults{AckDelay: time.Second}) // every acknowledgement comes too late
+	id := b.send("sales", juan, "once")
+	b.await("a repetition, or the receipt that makes one needless", func() bool {
+		return b.sandbox.Stats().RepeatedIDs > 0 || b.status(id) == string(events.StatusDelivered)
+	})
+	b.sandbox.SetFaults(server.Faults{})
+	after := b.send("sales", juan, "after")
+	b.awaitStatus(after, events.StatusDelivered)
+	if got := b.shown(juan, 2); !slices.Equal(got, []string{"once", "after"}) {
+		t.Errorf("the phone shows %q", got)
+	}
+	if got := b.texts(events.MessageSent); !slices.Equal(got, []string{"once", "after"}) {
+		t.Errorf("told %q", got)
 	}
 }
 

@@ -13,14 +13,18 @@ import (
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
-const (
+// pace are the waits that depend on people and on WhatsApp, so that tests need not have theirs.
+type pace struct {
 	// WhatsApp gives six codes at a time; its own web client shows the first for 60 s and the others for 20 s (whatsmeow qrchan.go).
-	firstCode = 60 * time.Second
-	nextCode  = 20 * time.Second
-	// pairingMost is how long codes are asked for after the first, in about four sets: somebody may start a session first and fetch the
-	// phone afterwards, but a session that nobody links must not ask for ever.
-	pairingMost = 10 * time.Minute
-)
+	firstCode, nextCode time.Duration
+	// pairing is how long codes are asked for after the first, in about four sets: somebody may start a session first and fetch the phone
+	// afterwards, but a session that nobody links must not ask for ever.
+	pairing time.Duration
+	// ack is how long WhatsApp is given to acknowledge a message; then it is sent again under the same id. It answers within a second.
+	ack time.Duration
+}
+
+var usual = pace{firstCode: 60 * time.Second, nextCode: 20 * time.Second, pairing: 10 * time.Minute, ack: 20 * time.Second}
 
 // pairing is the set of QR codes at hand.
 type pairing struct {
@@ -55,9 +59,9 @@ func (c *connection) showCode(p *pairing) (e ending, end bool) {
 	if p.shown >= len(p.codes) {
 		return c.codesEnded(), true
 	}
-	lasts := nextCode
+	lasts := s.c.pace.nextCode
 	if p.shown == 0 {
-		lasts = firstCode
+		lasts = s.c.pace.firstCode
 	}
 	if s.pairingSince.IsZero() {
 		s.pairingSince = time.Now()
@@ -84,11 +88,10 @@ func (c *connection) showCode(p *pairing) (e ending, end bool) {
 
 // codesEnded asks for another set of codes, or gives up.
 func (c *connection) codesEnded() ending {
-	since := c.s.pairingSince
-	if since.IsZero() || time.Since(since) < pairingMost {
-		if since.IsZero() { // none was shown: the connection failed
-			return c.s.retry("the connection to WhatsApp was lost", 0)
-		}
+	switch since := c.s.pairingSince; {
+	case since.IsZero(): // none was shown: the connection failed
+		return c.s.retry("the connection to WhatsApp was lost", 0)
+	case time.Since(since) < c.s.c.pace.pairing:
 		return ending{again: true}
 	}
 	return ending{state: events.StateFailed, reason: "the QR code was not scanned in time; restart the session"}

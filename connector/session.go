@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -109,6 +110,8 @@ func (s *session) supervise() error {
 			continue
 		case asked.LogoutRequestedAt != nil:
 			// A session is unlinked over a connection, whatever its state.
+		case asked.Desired == events.DesiredStopped && s.state == events.StateLoggedOut:
+			return nil
 		case asked.Desired == events.DesiredStopped:
 			return s.write(events.StateStopped, "")
 		case ended(s.state) && asked.Restarts <= s.restartsDone:
@@ -230,6 +233,14 @@ func (s *session) asked() db.SessionListControlRow {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.control
+}
+
+// settings are the client's choices; those that cannot be read are none.
+func (s *session) settings() (settings events.Settings) {
+	if err := json.Unmarshal(s.asked().Settings, &settings); err != nil {
+		s.log.WarnContext(s.ctx, "connector: read settings", "error", err)
+	}
+	return settings
 }
 
 // setControl takes what is asked of the session now.

@@ -180,6 +180,7 @@ type webhook struct {
 type receiver struct {
 	*httptest.Server
 	mu    sync.Mutex
+	begun int
 	got   []webhook
 	reply func(n int, w webhook) int // n counts from 1; nil means 200; negative: it has answered already
 }
@@ -210,7 +211,8 @@ func receive(t *testing.T, reply func(n int, w webhook) int) *receiver {
 		}
 		hook := webhook{id: e.ID, note: e.Data, header: req.Header, answer: 200, at: time.Now()}
 		r.mu.Lock()
-		n := len(r.got) + 1
+		r.begun++
+		n := r.begun
 		r.mu.Unlock()
 		if r.reply != nil {
 			hook.answer = r.reply(n, hook)

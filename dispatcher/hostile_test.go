@@ -95,7 +95,7 @@ func TestHostileReceivers(t *testing.T) {
 			_, _ = io.Copy(io.Discard, c)
 		}, classOK, 200, 3 * time.Second, 3},
 		"a body of 1 GiB":               {huge, classOK, 200, 3 * time.Second, bodyKept},
-		"a header without end":          {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-A: "); huge(c) }, classBroken, 0, 3 * time.Second, 0},
+		"a header without end":          {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-A: "+strings.Repeat("a", 1<<20)) }, classBroken, 0, 3 * time.Second, 0},
 		"closes without an answer":      {func(net.Conn) {}, classBroken, 0, time.Second, 0},
 		"is no HTTP":                    {status("220 mail ready\n\n"), classBroken, 0, time.Second, 0},
 		"ends the body early":           {status("HTTP/1.1 200 OK\nContent-Length: 10\n\nabc"), classOK, 200, time.Second, 3},

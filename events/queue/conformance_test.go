@@ -43,6 +43,8 @@ func TestWatermillSuite(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					// The suite's test of order leaves its subscribers running: its deferred Close is called where it is written.
+					t.Cleanup(func() { b.must(s.Close()) })
 					var p message.Publisher = NewPublisher(b.db)
 					if ordered {
 						p = oneLane{p}
@@ -112,7 +114,7 @@ func stopInTheMiddle(t *testing.T, b *bundle, config SubscriberConfig) {
 		config.Owner = "one"
 	}
 	var mu sync.Mutex
-	next, done, repeated := map[string]int{}, 0, 0
+	next, done := map[string]int{}, 0
 	for round := 0; done < lanes*perLane; round++ {
 		s, err := NewSubscriber(config)
 		b.must(err)
@@ -144,10 +146,8 @@ func stopInTheMiddle(t *testing.T, b *bundle, config SubscriberConfig) {
 					m.Nack()
 					return
 				}
-				if n == next[lane] {
+				if n == next[lane] { // else it is a repeated one
 					next[lane], done = n+1, done+1
-				} else {
-					repeated++
 				}
 				m.Ack()
 				if done == lanes*perLane && stopAfter > 0 {
@@ -161,14 +161,11 @@ func stopInTheMiddle(t *testing.T, b *bundle, config SubscriberConfig) {
 		if n := b.count(`SELECT count(*) FROM queue_lanes WHERE owner IS NOT NULL OR parked IS NOT NULL`); n != 0 {
 			t.Fatalf("round %d: %d lanes were not handed back", round, n)
 		}
-		if left := b.count(`SELECT count(*) FROM queue_messages`); left != lanes*perLane-done {
-			// What was answered after the lane had been handed over is left over, to be repeated; never less.
-			if left < lanes*perLane-done {
-				t.Fatalf("round %d: %d messages left, %d not done", round, left, lanes*perLane-done)
-			}
+		// What was answered after its lane had been handed over is left to be repeated, so there may be more, but never less.
+		if left := b.count(`SELECT count(*) FROM queue_messages`); left < lanes*perLane-done {
+			t.Fatalf("round %d: %d messages left, %d not done", round, left, lanes*perLane-done)
 		}
 	}
-	t.Logf("%d messages, %d of them answered twice", lanes*perLane, repeated)
 	drainRest(t, b, config)
 	b.empty()
 	if n := b.count(`SELECT count(*) FROM queue_dead`); n != 0 {
@@ -223,4 +220,3 @@ func TestSubscribeEndsWithItsContext(t *testing.T) {
 		t.Error("subscribed to a closed subscriber")
 	}
 }
-

@@ -159,7 +159,8 @@ func (c *consumer) fetch() (more bool, err error) {
 	if room <= 0 {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(c.base, callTimeout)
+	// Not under base, which Close cancels: a lease that was committed, but whose answer was not awaited, would have to run out.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.base), callTimeout)
 	defer cancel()
 	want, asked := min(room, c.FetchLanes), time.Now()
 	rows, err := fetch(ctx, c.Pool, fetchArgs{topic: c.topic, owner: c.Owner, lanes: want, perLane: c.PerLane, lease: c.Lease,

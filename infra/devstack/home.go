@@ -103,10 +103,14 @@ func (p *Postgres) persistentHome() (string, error) {
 	if err := os.Remove(dir); err != nil {
 		return "", fmt.Errorf("the user %s, who runs PostgreSQL, cannot enter %s: give others the x right on every folder above it, or use another --data folder", p.owner.name, home)
 	}
-	if err := os.MkdirAll(relocated, 0o711); err != nil {
+	parent := relocated
+	if strings.HasPrefix(dir, os.TempDir()+string(filepath.Separator)) {
+		parent = os.TempDir() // what was to be temporary stays so
+	}
+	if err := os.MkdirAll(parent, 0o711); err != nil {
 		return "", fmt.Errorf("make PostgreSQL's folder: %w", err)
 	}
-	home, err = os.MkdirTemp(relocated, strings.TrimLeft(filepath.Base(filepath.Dir(dir)), ".")+"-")
+	home, err = os.MkdirTemp(parent, "chasqui-data-")
 	if err != nil {
 		return "", fmt.Errorf("make PostgreSQL's folder: %w", err)
 	}
@@ -115,7 +119,7 @@ func (p *Postgres) persistentHome() (string, error) {
 	}
 	if !p.canEnter(home) {
 		os.Remove(home)
-		return "", fmt.Errorf("the user %s, who runs PostgreSQL, can enter neither %s nor %s: use another --data folder", p.owner.name, dir, relocated)
+		return "", fmt.Errorf("the user %s, who runs PostgreSQL, can enter neither %s nor %s: use another --data folder", p.owner.name, dir, parent)
 	}
 	if err := os.Symlink(home, dir); err != nil {
 		return "", fmt.Errorf("link PostgreSQL's folder: %w", err)

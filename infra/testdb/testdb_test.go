@@ -28,17 +28,20 @@ func TestEachTestHasItsOwnDatabase(t *testing.T) {
 func TestTheDatabaseIsGoneAfterTheTest(t *testing.T) {
 	t.Parallel()
 	var dsn string
+	var open *pgx.Conn // outlives the inner test: dropping takes it along
 	t.Run("uses", func(t *testing.T) {
 		dsn = testdb.DSN(t)
-		conn, err := pgx.Connect(t.Context(), dsn)
-		if err != nil {
+		var err error
+		if open, err = pgx.Connect(t.Context(), dsn); err != nil {
 			t.Fatal(err)
 		}
-		// The connection stays open past the end of this test: dropping takes it along.
-		t.Cleanup(func() { conn.PgConn() })
 	})
+	defer open.Close(t.Context())
 	if conn, err := pgx.Connect(t.Context(), dsn); err == nil {
 		conn.Close(t.Context())
 		t.Fatal("the database was still there after its test")
+	}
+	if err := open.Ping(t.Context()); err == nil {
+		t.Fatal("a connection to it was still open")
 	}
 }

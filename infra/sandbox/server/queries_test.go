@@ -194,7 +194,7 @@ func TestSharesAppStateBetweenDevices(t *testing.T) {
 		}
 	}
 	// whatsmeow has no events for a collection's first patches, which are a full sync.
-	if err := ana.SendAppState(t.Context(), appstate.BuildPin(ben.Store.LID, false)); err != nil {
+	if err := ana.SendAppState(t.Context(), appstate.BuildMute(ben.Store.LID, false, 0)); err != nil {
 		t.Fatal(err)
 	}
 	await(web, func(e *events.AppStateSyncComplete) bool { return e.Version == 1 })
@@ -216,10 +216,10 @@ func TestSharesAppStateBetweenDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	web.connect()
-	if err := web.SendAppState(t.Context(), appstate.BuildPin(ben.Store.LID, true)); err != nil {
+	if err := web.SendAppState(t.Context(), appstate.BuildMute(ana.Store.LID, true, time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	await(ana, func(e *events.Pin) bool { return e.JID == ben.Store.LID && e.Action.GetPinned() })
+	await(ana, func(e *events.Mute) bool { return e.JID == ana.Store.LID && e.Action.GetMuted() })
 	await(web, func(e *events.Mute) bool { return !e.Action.GetMuted() })
 	n.settled("true")
 	if _, err := ana.query("w:sync:app:state", "set", waBinary.Node{Tag: "sync", Content: []waBinary.Node{{Tag: "collection", Attrs: waBinary.Attrs{"name": ""}}}}); err == nil {

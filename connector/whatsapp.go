@@ -1,0 +1,131 @@
+package connector
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waWa6"
+	"go.mau.fi/whatsmeow/store"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/infra/signalstore"
+)
+
+const (
+	// defaultDeviceName is what the phone's list of linked devices shows for a session that names nothing else.
+	defaultDeviceName = "chasqui"
+	// retriesAtOnce bounds the answers to retry receipts that a client works on. whatsmeow starts a goroutine for each receipt and, unbounded,
+	// a query as well; the device's lock lets them encrypt only one at a time.
+	retriesAtOnce = 4
+)
+
+// newClient returns a client of the device that loses nothing that an event handler with a success status refuses. It is to be connected
+// once: it does not connect again by itself, neither when its connection ends nor after pairing, because only the supervisor knows whether
+// the session's claim still holds, and spreads the reconnects of many sessions.
+func newClient(device *store.Device, cfg Config, log *slog.Logger) (*whatsmeow.Client, error) {
+	client := whatsmeow.NewClient(device, signalstore.SlogLogger(log))
+	client.EnableAutoReconnect = false
+	client.DisableLoginAutoReconnect = true
+	// What an event handler has not finished with stays with the server. Without this, receipts and notifications are acknowledged first.
+	client.SynchronousAck = true
+	// A message's plaintext is kept until its handler has succeeded: a copy delivered again cannot be decrypted a second time. Without
+	// this it is dropped as an old counter, and receipted. The device's lock depends on it too.
+	client.EnableDecryptedEventBuffer = true
+	// Recipients that cannot decrypt a message ask for it again, also after a restart; else they see "Waiting for this message" for good.
+	client.UseRetryMessageStore = true
+	client.SetMaxParallelRetryReceiptHandling(retriesAtOnce)
+	// What this device cannot decrypt, the phone is asked for.
+	client.AutomaticMessageRerequestFromPhone = true
+	client.SendReportingTokens = true
+	// History is not used, and whatsmeow would load and parse it in the background.
+	client.ManualHistorySyncDownload = true
+	nameDevice(client, defaultDeviceName)
+	if err := trust(cfg.WhatsAppRootKey); err != nil {
+		return nil, err
+	}
+	if cfg.WhatsAppURL == "" {
+		return client, nil
+	}
+	transport, err := redirectTo(cfg.WhatsAppURL, http.DefaultTransport.(*http.Transport).Clone())
+	if err != nil {
+		return nil, err
+	}
+	client.SetPreLoginHTTPClient(&http.Client{Transport: transport})
+	client.SetWebsocketHTTPClient(&http.Client{Transport: transport})
+	client.SetMediaHTTPClient(&http.Client{Transport: transport})
+	return client, nil
+}
+
+// nameDevice sets what the phone's list of linked devices will show for a client that is not linked yet. whatsmeow's own setting,
+// store.DeviceProps, is one for the process.
+func nameDevice(client *whatsmeow.Client, name string) {
+	client.GetClientPayload = func() *waWa6.ClientPayload {
+		payload := client.Store.GetClientPayload()
+		if pairing := payload.GetDevicePairingData(); pairing != nil {
+			props := proto.CloneOf(store.DeviceProps)
+			props.Os = proto.String(name)
+			// A message of scalar fields always marshals; whatsmeow ignores this error too.
+			pairing.DeviceProps, _ = proto.Marshal(props)
+		}
+		return payload
+	}
+}
+
+// redirect takes every request for WhatsApp's hosts, the socket's and the media's, to another server.
+type redirect struct {
+	to   *url.URL
+	base http.RoundTripper // may lead through a proxy
+}
+
+// redirectTo reads WHATSAPP_URL.
+func redirectTo(address string, base http.RoundTripper) (*redirect, error) {
+	to, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("parse WHATSAPP_URL: %w", err)
+	}
+	schemes := map[string]string{"ws": "http", "wss": "https"}
+	if to.Scheme = schemes[to.Scheme]; to.Scheme == "" || to.Host == "" {
+		return nil, fmt.Errorf("parse WHATSAPP_URL: %q is not of the form ws://host:port/ws/chat", address)
+	}
+	return &redirect{to: to, base: base}, nil
+}
+
+// RoundTrip implements http.RoundTripper. The socket has the path of WHATSAPP_URL, media keep theirs.
+func (r *redirect) RoundTrip(request *http.Request) (*http.Response, error) {
+	request = request.Clone(request.Context())
+	request.URL.Scheme, request.URL.Host, request.Host = r.to.Scheme, r.to.Host, r.to.Host
+	if request.Header.Get("Upgrade") != "" && r.to.Path != "" {
+		request.URL.Path, request.URL.RawPath = r.to.Path, r.to.RawPath
+	}
+	return r.base.RoundTrip(request)
+}
+
+// whatsAppRoot is the certificate root of WhatsApp's own servers.
+var whatsAppRoot = whatsmeow.WACertPubKey
+
+var trusting sync.Mutex
+
+// trust makes the clients of this process accept servers with another certificate root; an empty one leaves WhatsApp's own. whatsmeow keeps
+// the root in one variable and reads it unlocked at every handshake: it is written once, and not at all when it is set already.
+func trust(root []byte) error {
+	if len(root) == 0 {
+		return nil
+	}
+	if len(root) != len(whatsAppRoot) {
+		return fmt.Errorf("use WHATSAPP_ROOT_KEY: it has %d bytes, not %d", len(root), len(whatsAppRoot))
+	}
+	trusting.Lock()
+	defer trusting.Unlock()
+	switch whatsmeow.WACertPubKey {
+	case [32]byte(root):
+	case whatsAppRoot:
+		whatsmeow.WACertPubKey = [32]byte(root)
+	default:
+		return fmt.Errorf("use WHATSAPP_ROOT_KEY: this process already trusts another root")
+	}
+	return nil
+}
