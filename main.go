@@ -1,21 +1,41 @@
 // Chasqui is a self-hosted WhatsApp gateway: REST in, signed webhooks out, and a
-// durable pipeline on PostgreSQL between them. This file is the command line; it
-// reads the settings; roles.go wires the parts together.
+// durable pipeline on PostgreSQL between them. This file is the command line:
+// it reads the settings and wires the roles together.
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/chasqui/chasqui/api"
+	"github.com/chasqui/chasqui/connector"
+	"github.com/chasqui/chasqui/dispatcher"
 	"github.com/chasqui/chasqui/infra/config"
+	"github.com/chasqui/chasqui/infra/devstack"
+	"github.com/chasqui/chasqui/infra/netguard"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/signalstore"
+	"github.com/chasqui/chasqui/infra/telemetry"
 )
 
 func main() {
@@ -110,4 +130,340 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, ou
 	}
 	fmt.Fprintf(errOut, "chasqui %s: %v\n", name, err)
 	return 1
+}
+
+// A process is what runs in this one: one role, or all of them.
+type process struct {
+	devstack.Group
+	dsn     string
+	owner   string // what is in the names of this process's claims and leases; "": fresh random names
+	metrics *prometheus.Registry
+	health  []func() error // of the roles that do not tell it themselves
+	ready   devstack.Ready
+}
+
+func newProcess(dsn string) *process {
+	p := &process{dsn: dsn, metrics: prometheus.NewRegistry(), ready: devstack.Ready{DatabaseURL: dsn}}
+	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return p
+}
+
+// name is the owner that a role gives for itself.
+func (p *process) name(role string) string {
+	if p.owner == "" {
+		return ""
+	}
+	return role + "-" + p.owner
+}
+
+func (p *process) startSandbox(ctx context.Context, host string, c config.Simulation) error {
+	s := sandbox.New(sandbox.Config{DSN: p.dsn, Addr: net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(c.SandboxPort))})
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	p.OnStop("sandbox", func(context.Context) error { s.Stop(); return nil })
+	root := s.RootKey()
+	p.ready.SandboxURL, p.ready.WhatsAppURL, p.ready.WhatsAppRootKey = s.URL(), s.WhatsAppURL(), hex.EncodeToString(root[:])
+	return nil
+}
+
+func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c config.Connecting) error {
+	s := connector.New(connector.Config{
+		DSN: p.dsn, Owner: p.name("connector"), TakeOver: p.owner != "", Capacity: c.Capacity,
+		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, Metrics: p.metrics,
+	})
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	p.OnStop("connector", s.Stop)
+	p.health = append(p.health, s.Healthy)
+	return nil
+}
+
+func (p *process) startDispatcher(ctx context.Context, n config.Networks, r config.Retention) error {
+	s := dispatcher.New(dispatcher.Config{
+		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(n),
+		Retention: time.Duration(r.EventDays) * 24 * time.Hour, Version: version(), Metrics: p.metrics,
+	})
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	p.OnStop("dispatcher", func(ctx context.Context) error { s.Stop(ctx); return nil })
+	p.health = append(p.health, s.Healthy)
+	return nil
+}
+
+func (p *process) startAPI(ctx context.Context, c config.HTTP, l config.Listener, w config.Webhooks) error {
+	if len(c.APIKey) < 16 {
+		slog.Warn("API_KEY is short enough to be guessed; make one with: openssl rand -hex 32")
+	}
+	s, err := api.New(api.Config{
+		DSN: p.dsn, Addr: net.JoinHostPort(l.Host, strconv.Itoa(c.Port)), APIKey: c.APIKey, PublicURL: c.PublicURL,
+		WebhookURL: w.WebhookURL, Guard: guard(w.Networks), Metrics: p.metrics, Version: version(),
+	})
+	if err != nil {
+		return fmt.Errorf("start api: %w", err)
+	}
+	if err := s.Start(ctx); err != nil {
+		return fmt.Errorf("start api: %w", err)
+	}
+	p.OnStop("api", s.Stop)
+	p.ready.URL, p.ready.APIKey = devstack.LocalURL(s.Addr().String()), c.APIKey
+	return nil
+}
+
+// startHealth answers for the roles that have no HTTP service of their own.
+func (p *process) startHealth(ctx context.Context, c config.Health) error {
+	if c.MetricsAddr == "" {
+		return nil
+	}
+	healthy := func() error {
+		var problems []error
+		for _, check := range p.health {
+			problems = append(problems, check())
+		}
+		return errors.Join(problems...)
+	}
+	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Health: healthy, Metrics: p.metrics})
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	p.OnStop("health", s.Stop)
+	slog.Info("health and metrics", "address", s.Addr().String())
+	return nil
+}
+
+// alone runs what start starts until ctx ends.
+func alone(ctx context.Context, dsn, readyFile string, start func(*process) error) error {
+	if err := devstack.RemoveReady(readyFile); err != nil {
+		return err
+	}
+	if err := awaitDatabase(ctx, dsn); err != nil {
+		return err
+	}
+	p := newProcess(dsn)
+	defer p.Stop()
+	if err := start(p); err != nil {
+		return err
+	}
+	if err := p.ready.Write(readyFile); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
+	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
+		return p.startAPI(ctx, c.HTTP, c.Listener, c.Webhooks)
+	})
+}
+
+func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
+	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
+		if err := p.startConnector(ctx, c.WhatsApp, c.Connecting); err != nil {
+			return err
+		}
+		return p.startHealth(ctx, c.Health)
+	})
+}
+
+func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error {
+	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
+		if err := p.startDispatcher(ctx, c.Networks, c.Retention); err != nil {
+			return err
+		}
+		return p.startHealth(ctx, c.Health)
+	})
+}
+
+func runSandbox(ctx context.Context, c *config.Sandbox, _ io.Writer) error {
+	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
+		return p.startSandbox(ctx, c.Host, c.Simulation)
+	})
+}
+
+// runDev is the whole stack with a simulated WhatsApp, unless it is to use
+// another.
+func runDev(ctx context.Context, c *config.Dev, out io.Writer) error {
+	// On this machine, the receiver under development is what webhooks are for.
+	c.WebhookAllowCIDRs = append(c.WebhookAllowCIDRs, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	c.Host = cmp.Or(c.Host, "127.0.0.1")
+	if c.WhatsAppURL != "" {
+		return stack(ctx, c.Stack, nil, out)
+	}
+	return stack(ctx, c.Stack, &c.Simulation, out)
+}
+
+// runUp is the whole stack with the real WhatsApp.
+func runUp(ctx context.Context, c *config.Up, out io.Writer) error {
+	return stack(ctx, c.Stack, nil, out)
+}
+
+// stack runs every role in this process, with PostgreSQL as its child, and the
+// sandbox where there are settings for it.
+func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, out io.Writer) error {
+	ctx, cancel := devstack.WithGoRun(ctx)
+	defer cancel()
+	data, err := devstack.OpenData(c.Data)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	if err := devstack.RemoveReady(c.ReadyFile); err != nil {
+		return err
+	}
+	if c.APIKey == "" {
+		if c.APIKey, err = data.APIKey(); err != nil {
+			return err
+		}
+	}
+	owner, err := data.Owner()
+	if err != nil {
+		return err
+	}
+	var databaseEnded <-chan struct{} // nil, hence never, when it is not ours
+	if c.DatabaseURL == "" {
+		database, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: data.PostgresDir(), Logger: slog.Default()})
+		if err != nil {
+			return err
+		}
+		defer database.Stop()
+		c.DatabaseURL, databaseEnded = database.DSN(), database.Done()
+	}
+	if err := runMigrate(ctx, &config.Migrate{Database: c.Database}, out); err != nil {
+		return err
+	}
+	p := newProcess(c.DatabaseURL)
+	defer p.Stop()
+	// The data directory's lock is ours, so whoever had these names before is dead.
+	p.owner = owner
+	p.ready.WhatsAppURL, p.ready.WhatsAppRootKey = c.WhatsAppURL, hex.EncodeToString(c.WhatsAppRootKey)
+	if simulation != nil {
+		if err := p.startSandbox(ctx, "", *simulation); err != nil {
+			return err
+		}
+		c.WhatsAppURL = p.ready.WhatsAppURL
+		if c.WhatsAppRootKey, err = hex.DecodeString(p.ready.WhatsAppRootKey); err != nil {
+			return err
+		}
+	}
+	for _, start := range []func() error{
+		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting) },
+		func() error { return p.startDispatcher(ctx, c.Networks, c.Retention) },
+		func() error { return p.startHealth(ctx, c.Health) },
+		func() error { return p.startAPI(ctx, c.HTTP, c.Listener, c.Webhooks) },
+		func() error { return devstack.Answers(ctx, p.ready.URL+"/readyz") },
+	} {
+		if err := start(); err != nil {
+			return err
+		}
+	}
+	if simulation != nil {
+		if err := data.Demo(ctx, p.ready); err != nil {
+			return err
+		}
+	}
+	if err := p.ready.Write(c.ReadyFile); err != nil {
+		return err
+	}
+	p.ready.Announce(out, simulation != nil)
+	select {
+	case <-ctx.Done():
+		slog.Info("stopping")
+		return nil
+	case <-databaseEnded:
+		return errors.New("the embedded PostgreSQL has ended and cannot be started again; the log says why")
+	}
+}
+
+// runMigrate brings every part of the schema up to date; the sandbox sees to its
+// own.
+func runMigrate(ctx context.Context, c *config.Migrate, _ io.Writer) error {
+	if err := awaitDatabase(ctx, c.DatabaseURL); err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, c.DatabaseURL); err != nil {
+		return err
+	}
+	devices, err := signalstore.Open(ctx, signalstore.Config{DSN: c.DatabaseURL, Schema: connector.SignalSchema, Logger: slog.Default()})
+	if err != nil {
+		return err
+	}
+	return errors.Join(devices.Upgrade(ctx), devices.Close())
+}
+
+func runHealthcheck(ctx context.Context, c *config.Healthcheck, _ io.Writer) error {
+	address := c.URL
+	switch {
+	case address != "":
+	case c.MetricsAddr != "":
+		address = devstack.LocalURL(c.MetricsAddr) + "/readyz"
+	default:
+		address = devstack.LocalURL(":"+strconv.Itoa(c.Port)) + "/readyz"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", address, response.Status)
+	}
+	return nil
+}
+
+func runOpenAPI(_ context.Context, _ *config.None, out io.Writer) error {
+	document, err := api.Spec()
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(document)
+	return err
+}
+
+// awaitDatabase waits for a server that is not there yet, as when a whole machine
+// starts or a server recovers.
+//
+// Failure policy: tries every 250 ms for a minute. A server that answers and
+// refuses (SQLSTATE classes 28, wrong user or password, and 3D, no such database)
+// is an error at once.
+func awaitDatabase(ctx context.Context, dsn string) error {
+	for deadline := time.Now().Add(time.Minute); ; {
+		pool, err := postgres.Open(ctx, dsn, postgres.Options{MaxConns: 1, Name: "start"})
+		if err == nil {
+			pool.Close()
+			return nil
+		}
+		code := postgres.ErrorCode(err)
+		final := slices.ContainsFunc([]string{"28", "3D"}, func(class string) bool { return strings.HasPrefix(code, class) })
+		if final || time.Now().After(deadline) {
+			return err
+		}
+		slog.Warn("PostgreSQL cannot be reached yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+func guard(n config.Networks) *netguard.Guard {
+	return netguard.New(netguard.Config{Allow: n.WebhookAllowCIDRs})
+}
+
+// version is the module's, or the commit's where it was built from a checkout.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
 }

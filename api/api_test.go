@@ -98,27 +98,24 @@ type answer struct {
 	body []byte
 }
 
-// do makes a request with the key; headers are pairs of name and value, and an empty value removes the header. body is sent as it is when
-// it is a string or a reader, else as JSON.
+// do makes a request with the key and holds it against the contract; headers are pairs of name and value, and an empty value removes the header. body is sent as it is when
+// it is a string, else as JSON.
 func (f *fixture) do(method, path string, body any, headers ...string) answer {
 	f.t.Helper()
-	var reader io.Reader
+	var sent []byte
 	switch b := body.(type) {
 	case nil:
 	case string:
-		reader = strings.NewReader(b)
-	case io.Reader:
-		reader = b
+		sent = []byte(b)
 	default:
-		raw, err := json.Marshal(b)
-		if err != nil {
+		var err error
+		if sent, err = json.Marshal(b); err != nil {
 			f.t.Fatal(err)
 		}
-		reader = bytes.NewReader(raw)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, f.base+path, reader)
+	r, err := http.NewRequestWithContext(ctx, method, f.base+path, bytes.NewReader(sent))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -141,6 +138,7 @@ func (f *fixture) do(method, path string, body any, headers ...string) answer {
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		f.t.Errorf("%s %s: read answer: %v", method, path, err)
 	}
+	checkContract(f.t, method, f.base+path, r.Header, sent, a)
 	return a
 }
 

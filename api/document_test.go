@@ -2,9 +2,14 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/chasqui/chasqui/events"
 )
 
 var update = flag.Bool("update", false, "rewrite openapi/openapi.yaml")
@@ -29,5 +34,79 @@ func TestSpec(t *testing.T) {
 	}
 	if !bytes.Equal(have, document) {
 		t.Errorf("%s is stale: run go test ./api -run TestSpec -update", committed)
+	}
+}
+
+func names(parameters []*huma.Param) (names []string) {
+	for _, p := range parameters {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// TestDocument checks what a reader and a generator need of every operation.
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	raw, err := newRoutes().document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths, Webhooks map[string]map[string]struct {
+			OperationID, Summary, Description string
+			Tags                              []string
+			RequestBody                       *struct{ Content map[string]map[string]any }
+			Responses                         map[string]struct{ Content map[string]map[string]any }
+		}
+		Components struct{ Schemas map[string]map[string]any }
+	}
+	if err := json.Unmarshal(raw, &document); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	check := func(where string, item map[string]struct {
+		OperationID, Summary, Description string
+		Tags                              []string
+		RequestBody                       *struct{ Content map[string]map[string]any }
+		Responses                         map[string]struct{ Content map[string]map[string]any }
+	}) {
+		for method, o := range item {
+			where := method + " " + where
+			if o.OperationID == "" || seen[o.OperationID] || o.Summary == "" || o.Description == "" || len(o.Tags) != 1 {
+				t.Errorf("%s: id %q, summary %q, description %q, tags %v", where, o.OperationID, o.Summary, o.Description, o.Tags)
+			}
+			seen[o.OperationID] = true
+			if o.RequestBody != nil && o.RequestBody.Content["application/json"]["example"] == nil {
+				t.Errorf("%s: no example of the body", where)
+			}
+			for status, r := range o.Responses {
+				for contentType, c := range r.Content {
+					if c["example"] == nil && c["examples"] == nil && contentType != "image/png" {
+						t.Errorf("%s: no example of %s %s", where, status, contentType)
+					}
+					if (status[0] == '2') == (contentType == "application/problem+json") {
+						t.Errorf("%s: %s is %s", where, status, contentType)
+					}
+				}
+			}
+		}
+	}
+	for path, item := range document.Paths {
+		check(path, item)
+	}
+	for name, item := range document.Webhooks {
+		check(name, item)
+	}
+	if len(document.Webhooks) != len(events.Types) {
+		t.Errorf("%d types of event are documented of %d", len(document.Webhooks), len(events.Types))
+	}
+	for name, schema := range document.Components.Schemas {
+		closed := schema["additionalProperties"] == false
+		if sent := map[string]bool{"CreateSession": true, "ChangeSession": true, "SessionSettings": true, "SendMessage": true, "TextContent": true, "CreateEndpoint": true, "ChangeEndpoint": true}[name]; closed != sent {
+			t.Errorf("schema %s: closed is %t", name, closed)
+		}
+	}
+	if union := document.Components.Schemas["SendContent"]; union["oneOf"] == nil || union["discriminator"] == nil || union["properties"] != nil {
+		t.Errorf("the union is %v", union)
 	}
 }

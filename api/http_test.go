@@ -343,4 +343,3 @@ func TestPagesAndDocuments(t *testing.T) {
 		t.Errorf("metrics: %s", metrics)
 	}
 }
-

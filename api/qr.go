@@ -99,7 +99,7 @@ func qrOf(row db.SessionPairingRow) (*events.QR, error) {
 	case state == events.StateLoggedOut || state == events.StateBanned:
 		return nil, problem(SessionLoggedOut, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; start it to link it anew")
 	case state == events.StateFailed || state == events.StateReplaced:
-		return nil, problem(PairingExpired, "no QR code was scanned in time; start the session for new ones")
+		return nil, problem(PairingExpired, strings.Trim("no QR code comes any more until the session is started again; "+row.Reason, "; "))
 	default:
 		return nil, nil
 	}

@@ -27,9 +27,6 @@ import (
 // same row. As a UUIDv7 of the year 1970 it is the oldest of a list.
 var configuredEndpoint = uuid.MustParse("00000000-0000-7000-8000-000000000001")
 
-// releaseBatch is how many held deliveries one statement makes due: some 50 ms of work.
-const releaseBatch = 2000
-
 // An Endpoint is the public form of a webhook endpoint.
 type Endpoint struct {
 	ID              string            `json:"id" example:"we_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
@@ -155,7 +152,7 @@ func (s *Server) addEndpoints() {
 		method: "PATCH", path: path + "/{endpointId}", id: "change-webhook-endpoint", tag: "Webhooks", status: 200,
 		summary: "Change a webhook endpoint",
 		description: "Changes what is given and leaves the rest; each event falls wholly before or after the change. state paused holds events back; active delivers what was held, " +
-			"and forgives failures. If the answer is lost or 503, the same request can be sent again.",
+			"and forgives the failures before.",
 		request: map[string]any{"state": "active"}, response: exampleEndpoint, codes: []Code{NotFound},
 	}, s.changeEndpoint)
 	register(s, operation{
@@ -346,12 +343,6 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 			return nil, err
 		}
 	}
-	activate := in.Body.State != nil && *in.Body.State == "active"
-	if activate {
-		if err := s.releaseHeld(ctx, id); err != nil {
-			return nil, err
-		}
-	}
 	var out endpointShown
 	err = s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) error {
 		if err := lockSequencer(ctx, tx); err != nil {
@@ -368,11 +359,6 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 		if row, err = s.q.EndpointChange(ctx, tx, change); err != nil {
 			return fmt.Errorf("change endpoint: %w", err)
 		}
-		if activate { // what came since releaseHeld: few, and none after this commit
-			if _, err := s.q.DeliveryRelease(ctx, tx, id, 1<<30); err != nil {
-				return fmt.Errorf("release held deliveries: %w", err)
-			}
-		}
 		tx.Notify(events.WakeDeliveries)
 		out.Body, err = publicEndpoint(row)
 		return err
@@ -380,26 +366,12 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 	return &out, err
 }
 
-// releaseHeld makes due, in batches and oldest first, what an endpoint that is not active holds. While it is not active nothing is sent, so
-// the order is kept, and a crash in between loses and repeats nothing. The batch that follows under the sequencer's lock, together with the
-// new state, is then small: no delivery can stay held behind it.
-func (s *Server) releaseHeld(ctx context.Context, id uuid.UUID) error {
-	for {
-		n, err := s.q.DeliveryRelease(ctx, s.pool, id, releaseBatch)
-		if err != nil {
-			return fmt.Errorf("release held deliveries: %w", err)
-		}
-		if n < releaseBatch {
-			return nil
-		}
-	}
-}
-
-// onto returns row with the change.
+// onto returns row with the change. Another URL, or a state that is asked for, gives the endpoint a clean record.
 func (c changeEndpoint) onto(row db.WebhookEndpoint) db.EndpointChangeParams {
 	p := db.EndpointChangeParams{
 		ID: row.ID, Url: row.Url, Events: row.Events, Sessions: row.Sessions, Headers: row.Headers, TimeoutSeconds: row.TimeoutSeconds,
 		MaxInFlight: row.MaxInFlight, OrderMode: row.OrderMode, State: row.State,
+		Fresh: c.State != nil || c.URL != nil && *c.URL != row.Url,
 	}
 	if c.URL != nil {
 		p.Url = *c.URL
@@ -476,11 +448,8 @@ func (s *Server) configureEndpoint(ctx context.Context) error {
 			}
 			return nil
 		}
-		if _, err := s.q.EndpointConfigure(ctx, tx, configuredEndpoint, raw, newSecret()); err != nil {
+		if err := s.q.EndpointConfigure(ctx, tx, configuredEndpoint, raw, newSecret()); err != nil {
 			return fmt.Errorf("set the endpoint of WEBHOOK_URL: %w", err)
-		}
-		if _, err := s.q.DeliveryRelease(ctx, tx, configuredEndpoint, 1<<30); err != nil { // paused or not: the claim looks at the state
-			return fmt.Errorf("release held deliveries: %w", err)
 		}
 		tx.Notify(events.WakeDeliveries)
 		return nil

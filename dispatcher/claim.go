@@ -74,10 +74,14 @@ func (d *Dispatcher) claim(ctx context.Context) (bool, error) {
 }
 
 func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]delivery, error) {
+	y := time.Now()
+	defer func() { tm("claimIn", time.Since(y)) }()
 	if err := d.queries.ClaimLock(ctx, tx, claimLock); err != nil {
 		return nil, fmt.Errorf("lock claims: %w", err)
 	}
+	z := time.Now()
 	endpoints, err := d.queries.EndpointListClaimable(ctx, tx)
+	tm("claimable", time.Since(z))
 	if err != nil {
 		return nil, fmt.Errorf("list claimable endpoints: %w", err)
 	}
@@ -102,6 +106,8 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]delive
 	}
 	claimID := uuid.New()
 	claim.ClaimID, claim.Owner = &claimID, d.cfg.Owner
+	z = time.Now()
+	defer func() { tm("claimmany", time.Since(z)) }()
 	rows, err := d.queries.DeliveryClaimMany(ctx, tx, claim)
 	if err != nil {
 		return nil, fmt.Errorf("claim deliveries: %w", err)
@@ -128,10 +134,13 @@ func (d *Dispatcher) pick(ctx context.Context, tx pgx.Tx, endpoints []db.Endpoin
 		}
 	}
 	if len(ids) > 0 {
+		z := time.Now()
 		due, err := d.queries.DeliveryListDue(ctx, tx, ids, limits)
 		if err != nil {
 			return claim, fmt.Errorf("list due deliveries: %w", err)
 		}
+		tm("due", time.Since(z))
+		tm("due rows", time.Duration(len(due))*time.Second)
 		for _, p := range due {
 			take(p.EventID, p.EndpointID)
 		}
@@ -194,3 +203,5 @@ func share(endpoints []db.EndpointListClaimableRow, room int) map[uuid.UUID]int 
 	}
 	return allowed
 }
+
+var tm = func(string, time.Duration) {}

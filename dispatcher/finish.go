@@ -41,7 +41,9 @@ func (d *Dispatcher) finish() {
 			return
 		}
 		for {
+			z := time.Now()
 			err := d.write(d.life, batch)
+			tm("write", time.Since(z)); tm("write rows", time.Duration(len(batch))*time.Second)
 			if err == nil || d.life.Err() != nil {
 				break
 			}
@@ -62,7 +64,8 @@ func (d *Dispatcher) finish() {
 	}
 }
 
-// collect waits for a result and takes those that come with it; an empty batch means that no more will come.
+// collect waits for a result and takes those that come with it, unless nothing else is under way; an empty batch means that no more will
+// come.
 func (d *Dispatcher) collect() []result {
 	r, ok := <-d.results
 	if !ok {
@@ -71,7 +74,7 @@ func (d *Dispatcher) collect() []result {
 	batch := append(make([]result, 0, finishBatch), r)
 	linger := time.NewTimer(finishLinger)
 	defer linger.Stop()
-	for len(batch) < finishBatch {
+	for len(batch) < min(finishBatch, int(d.inFlight.Load())) {
 		select {
 		case r, ok := <-d.results:
 			if !ok {

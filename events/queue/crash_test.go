@@ -238,18 +238,15 @@ func (b *bundle) checkJournal(lanes, messages int) {
 		lane         string
 		n            int
 	}
-	type running struct {
-		worker string
-		n      int
-	}
 	var (
 		killed         = map[string]time.Time{}
 		crashes        []time.Time
 		list           []entry
-		next           = map[string]int{}     // by lane: the lowest that has not been done
-		last           = map[string]int{}     // by lane: the one started last
-		in             = map[string]running{} // by lane: started, not ended
-		done           = map[string]entry{}   // by message: its first end
+		next           = map[string]int{}   // by lane: the lowest that has not been done
+		last           = map[string]int{}   // by lane: the one started last
+		in             = map[string]entry{} // by lane: started, not ended
+		failed         = map[string]bool{}  // by message and worker: a handler that the server's crash must have ended
+		done           = map[string]entry{} // by message: its first end
 		repeated, lost int
 	)
 	rows, err := b.pool.Query(b.t.Context(), `SELECT at, what, worker, lane, n FROM journal ORDER BY id`)
@@ -278,7 +275,12 @@ func (b *bundle) checkJournal(lanes, messages int) {
 				b.t.Errorf("out of order: %s after %d, while %d is not done", message, before, next[e.lane])
 			}
 			if r, ok := in[e.lane]; ok && r.worker != e.worker {
-				if at, dead := killed[r.worker]; (!dead || at.After(e.at)) && !duringCrash(e.at) {
+				at, dead := killed[r.worker]
+				switch {
+				case dead && at.Before(e.at):
+				case duringCrash(r.at): // its handler could not write its end down; if it does later, it was running after all
+					failed[fmt.Sprint(r.lane, " ", r.n, r.worker)] = true
+				default:
 					b.t.Errorf("overlap: %s started by %s while %s has %d in hand", message, e.worker, r.worker, r.n)
 				}
 			}
@@ -289,8 +291,12 @@ func (b *bundle) checkJournal(lanes, messages int) {
 					b.t.Errorf("repeated: %s, which %s had ended %s before it was killed", message, first.worker, at.Sub(first.at))
 				}
 			}
-			last[e.lane], in[e.lane] = e.n, running{e.worker, e.n}
+			last[e.lane], in[e.lane] = e.n, e
+			delete(failed, message+e.worker)
 		case "end":
+			if failed[message+e.worker] {
+				b.t.Errorf("overlap: %s ended by %s after another had started it", message, e.worker)
+			}
 			if _, ok := done[message]; !ok {
 				done[message] = e
 			}

@@ -84,7 +84,7 @@ type Figures struct {
 	Dead     int           // dead letters
 }
 
-// Stats counts a topic's lanes, messages and dead letters. It reads all of them: about 0.2 s a million messages.
+// Stats counts a topic's lanes, messages and dead letters by reading all of them: about 0.2 s a million messages.
 func Stats(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, topic string) (Figures, error) {
@@ -94,7 +94,10 @@ func Stats(ctx context.Context, db interface {
 		SELECT count(*), coalesce(sum(m.n), 0), coalesce(extract(epoch FROM clock_timestamp() - min(m.oldest) FILTER (WHERE l.parked IS NULL)), 0)::float8,
 		       count(*) FILTER (WHERE l.parked = 'session'), count(*) FILTER (WHERE l.parked = 'crashes'),
 		       (SELECT count(*) FROM queue_dead WHERE topic = $1)
-		  FROM queue_lanes l LEFT JOIN (SELECT lane, count(*) AS n, min(created_at) AS oldest FROM queue_messages GROUP BY lane) m ON m.lane = l.lane
+		  FROM queue_lanes l LEFT JOIN (
+		       SELECT lane, count(*) AS n, min(created_at) AS oldest FROM queue_messages
+		        WHERE lane >= $1 || '/' AND lane < $1 || '0' -- by bytes: 0 follows /
+		        GROUP BY lane) m ON m.lane = l.lane
 		 WHERE l.topic = $1`, topic).Scan(&f.Lanes, &f.Messages, &oldest, &f.Parked, &f.Stuck, &f.Dead)
 	if err != nil {
 		return f, fmt.Errorf("count queue: %w", err)

@@ -41,6 +41,8 @@ func (h *hand) run() {
 	}
 	for i, m := range h.rows {
 		select { // first, because the select below picks at random among what is ready
+		case <-h.lost:
+			return
 		case <-h.stopping:
 			h.release()
 			return
@@ -59,7 +61,7 @@ func (h *hand) run() {
 			return
 		}
 		acked := false
-		select {
+		select { // not on lost: while the handler runs, this process does not run the lane again
 		case <-msg.Acked():
 			acked = true
 		case <-msg.Nacked():
@@ -69,9 +71,6 @@ func (h *hand) run() {
 			return
 		}
 		cancel()
-		if h.isLost() {
-			return
-		}
 		if acked {
 			h.complete(m.QueueID, i == len(h.rows)-1)
 			continue
@@ -82,13 +81,8 @@ func (h *hand) run() {
 		if !h.settle(m, v.err) {
 			return
 		}
-		if i == len(h.rows)-1 {
-			h.release()
-		}
 	}
-	if len(h.rows) == 0 {
-		h.release()
-	}
+	h.release() // where the last message was not completed with the lane; otherwise it does nothing
 }
 
 // end lets the fetcher have the room.
@@ -137,26 +131,18 @@ func (h *hand) lose() {
 	h.log.Warn("lane lost: its lease or claim ran out, or was taken over", "lane", h.name, "session", h.session)
 }
 
-func (h *hand) isLost() bool {
-	select {
-	case <-h.lost:
-		return true
-	default:
-		return false
-	}
-}
-
 // complete hands a finished message to the flusher; with the last one goes the lane.
 func (h *hand) complete(id int64, last bool) { h.flush([]int64{id}, last) }
 
 // release hands the lane back as it is.
 func (h *hand) release() { h.flush(nil, true) }
 
+// flush adds to what the flusher writes next; of a lost lane nothing, its next holder repeats what is done.
 func (h *hand) flush(done []int64, release bool) {
 	h.mu.Lock()
 	if h.lanes[h.name] != h {
 		h.mu.Unlock()
-		return // lost meanwhile: its next holder repeats what is done
+		return
 	}
 	h.pending.lanes[h.name] = lease{epoch: h.epoch, release: release}
 	for _, id := range done {
@@ -176,11 +162,15 @@ func (h *hand) settle(m row, cause error) bool {
 		select {
 		case <-h.written:
 		case <-h.lost:
-			return false
 		case <-h.abandon:
 			h.release()
 			return false
 		}
+	}
+	select {
+	case <-h.lost: // its next holder decides
+		return false
+	default:
 	}
 	var (
 		wait      WaitFor

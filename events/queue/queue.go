@@ -33,7 +33,7 @@ const maxAttemptsInTx = 5
 type Message struct {
 	ID       uuid.UUID         // the message's own id; the zero value gets a new UUIDv7
 	Lane     string            // the ordering key, without #; "" means unordered: a lane of its own
-	Session  string            // the session whose claim's owner alone may take the lane; "" when the topic is not claimed
+	Session  string            // the session whose claim's owner alone may take the lane, the same for all of a lane; "" when the topic is not claimed
 	Payload  []byte            // at most MaxPayload
 	Metadata map[string]string // strings without NUL, which jsonb cannot hold
 }
@@ -54,7 +54,8 @@ type Tx struct {
 }
 
 // InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock or serialization failure runs fn again, up to 5 times in all, so
-// fn does nothing but database work. An error of fn rolls back and is returned.
+// fn does nothing but database work. An error of fn rolls back and is returned. When the connection is lost during the commit, the error may
+// hide a commit that took place: who tries again must recognise his own rows.
 func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		tx, err := d.once(ctx, fn)

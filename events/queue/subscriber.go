@@ -90,7 +90,8 @@ var errSubscriberClosed = errors.New("subscribe: the subscriber is closed")
 
 // Subscriber is a Watermill subscriber. The messages of a lane are delivered in order and one at a time: the next only after the one before
 // was acknowledged. Lanes are delivered side by side, up to MaxLanes. A message's context ends with its acknowledgement, with the loss of
-// its lane (somebody else may then have it in hand), and at Close after the grace. Handlers run under the middleware Outcome.
+// its lane (somebody else may then have it in hand), and at Close after the grace. Handlers run under the middleware Outcome and bound their
+// own time: one that never returns keeps its lane.
 type Subscriber struct {
 	config SubscriberConfig
 

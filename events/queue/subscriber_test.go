@@ -2,7 +2,9 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,7 +153,7 @@ func TestMessageGoesToTheDeadLettersAndBack(t *testing.T) {
 		switch {
 		case healed.Load():
 		case string(m.Payload) == "permanent":
-			return Permanent{Err: errBoom}
+			return Permanent{Err: errors.New("boom \x00 \xff " + strings.Repeat("é", 3000))} // no text that PostgreSQL would take
 		case string(m.Payload) == "failing":
 			return errBoom
 		}
@@ -163,7 +165,7 @@ func TestMessageGoesToTheDeadLettersAndBack(t *testing.T) {
 	dead, err := Dead(t.Context(), b.pool, topic, 10)
 	b.must(err)
 	if len(dead) != 2 || string(dead[0].Payload) != "failing" || dead[0].Attempts != 2 || dead[0].LastError != "boom" || dead[0].Lane != "k" ||
-		string(dead[1].Payload) != "permanent" || dead[1].Parked {
+		string(dead[1].Payload) != "permanent" || dead[1].Parked || !strings.HasPrefix(dead[1].LastError, "permanent: boom \ufffd \ufffd é") {
 		t.Fatalf("dead letters %+v", dead)
 	}
 	healed.Store(true)

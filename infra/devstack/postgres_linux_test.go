@@ -38,7 +38,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 30 * time.Second
+// patience bounds every wait; nothing of what is waited for takes a tenth of it on
+// an idle machine.
+const patience = 90 * time.Second
 
 // folder is a fresh folder that any user may pass through, unlike t.TempDir's.
 func folder(t *testing.T) string {

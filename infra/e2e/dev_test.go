@@ -38,7 +38,7 @@ func startDev(t *testing.T, dir string, argv ...string) (*process, ready) {
 // TestDev is the newcomer's way: go run . dev, the tour of curl lines, the lines that it printed itself, kill -9 of the whole group, a second
 // start, and Ctrl-C.
 func TestDev(t *testing.T) {
-	dir := t.TempDir()
+	dir := openDir(t)
 	p, r := startDev(t, dir, "go", "run", ".")
 	api, sandbox := client{base: r.URL, key: r.APIKey}, client{base: r.SandboxURL}
 
@@ -132,7 +132,7 @@ func TestDev(t *testing.T) {
 
 // TestDevEndsWithGoRun kills `go run` alone: what it started must not stay behind.
 func TestDevEndsWithGoRun(t *testing.T) {
-	dir := t.TempDir()
+	dir := openDir(t)
 	p, r := startDev(t, dir, "go", "run", ".")
 	pg := postmasterOf(t, filepath.Join(dir, "data"))
 	p.kill9(t)
@@ -147,7 +147,7 @@ func TestDevEndsWithGoRun(t *testing.T) {
 
 // TestRefusals sends what is wrong: each gets a problem that says what to do, and changes nothing.
 func TestRefusals(t *testing.T) {
-	dir := t.TempDir()
+	dir := openDir(t)
 	_, r := startDev(t, dir, binary)
 	api := client{base: r.URL, key: r.APIKey}
 	count := func() (n int) {
@@ -297,10 +297,14 @@ func postmasterOf(t *testing.T, data string) (pid int) {
 	return pid
 }
 
-// gone is nil once no process has that id.
+// gone is nil once no process has that id, or only one that has ended and waits to be reaped.
 func gone(pid int) error {
-	if err := syscall.Kill(pid, 0); err == nil {
-		return fmt.Errorf("process %d lives", pid)
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
 	}
-	return nil
+	if _, rest, ok := strings.Cut(string(raw), ") "); ok && strings.HasPrefix(rest, "Z") {
+		return nil
+	}
+	return fmt.Errorf("process %d lives", pid)
 }

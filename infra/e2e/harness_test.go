@@ -24,27 +24,36 @@ import (
 // binary is the program under test, built once by TestMain from the working tree.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
+func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "chasqui-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // an embedded PostgreSQL run by root enters it as another user
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "chasqui")
 	build := exec.Command("go", "build", "-o", binary, "../..")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
-		return 1
+		os.Exit(1)
 	}
-	return m.Run()
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// openDir makes a folder that the unprivileged user who runs PostgreSQL for root can enter, which t.TempDir is not.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "chasqui-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // A process is one run of the binary (or of go run) that ends with the test.

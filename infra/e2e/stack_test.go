@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -28,14 +27,7 @@ const apiKey = "e2e-key-which-is-long-enough"
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "chasqui-e2e-stack-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := openDir(t)
 	// fsync stays on: the test stops PostgreSQL at once, and what it had committed has to be there.
 	pg, err := devstack.StartPostgres(context.Background(), devstack.PostgresConfig{Dir: filepath.Join(dir, "pg"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -55,15 +55,12 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	defer transport.base.CloseIdleConnections()
 	client.SetWebsocketHTTPClient(&http.Client{Transport: transport})
 
-	// whatsmeow's own context ends after Disconnect: when it ends first, whatsmeow closes its socket twice at a time, which is a data race
-	// (socket/framesocket.go, Close, against socket/noisesocket.go, Stop).
-	whatsmeowCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	client.BackgroundEventCtx = whatsmeowCtx
-	if err := client.ConnectContext(whatsmeowCtx); err != nil {
+	// The client ends with ctx, not by Client.Disconnect: that would be a data race, with a call of a nil function in it, when the server
+	// closes the connection at the same moment (socket/noisesocket.go, Stop, against socket/framesocket.go, Close).
+	client.BackgroundEventCtx = ctx
+	if err := client.ConnectContext(ctx); err != nil {
 		return false, fmt.Errorf("connect phone: %w", err)
 	}
-	defer client.Disconnect()
 	login := time.NewTimer(loginTimeout)
 	defer login.Stop()
 	select {

@@ -44,7 +44,15 @@ type use struct {
 	since      time.Time
 	busy       bool                // a database transaction is running; it bounds itself and cannot be undone, so it cannot be robbed
 	identities map[string][32]byte // written together with the sessions
+	sessions   map[string][]byte   // as a decryption found them
 	unwatch    func() bool         // stops watching the context
+}
+
+func (u *use) read(address string, session []byte) {
+	if u.sessions == nil {
+		u.sessions = make(map[string][]byte, 1)
+	}
+	u.sessions[address] = session
 }
 
 // acquire waits for the device and makes u its holder. Failure policy: it waits until ctx ends; a holder that is not writing and has had

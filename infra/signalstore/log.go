@@ -8,10 +8,25 @@ import (
 	"reflect"
 	"time"
 
+	libsignal "go.mau.fi/libsignal/logger"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
 	waLog "go.mau.fi/whatsmeow/util/log"
 )
+
+// libsignal prints to the standard output why it cannot decrypt something, which whatsmeow logs as well.
+func init() {
+	var nowhere libsignal.Loggable = silence{}
+	libsignal.Setup(&nowhere)
+}
+
+type silence struct{}
+
+func (silence) Debug(_, _ string)   {}
+func (silence) Info(_, _ string)    {}
+func (silence) Warning(_, _ string) {}
+func (silence) Error(_, _ string)   {}
+func (silence) Configure(string)    {}
 
 // SlogLogger adapts a logger for whatsmeow. Contents of messages and keys do not pass: a stanza is logged as its tag, id and type, bytes
 // and long strings as their length, structures as their type; the modules that log every stanza (Recv and Send) are silent.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,9 +38,7 @@ func talk(t testing.TB, ctx context.Context, a, b *store.Device, count int) int6
 	}
 	first, second := peers[0], peers[1]
 	// The first message carries the session, the answer acknowledges it.
-	bundle := prekey.NewBundle(b.RegistrationID, 0, optional.NewEmptyUint32(), b.SignedPreKey.KeyID, nil,
-		ecc.NewDjbECPublicKey(*b.SignedPreKey.Pub), *b.SignedPreKey.Signature, identity.NewKey(ecc.NewDjbECPublicKey(*b.IdentityKey.Pub)))
-	if err := session.NewBuilderFromSignal(a, first.to, serializer).ProcessBundle(ctx, bundle); err != nil {
+	if err := first.begin(ctx, second); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []*peer{first, second} {
@@ -86,6 +85,14 @@ func talk(t testing.TB, ctx context.Context, a, b *store.Device, count int) int6
 	senders.Wait()
 	receivers.Wait()
 	return arrived.Load()
+}
+
+// begin starts a session with the keys of another device.
+func (p *peer) begin(ctx context.Context, other *peer) error {
+	bundle := prekey.NewBundle(other.RegistrationID, 0, optional.NewEmptyUint32(), other.SignedPreKey.KeyID, nil,
+		ecc.NewDjbECPublicKey(*other.SignedPreKey.Pub), *other.SignedPreKey.Signature,
+		identity.NewKey(ecc.NewDjbECPublicKey(*other.Device.IdentityKey.Pub)))
+	return session.NewBuilderFromSignal(p, p.to, serializer).ProcessBundle(ctx, bundle)
 }
 
 // send does what encryptMessageForDevices does in send.go.
@@ -150,5 +157,45 @@ func TestNothingIsLostWhenBothSidesSendAtFullSpeed(t *testing.T) {
 	}
 	if arrived, want := talk(t, b.ctx, ana, bob, count), int64(2*(count+count/4)); arrived != want {
 		t.Errorf("%d of %d messages arrived", arrived, want)
+	}
+}
+
+// Each side begins a session before it has heard of the other's. As libsignal stores it, the eleventh message here cannot be read any more.
+func TestTwoSessionsBegunAtOnceDoNotSpoilEachOther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ana, bob := b.adopt(t, "111", Options{}), b.adopt(t, "222", Options{})
+	left, right := make(chan protocol.CiphertextMessage, 8), make(chan protocol.CiphertextMessage, 8)
+	peers := []*peer{{ana, left, right, bob.ID.SignalAddress()}, {bob, right, left, ana.ID.SignalAddress()}}
+	for i, p := range peers {
+		if err := p.begin(b.ctx, peers[1-i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var sent, arrived int
+	for sent < 400 || len(left)+len(right) > 0 {
+		p := peers[random.IntN(2)]
+		if sent < 400 && len(p.out) < cap(p.out) && random.IntN(2) == 0 {
+			sent++
+			if err := p.send(b.ctx, fmt.Sprint("text ", sent)); err != nil {
+				t.Fatal(err)
+			}
+		} else if len(p.in) > 0 {
+			arrived++
+			if _, err := p.receive(b.ctx, <-p.in); err != nil {
+				t.Fatalf("message %d: %v", arrived, err)
+			}
+		}
+	}
+	for _, p := range peers {
+		raw, err := storeOf(p.Device).inner.GetSession(b.ctx, p.to.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := serializer.Session.Deserialize(raw)
+		if err != nil || len(kept.PreviousStates) != 1 {
+			t.Errorf("%s keeps %d earlier states, %v; want one", p.ID, len(kept.PreviousStates), err)
+		}
 	}
 }

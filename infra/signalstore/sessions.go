@@ -20,7 +20,13 @@ import (
 
 type transactionKey struct{}
 
-func inTransaction(ctx context.Context) bool { return ctx.Value(transactionKey{}) != nil }
+// decryption returns the use whose decryption transaction ctx belongs to, or nil.
+func decryption(ctx context.Context) *use {
+	u, _ := ctx.Value(transactionKey{}).(*use)
+	return u
+}
+
+func inTransaction(ctx context.Context) bool { return decryption(ctx) != nil }
 
 // lockFor starts a use of the device.
 func (s *deviceStore) lockFor(ctx context.Context, u *use) error {
@@ -82,7 +88,7 @@ func (s *deviceStore) DoDecryptionTxn(ctx context.Context, fn func(context.Conte
 	var abandoned error
 	err := s.run(ctx, binding{s.options.Fence, true}, func(ctx context.Context) error {
 		err := s.inner.DoDecryptionTxn(ctx, func(ctx context.Context) error {
-			abandoned = fn(context.WithValue(ctx, transactionKey{}, true))
+			abandoned = fn(context.WithValue(ctx, transactionKey{}, u))
 			return abandoned
 		})
 		if abandoned != nil {
@@ -127,8 +133,10 @@ func (s *deviceStore) PutManySessions(ctx context.Context, sessions map[string][
 // GetSession starts the answer to a retry receipt or a peer message, unless it is part of a decryption or a send.
 func (s *deviceStore) GetSession(ctx context.Context, address string) ([]byte, error) {
 	read := func(ctx context.Context) ([]byte, error) { return s.inner.GetSession(ctx, address) }
-	if inTransaction(ctx) {
-		return get(s, ctx, read)
+	if u := decryption(ctx); u != nil {
+		session, err := get(s, ctx, read)
+		u.read(address, session)
+		return session, err
 	}
 	if u := s.lock.current(); u != nil && u.prefetched {
 		return get(s, ctx, read)
@@ -147,7 +155,8 @@ func (s *deviceStore) GetSession(ctx context.Context, address string) ([]byte, e
 // PutSession ends what GetSession started. Only the database can have made that take so long that it lost the device, and whatsmeow would
 // acknowledge the retry receipt unanswered: so it is a Failure.
 func (s *deviceStore) PutSession(ctx context.Context, address string, session []byte) error {
-	if inTransaction(ctx) {
+	if u := decryption(ctx); u != nil {
+		session := mended(u.sessions[address], session)
 		return s.do(ctx, func(ctx context.Context) error { return s.inner.PutSession(ctx, address, session) })
 	}
 	u := s.lock.current()

@@ -174,13 +174,14 @@ func (q *Queries) SessionLogout(ctx context.Context, db DBTX, id string) (int64,
 }
 
 const sessionPairing = `-- name: SessionPairing :one
-SELECT v.shown_state, v.desired, (v.jid IS NOT NULL)::boolean AS linked, v.qr, v.qr_expires_at, (s.restarts > s.restarts_done)::boolean AS restarting
+SELECT v.shown_state, v.reason, v.desired, (v.jid IS NOT NULL)::boolean AS linked, v.qr, v.qr_expires_at, (s.restarts > s.restarts_done)::boolean AS restarting
   FROM session_views v JOIN sessions s ON s.id = v.id
  WHERE v.id = $1 AND v.delete_requested_at IS NULL
 `
 
 type SessionPairingRow struct {
 	ShownState  string
+	Reason      string
 	Desired     string
 	Linked      bool
 	Qr          *string
@@ -194,6 +195,7 @@ func (q *Queries) SessionPairing(ctx context.Context, db DBTX, id string) (Sessi
 	var i SessionPairingRow
 	err := row.Scan(
 		&i.ShownState,
+		&i.Reason,
 		&i.Desired,
 		&i.Linked,
 		&i.Qr,

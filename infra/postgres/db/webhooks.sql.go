@@ -13,28 +13,21 @@ import (
 )
 
 const deliveryCancelDeleted = `-- name: DeliveryCancelDeleted :execrows
-UPDATE deliveries SET state = 'cancelled', finished_at = now() WHERE (event_id, endpoint_id) IN (
-    SELECT d.event_id, d.endpoint_id FROM webhook_endpoints w JOIN deliveries d ON d.endpoint_id = w.id AND d.state IN ('pending', 'held')
-     WHERE w.state = 'deleted' LIMIT $1 FOR UPDATE OF d SKIP LOCKED)
+UPDATE deliveries SET state = 'cancelled', finished_at = now()
+ WHERE (event_id, endpoint_id) IN (
+    SELECT d.event_id, d.endpoint_id FROM webhook_endpoints w CROSS JOIN LATERAL (
+        (SELECT h.event_id, h.endpoint_id FROM deliveries h WHERE h.endpoint_id = w.id AND h.state = 'held' LIMIT $1)
+        UNION ALL
+        (SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = w.id AND a.state = 'pending' AND a.order_key IS NULL LIMIT $1)
+        UNION ALL
+        (SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = w.id AND b.state = 'pending' AND b.order_key IS NOT NULL LIMIT $1)) d
+     WHERE w.state = 'deleted' LIMIT $1)
+   AND state IN ('held', 'pending')
 `
 
 // What waited for endpoints that are deleted, a batch at a time. One being sent ends by itself.
-func (q *Queries) DeliveryCancelDeleted(ctx context.Context, db DBTX, limit int32) (int64, error) {
-	result, err := db.Exec(ctx, deliveryCancelDeleted, limit)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const deliveryRelease = `-- name: DeliveryRelease :execrows
-UPDATE deliveries SET state = 'pending', run_at = now() WHERE (event_id, endpoint_id) IN (
-    SELECT d.event_id, d.endpoint_id FROM deliveries d WHERE d.endpoint_id = $1 AND d.state = 'held' ORDER BY d.event_id LIMIT $2)
-`
-
-// Held deliveries of one endpoint become due, oldest first.
-func (q *Queries) DeliveryRelease(ctx context.Context, db DBTX, endpointID uuid.UUID, limit int32) (int64, error) {
-	result, err := db.Exec(ctx, deliveryRelease, endpointID, limit)
+func (q *Queries) DeliveryCancelDeleted(ctx context.Context, db DBTX, maxRows int32) (int64, error) {
+	result, err := db.Exec(ctx, deliveryCancelDeleted, maxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -42,15 +35,15 @@ func (q *Queries) DeliveryRelease(ctx context.Context, db DBTX, endpointID uuid.
 }
 
 const endpointChange = `-- name: EndpointChange :one
-UPDATE webhook_endpoints w
-   SET url = $1, events = $2, sessions = $3, headers = $4,
-       timeout_seconds = $5, max_in_flight = $6, order_mode = $7,
-       state = $8, updated_at = now(),
-       disabled_reason = CASE WHEN w.state = $8 THEN w.disabled_reason ELSE '' END,
-       failing_since = CASE WHEN w.state = $8 THEN w.failing_since END,
-       breaker_until = CASE WHEN w.state = $8 THEN w.breaker_until END,
-       consecutive_failures = CASE WHEN w.state = $8 THEN w.consecutive_failures ELSE 0 END
- WHERE id = $9 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, created_at, updated_at, breaker_trips
+UPDATE webhook_endpoints
+   SET url = $1, events = $2, sessions = $3, headers = $4, timeout_seconds = $5,
+       max_in_flight = $6, order_mode = $7, state = $8, updated_at = now(),
+       disabled_reason = CASE WHEN $9::boolean THEN '' ELSE disabled_reason END,
+       failing_since = CASE WHEN $9::boolean THEN NULL ELSE failing_since END,
+       breaker_until = CASE WHEN $9::boolean THEN NULL ELSE breaker_until END,
+       breaker_trips = CASE WHEN $9::boolean THEN 0 ELSE breaker_trips END,
+       consecutive_failures = CASE WHEN $9::boolean THEN 0 ELSE consecutive_failures END
+ WHERE id = $10 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, created_at, updated_at, breaker_trips
 `
 
 type EndpointChangeParams struct {
@@ -62,10 +55,11 @@ type EndpointChangeParams struct {
 	MaxInFlight    int32
 	OrderMode      string
 	State          string
+	Fresh          bool
 	ID             uuid.UUID
 }
 
-// Whoever makes an endpoint active again gives it a clean record.
+// fresh gives it a clean record: what failed before is no reason to hold back now.
 func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChangeParams) (WebhookEndpoint, error) {
 	row := db.QueryRow(ctx, endpointChange,
 		arg.Url,
@@ -76,6 +70,7 @@ func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChang
 		arg.MaxInFlight,
 		arg.OrderMode,
 		arg.State,
+		arg.Fresh,
 		arg.ID,
 	)
 	var i WebhookEndpoint
@@ -102,38 +97,18 @@ func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChang
 	return i, err
 }
 
-const endpointConfigure = `-- name: EndpointConfigure :one
+const endpointConfigure = `-- name: EndpointConfigure :exec
 INSERT INTO webhook_endpoints AS w (id, url, secret) VALUES ($1, $2, $3)
-ON CONFLICT (id) DO UPDATE SET url = excluded.url, updated_at = now(),
-       state = CASE WHEN w.url <> excluded.url OR w.state = 'deleted' THEN 'active' ELSE w.state END
-RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, created_at, updated_at, breaker_trips
+ON CONFLICT (id) DO UPDATE
+   SET url = excluded.url, updated_at = now(), state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL,
+       breaker_trips = 0, consecutive_failures = 0
+ WHERE w.url <> excluded.url OR w.state = 'deleted'
 `
 
-// The endpoint of WEBHOOK_URL. Its secret and what a client chose for it stay; only another URL makes it active again.
-func (q *Queries) EndpointConfigure(ctx context.Context, db DBTX, iD uuid.UUID, url string, secret string) (WebhookEndpoint, error) {
-	row := db.QueryRow(ctx, endpointConfigure, iD, url, secret)
-	var i WebhookEndpoint
-	err := row.Scan(
-		&i.ID,
-		&i.Url,
-		&i.Events,
-		&i.Sessions,
-		&i.Format,
-		&i.Headers,
-		&i.Secret,
-		&i.TimeoutSeconds,
-		&i.MaxInFlight,
-		&i.OrderMode,
-		&i.State,
-		&i.DisabledReason,
-		&i.FailingSince,
-		&i.ConsecutiveFailures,
-		&i.BreakerUntil,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.BreakerTrips,
-	)
-	return i, err
+// The endpoint of WEBHOOK_URL. Its secret and what a client chose for it stay; another URL makes it active, with a clean record.
+func (q *Queries) EndpointConfigure(ctx context.Context, db DBTX, iD uuid.UUID, url string, secret string) error {
+	_, err := db.Exec(ctx, endpointConfigure, iD, url, secret)
+	return err
 }
 
 const endpointDelete = `-- name: EndpointDelete :execrows
@@ -312,11 +287,13 @@ func (q *Queries) EndpointLock(ctx context.Context, db DBTX, id uuid.UUID) (Webh
 
 const endpointRemoveDeleted = `-- name: EndpointRemoveDeleted :execrows
 DELETE FROM webhook_endpoints w WHERE w.state = 'deleted'
-   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending')
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held')
+   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL)
+   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL)
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
 `
 
+// Once nothing of it is left to deliver. The conditions are those of the indexes.
 func (q *Queries) EndpointRemoveDeleted(ctx context.Context, db DBTX) (int64, error) {
 	result, err := db.Exec(ctx, endpointRemoveDeleted)
 	if err != nil {

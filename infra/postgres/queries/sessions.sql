@@ -45,6 +45,6 @@ SELECT EXISTS (SELECT FROM sessions WHERE id = $1);
 
 -- name: SessionPairing :one
 -- What decides whether there is a QR code. restarting: a start or restart that no connector has taken up yet.
-SELECT v.shown_state, v.desired, (v.jid IS NOT NULL)::boolean AS linked, v.qr, v.qr_expires_at, (s.restarts > s.restarts_done)::boolean AS restarting
+SELECT v.shown_state, v.reason, v.desired, (v.jid IS NOT NULL)::boolean AS linked, v.qr, v.qr_expires_at, (s.restarts > s.restarts_done)::boolean AS restarting
   FROM session_views v JOIN sessions s ON s.id = v.id
  WHERE v.id = $1 AND v.delete_requested_at IS NULL;

@@ -14,40 +14,45 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *;
 SELECT * FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE;
 
 -- name: EndpointChange :one
--- Whoever makes an endpoint active again gives it a clean record.
-UPDATE webhook_endpoints w
-   SET url = sqlc.arg(url), events = sqlc.arg(events), sessions = sqlc.arg(sessions), headers = sqlc.arg(headers),
-       timeout_seconds = sqlc.arg(timeout_seconds), max_in_flight = sqlc.arg(max_in_flight), order_mode = sqlc.arg(order_mode),
-       state = sqlc.arg(state), updated_at = now(),
-       disabled_reason = CASE WHEN w.state = sqlc.arg(state) THEN w.disabled_reason ELSE '' END,
-       failing_since = CASE WHEN w.state = sqlc.arg(state) THEN w.failing_since END,
-       breaker_until = CASE WHEN w.state = sqlc.arg(state) THEN w.breaker_until END,
-       consecutive_failures = CASE WHEN w.state = sqlc.arg(state) THEN w.consecutive_failures ELSE 0 END
- WHERE id = sqlc.arg(id) RETURNING *;
+-- fresh gives it a clean record: what failed before is no reason to hold back now.
+UPDATE webhook_endpoints
+   SET url = @url, events = @events, sessions = @sessions, headers = @headers, timeout_seconds = @timeout_seconds,
+       max_in_flight = @max_in_flight, order_mode = @order_mode, state = @state, updated_at = now(),
+       disabled_reason = CASE WHEN @fresh::boolean THEN '' ELSE disabled_reason END,
+       failing_since = CASE WHEN @fresh::boolean THEN NULL ELSE failing_since END,
+       breaker_until = CASE WHEN @fresh::boolean THEN NULL ELSE breaker_until END,
+       breaker_trips = CASE WHEN @fresh::boolean THEN 0 ELSE breaker_trips END,
+       consecutive_failures = CASE WHEN @fresh::boolean THEN 0 ELSE consecutive_failures END
+ WHERE id = @id RETURNING *;
 
--- name: EndpointConfigure :one
--- The endpoint of WEBHOOK_URL. Its secret and what a client chose for it stay; only another URL makes it active again.
+-- name: EndpointConfigure :exec
+-- The endpoint of WEBHOOK_URL. Its secret and what a client chose for it stay; another URL makes it active, with a clean record.
 INSERT INTO webhook_endpoints AS w (id, url, secret) VALUES ($1, $2, $3)
-ON CONFLICT (id) DO UPDATE SET url = excluded.url, updated_at = now(),
-       state = CASE WHEN w.url <> excluded.url OR w.state = 'deleted' THEN 'active' ELSE w.state END
-RETURNING *;
+ON CONFLICT (id) DO UPDATE
+   SET url = excluded.url, updated_at = now(), state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL,
+       breaker_trips = 0, consecutive_failures = 0
+ WHERE w.url <> excluded.url OR w.state = 'deleted';
 
 -- name: EndpointDelete :execrows
 UPDATE webhook_endpoints SET state = 'deleted', updated_at = now() WHERE id = $1 AND state <> 'deleted';
 
--- name: DeliveryRelease :execrows
--- Held deliveries of one endpoint become due, oldest first.
-UPDATE deliveries SET state = 'pending', run_at = now() WHERE (event_id, endpoint_id) IN (
-    SELECT d.event_id, d.endpoint_id FROM deliveries d WHERE d.endpoint_id = $1 AND d.state = 'held' ORDER BY d.event_id LIMIT $2);
-
 -- name: DeliveryCancelDeleted :execrows
 -- What waited for endpoints that are deleted, a batch at a time. One being sent ends by itself.
-UPDATE deliveries SET state = 'cancelled', finished_at = now() WHERE (event_id, endpoint_id) IN (
-    SELECT d.event_id, d.endpoint_id FROM webhook_endpoints w JOIN deliveries d ON d.endpoint_id = w.id AND d.state IN ('pending', 'held')
-     WHERE w.state = 'deleted' LIMIT $1 FOR UPDATE OF d SKIP LOCKED);
+UPDATE deliveries SET state = 'cancelled', finished_at = now()
+ WHERE (event_id, endpoint_id) IN (
+    SELECT d.event_id, d.endpoint_id FROM webhook_endpoints w CROSS JOIN LATERAL (
+        (SELECT h.event_id, h.endpoint_id FROM deliveries h WHERE h.endpoint_id = w.id AND h.state = 'held' LIMIT @max_rows)
+        UNION ALL
+        (SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = w.id AND a.state = 'pending' AND a.order_key IS NULL LIMIT @max_rows)
+        UNION ALL
+        (SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = w.id AND b.state = 'pending' AND b.order_key IS NOT NULL LIMIT @max_rows)) d
+     WHERE w.state = 'deleted' LIMIT @max_rows)
+   AND state IN ('held', 'pending');
 
 -- name: EndpointRemoveDeleted :execrows
+-- Once nothing of it is left to deliver. The conditions are those of the indexes.
 DELETE FROM webhook_endpoints w WHERE w.state = 'deleted'
-   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending')
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held')
+   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL)
+   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL)
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending');

@@ -60,12 +60,12 @@ func (c *conn) syncCollection(ctx context.Context, collection *waBinary.Node) (w
 	answer := waBinary.Node{Tag: "collection", Attrs: waBinary.Attrs{"name": name, "type": "result"}}
 	var parts []waBinary.Node
 	if sent, ok := collection.GetOptionalChildByTag("patch"); ok {
-		version, err := c.appendPatch(ctx, name, base, content(sent))
+		appended, err := c.appendPatch(ctx, name, base, content(sent))
 		if err != nil {
 			return answer, err
 		}
-		if version == base+1 {
-			answer.Attrs["version"] = version
+		if appended {
+			answer.Attrs["version"] = base + 1
 			return answer, nil
 		}
 		answer.Attrs["type"] = "error"
@@ -101,18 +101,18 @@ func (c *conn) syncCollection(ctx context.Context, collection *waBinary.Node) (w
 	return answer, nil
 }
 
-// appendPatch stores a patch as the version after base and tells the account's other devices. It returns the collection's version: base+1,
-// or whatever it was when that is not base.
-func (c *conn) appendPatch(ctx context.Context, name string, base int64, raw []byte) (int64, error) {
+// appendPatch stores a patch as the version after base and tells the account's other devices. It reports false when base is not the
+// newest version.
+func (c *conn) appendPatch(ctx context.Context, name string, base int64, raw []byte) (appended bool, err error) {
 	var patch waServerSync.SyncdPatch
 	if err := proto.Unmarshal(raw, &patch); err != nil {
-		return 0, errBadRequest
+		return false, errBadRequest
 	}
 	version := base + 1
 	patch.Version = &waServerSync.SyncdVersion{Version: proto.Uint64(uint64(version))}
 	numbered, err := proto.Marshal(&patch)
 	if err != nil {
-		return 0, fmt.Errorf("number patch: %w", err)
+		return false, fmt.Errorf("number patch: %w", err)
 	}
 	a := c.device.account
 	var notices []queued
@@ -123,15 +123,15 @@ func (c *conn) appendPatch(ctx context.Context, name string, base int64, raw []b
 			Content: []waBinary.Node{{Tag: "collection", Attrs: waBinary.Attrs{"name": name, "version": version}}},
 		}})
 	}
-	var newest int64
 	err = pgx.BeginFunc(ctx, c.s.pool, func(tx pgx.Tx) error {
+		var newest int64
 		// The account's row keeps two devices from writing the same version.
 		err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(max(version), 0) FROM sandbox.app_state WHERE account_id = a.id AND collection = $2)
 			FROM (SELECT id FROM sandbox.accounts WHERE id = $1 FOR NO KEY UPDATE) a`, a.id, name).Scan(&newest)
 		if err != nil || newest != base {
 			return err
 		}
-		newest = version
+		appended = true
 		var batch pgx.Batch
 		batch.Queue(`INSERT INTO sandbox.app_state (account_id, collection, version, patch) VALUES ($1, $2, $3, $4)`, a.id, name, version, numbered)
 		if err := queueStanzas(&batch, notices); err != nil {
@@ -140,10 +140,10 @@ func (c *conn) appendPatch(ctx context.Context, name string, base int64, raw []b
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {
-		return 0, fmt.Errorf("append app state patch: %w", err)
+		return false, fmt.Errorf("append app state patch: %w", err)
 	}
-	if newest == version {
+	if appended {
 		c.s.wake(notices)
 	}
-	return newest, nil
+	return appended, nil
 }

@@ -27,7 +27,7 @@ import (
 )
 
 // patience bounds every wait of the tests; nothing here takes a tenth of it on an idle machine.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if dsn := os.Getenv(childDSN); dsn != "" {
