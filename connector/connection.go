@@ -77,16 +77,12 @@ func (s *session) open() (*connection, error) {
 			return s.link(ctx, tx, jid, conn.device.LID)
 		},
 	}
+	ctx, cancel := context.WithTimeout(s.ctx, handlerTimeout)
+	defer cancel()
 	var err error
-	if s.jid == nil {
-		conn.device = s.c.store.NewDevice(options)
-	} else {
-		ctx, cancel := context.WithTimeout(s.ctx, handlerTimeout)
-		defer cancel()
-		if conn.device, err = s.c.store.Device(ctx, *s.jid, options); err != nil {
-			conn.fail(nil)
-			return nil, err
-		}
+	if conn.device, err = s.load(ctx, options); err != nil {
+		conn.fail(nil)
+		return nil, err
 	}
 	if conn.client, err = newClient(conn.device, s.c.cfg, s.log); err != nil {
 		conn.fail(nil)
@@ -98,6 +94,33 @@ func (s *session) open() (*connection, error) {
 	conn.client.BackgroundEventCtx = conn.ctx
 	conn.client.AddEventHandlerWithSuccessStatus(conn.handle)
 	return conn, nil
+}
+
+// load returns the session's device, or a new one. A connection may have ended between the transaction that linked a device and the news of
+// it, so the row is asked; a device noted there without keys is one whose linking WhatsApp never heard of.
+func (s *session) load(ctx context.Context, options signalstore.Options) (*store.Device, error) {
+	if s.jid != nil {
+		return s.c.store.Device(ctx, *s.jid, options)
+	}
+	noted, err := s.c.queries.SessionDevice(ctx, s.c.pool, s.id)
+	if err != nil {
+		return nil, fmt.Errorf("read linked device: %w", err)
+	}
+	if noted == nil {
+		return s.c.store.NewDevice(options), nil
+	}
+	jid, err := types.ParseJID(*noted)
+	if err != nil {
+		return nil, fmt.Errorf("parse linked device: %w", err)
+	}
+	device, err := s.c.store.Device(ctx, jid, options)
+	if errors.Is(err, signalstore.ErrNoDevice) {
+		return s.c.store.NewDevice(options), nil
+	}
+	if err == nil {
+		s.jid = &jid
+	}
+	return device, err
 }
 
 // close ends the login: the command in hand has a moment to end unless the claim is lost, then nothing can be sent or acknowledged any
@@ -151,6 +174,7 @@ func (c *connection) run() ending {
 		}
 		return time.Since(in)
 	}
+	hurried := false
 	check := func() (ending, bool) { // what is asked now
 		switch {
 		case s.unlinking() && s.jid == nil:
@@ -158,7 +182,10 @@ func (c *connection) run() ending {
 		case s.unlinking() && !in.IsZero():
 			return c.unlink(), true
 		case s.unlinking():
-			limit.Reset(unlinkTimeout)
+			if !hurried {
+				limit.Reset(unlinkTimeout)
+			}
+			hurried = true
 			return ending{}, false
 		}
 		return ending{}, s.interrupted()
@@ -176,10 +203,10 @@ func (c *connection) run() ending {
 		case err := <-dialled:
 			if err != nil {
 				s.log.WarnContext(s.ctx, "connector: dial", "error", err)
-				return c.unreachable("WhatsApp cannot be reached")
+				return s.retry("WhatsApp cannot be reached", 0)
 			}
 		case <-limit.C:
-			return c.unreachable(late)
+			return s.retry(late, 0)
 		case <-codes.next():
 			if e, end := c.showCode(&codes); end {
 				return e
@@ -223,14 +250,6 @@ func (c *connection) run() ending {
 			}
 		}
 	}
-}
-
-// unreachable is the ending of a connection that did not come about.
-func (c *connection) unreachable(reason string) ending {
-	if c.s.asked().DeleteRequestedAt != nil {
-		return ending{logout: true, reason: reason}
-	}
-	return c.s.retry(reason, 0)
 }
 
 // verdict says what a signal of whatsmeow means for the connection.

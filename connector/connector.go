@@ -177,6 +177,10 @@ func (c *Connector) start(ctx context.Context) (err error) {
 	if err := c.store.CheckVersion(ctx); err != nil {
 		return err
 	}
+	// WHATSAPP_URL and WHATSAPP_ROOT_KEY are wrong here and now, or never.
+	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, c.log); err != nil {
+		return err
+	}
 	c.notifier = queue.NewNotifier(c.pool)
 	c.db = &queue.DB{Pool: c.pool, Notifier: c.notifier}
 	c.waker = queue.NewWaker(c.pool.Config().ConnConfig)

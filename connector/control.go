@@ -18,8 +18,12 @@ import (
 // deletes them on the answer of the server, and the two race. Failure policy: a logout is tried again on the next connection, for as long
 // as it is asked for; a deletion goes on without.
 func (c *connection) unlink() ending {
+	if !c.s.holds() {
+		return ending{}
+	}
 	ctx, cancel := context.WithTimeout(c.ctx, unlinkTimeout)
 	defer cancel()
+	defer context.AfterFunc(c.s.ctx, cancel)()
 	_, err := c.client.DangerousInternals().SendIQ(ctx, whatsmeow.DangerousInfoQuery{
 		Namespace: "md", Type: "set", To: types.ServerJID, NoRetry: true,
 		Content: []waBinary.Node{{
@@ -28,7 +32,7 @@ func (c *connection) unlink() ending {
 	})
 	if err != nil {
 		c.s.log.WarnContext(ctx, "connector: unlink device", "error", err)
-		return c.unreachable("WhatsApp did not take the logout; trying again")
+		return c.s.retry("WhatsApp did not take the logout; trying again", 0)
 	}
 	return ending{state: events.StateLoggedOut, reason: "logged out on request", logout: true}
 }

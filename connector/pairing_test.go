@@ -9,6 +9,7 @@ import (
 	waevents "go.mau.fi/whatsmeow/types/events"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
 func TestCodesFollowEachOtherAndThenTheSessionGivesUp(t *testing.T) {
@@ -41,6 +42,24 @@ func TestCodesFollowEachOtherAndThenTheSessionGivesUp(t *testing.T) {
 	b.phone(owner, "Owner")
 	b.exec(`UPDATE sessions SET restarts = restarts + 1`)
 	b.scan("sales", owner)
+}
+
+func TestLinkIsFoundWhoseNewsWasLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.linked("sales", owner)
+	held := c.session("sales")
+	unaware := newSession(c, db.SessionListControlRow{ID: "sales", Settings: []byte("{}")}, claim{held.epoch, time.Now()})
+	defer unaware.cancel(nil)
+	conn, err := unaware.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.close()
+	if conn.device.ID == nil || unaware.jid == nil || conn.device.ID.User != owner {
+		t.Errorf("the device opened is %v", conn.device.ID)
+	}
 }
 
 func TestSignalsOfWhatsAppDecideTheState(t *testing.T) {

@@ -103,7 +103,7 @@ func (s *session) supervise() error {
 		case asked.DeleteRequestedAt != nil:
 			return s.remove()
 		case asked.LogoutRequestedAt != nil && s.jid == nil:
-			if err := s.write(events.StateLoggedOut, "logged out on request"); err != nil {
+			if err := s.tell(events.StateLoggedOut, "logged out on request"); err != nil {
 				return err
 			}
 			s.clearLogout()
@@ -200,6 +200,7 @@ func (s *session) settle(e ending) error {
 		s.failures++
 	}
 	s.log.InfoContext(s.ctx, "connector: connect again", "reason", e.reason, "in", wait)
+	before := s.wish()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
@@ -209,24 +210,35 @@ func (s *session) settle(e ending) error {
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)
 		case <-s.changed:
-			if s.interrupted() {
+			if s.wish() != before {
 				return nil
 			}
 		}
 	}
 }
 
+// wish is what is asked of a session, to see whether it has changed.
+type wish struct {
+	desired        string
+	restarts       int64
+	logout, remove bool
+}
+
+func (s *session) wish() wish {
+	asked := s.asked()
+	return wish{asked.Desired, asked.Restarts, asked.LogoutRequestedAt != nil, asked.DeleteRequestedAt != nil}
+}
+
 // interrupted says whether something else is asked of the session than to stay connected.
 func (s *session) interrupted() bool {
-	asked := s.asked()
-	return asked.DeleteRequestedAt != nil || asked.LogoutRequestedAt != nil || asked.Desired == events.DesiredStopped ||
-		asked.Restarts > s.restartsDone
+	w := s.wish()
+	return w.remove || w.logout || w.desired == events.DesiredStopped || w.restarts > s.restartsDone
 }
 
 // unlinking says whether the device is to be unlinked.
 func (s *session) unlinking() bool {
-	asked := s.asked()
-	return asked.DeleteRequestedAt != nil || asked.LogoutRequestedAt != nil
+	w := s.wish()
+	return w.remove || w.logout
 }
 
 func (s *session) asked() db.SessionListControlRow {
@@ -289,12 +301,17 @@ func (s *session) sender() *connection {
 	return s.conn
 }
 
-// write persists a state with its reason, tells it as session.status, and wakes whoever waits for it; connected also readies the parked
-// commands. It does nothing when nothing changes.
+// write tells a state, unless it has been told already.
 func (s *session) write(state events.SessionState, reason string) error {
 	if state == s.state && reason == s.reason {
 		return nil
 	}
+	return s.tell(state, reason)
+}
+
+// tell persists a state with its reason, publishes it as session.status, and wakes whoever waits for it; connected also readies the parked
+// commands.
+func (s *session) tell(state events.SessionState, reason string) error {
 	return s.persist(db.SessionSetStateParams{State: string(state), Reason: reason}, func(tx *queue.Tx, shown events.Session, at time.Time) error {
 		_, err := events.Publish(tx, events.SessionStatus, s.id, "", at, events.SessionData{Session: shown})
 		if err != nil || state != events.StateConnected {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type wire struct {
 	cfg    Config
 	server *server.Server
 	store  *signalstore.Container
+	over   atomic.Bool // the test has ended
 }
 
 func newWire(t testing.TB) *wire {
@@ -90,7 +92,11 @@ func (w *wire) link(number string) *caller {
 		w.Fatal(err)
 	}
 	c := &caller{w: w, got: make(map[string]int), said: make(chan any, 64)}
-	c.options.OnFailure = func(err error) { w.Errorf("the store of %s failed: %v", number, err) }
+	c.options.OnFailure = func(err error) {
+		if !w.over.Load() { // whatsmeow's own goroutines may outlive Disconnect by a call
+			w.Errorf("the store of %s failed: %v", number, err)
+		}
+	}
 	c.open(w.store.NewDevice(c.options))
 	c.connect()
 	codes := hear[*waevents.QR](c).Codes
@@ -123,14 +129,19 @@ func (c *caller) open(device *store.Device) {
 			defer c.mu.Unlock()
 			c.got[e.Message.GetConversation()]++
 		case *waevents.UndecryptableMessage:
-			c.w.Errorf("%s cannot decrypt %s", c.Store.ID, e.Info.ID)
+			if !c.w.over.Load() {
+				c.w.Errorf("%s cannot decrypt %s", c.Store.ID, e.Info.ID)
+			}
 		case *waevents.QR, *waevents.PairSuccess, *waevents.ManualLoginReconnect, *waevents.Connected, *waevents.Disconnected:
 			c.said <- e
 		}
 		return true
 	})
 	c.Client = client
-	c.w.Cleanup(client.Disconnect)
+	c.w.Cleanup(func() {
+		c.w.over.Store(true)
+		client.Disconnect()
+	})
 }
 
 func (c *caller) connect() {

@@ -74,14 +74,10 @@ func (d *Dispatcher) claim(ctx context.Context) (bool, error) {
 }
 
 func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]delivery, error) {
-	y := time.Now()
-	defer func() { tm("claimIn", time.Since(y)) }()
 	if err := d.queries.ClaimLock(ctx, tx, claimLock); err != nil {
 		return nil, fmt.Errorf("lock claims: %w", err)
 	}
-	z := time.Now()
 	endpoints, err := d.queries.EndpointListClaimable(ctx, tx)
-	tm("claimable", time.Since(z))
 	if err != nil {
 		return nil, fmt.Errorf("list claimable endpoints: %w", err)
 	}
@@ -106,8 +102,6 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]delive
 	}
 	claimID := uuid.New()
 	claim.ClaimID, claim.Owner = &claimID, d.cfg.Owner
-	z = time.Now()
-	defer func() { tm("claimmany", time.Since(z)) }()
 	rows, err := d.queries.DeliveryClaimMany(ctx, tx, claim)
 	if err != nil {
 		return nil, fmt.Errorf("claim deliveries: %w", err)
@@ -134,13 +128,10 @@ func (d *Dispatcher) pick(ctx context.Context, tx pgx.Tx, endpoints []db.Endpoin
 		}
 	}
 	if len(ids) > 0 {
-		z := time.Now()
 		due, err := d.queries.DeliveryListDue(ctx, tx, ids, limits)
 		if err != nil {
 			return claim, fmt.Errorf("list due deliveries: %w", err)
 		}
-		tm("due", time.Since(z))
-		tm("due rows", time.Duration(len(due))*time.Second)
 		for _, p := range due {
 			take(p.EventID, p.EndpointID)
 		}
@@ -149,45 +140,47 @@ func (d *Dispatcher) pick(ctx context.Context, tx pgx.Tx, endpoints []db.Endpoin
 		if !e.DueOrdered {
 			continue
 		}
-		if err := d.pickHeads(ctx, tx, e.ID, func() bool { return allowed[e.ID] > 0 }, func(event uuid.UUID) { take(event, e.ID) }); err != nil {
+		heads, err := d.heads(ctx, tx, e.ID, allowed[e.ID])
+		if err != nil {
 			return claim, err
+		}
+		for _, event := range heads {
+			take(event, e.ID)
 		}
 	}
 	return claim, nil
 }
 
-// pickHeads takes the due heads of an endpoint's order keys while there is room. It goes round the keys, claim by claim, so that none waits
-// because others are busier.
-func (d *Dispatcher) pickHeads(ctx context.Context, tx pgx.Tx, endpoint uuid.UUID, room func() bool, take func(event uuid.UUID)) error {
+// heads returns the events of up to limit order keys of an endpoint whose heads are due. It goes round the keys, claim by claim, so that none
+// waits because others are busier.
+func (d *Dispatcher) heads(ctx context.Context, tx pgx.Tx, endpoint uuid.UUID, limit int) (due []uuid.UUID, err error) {
 	start := d.cursors[endpoint]
 	after, wrapped := start, start == ""
 	for range headsScans {
-		heads, err := d.queries.DeliveryListHeads(ctx, tx, endpoint, after, headsScan)
+		list, err := d.queries.DeliveryListHeads(ctx, tx, endpoint, after, headsScan)
 		if err != nil {
-			return fmt.Errorf("list heads: %w", err)
+			return nil, fmt.Errorf("list heads: %w", err)
 		}
-		for _, h := range heads {
-			if wrapped && start != "" && h.OrderKey > start {
-				return nil // all the way round
-			}
-			if !room() {
-				return nil
+		for _, h := range list {
+			allRound := wrapped && start != "" && h.OrderKey > start
+			if allRound || len(due) == limit {
+				return due, nil
 			}
 			if h.Due {
-				take(h.EventID)
+				due = append(due, h.EventID)
 			}
 			after = h.OrderKey
 			d.cursors[endpoint] = after
 		}
-		if len(heads) < headsScan {
+		if len(list) < headsScan { // the last key
 			delete(d.cursors, endpoint)
 			if wrapped {
-				return nil
+				return due, nil
 			}
 			after, wrapped = "", true
 		}
 	}
-	return nil
+	return due, nil
 }
 
 // share divides room among endpoints: each gets its free slots, or an equal part where they do not suffice for all.
@@ -203,5 +196,3 @@ func share(endpoints []db.EndpointListClaimableRow, room int) map[uuid.UUID]int 
 	}
 	return allowed
 }
-
-var tm = func(string, time.Duration) {}

@@ -93,13 +93,13 @@ type Dispatcher struct {
 	looping, attempts    sync.WaitGroup
 	finishing            sync.WaitGroup
 
-	inFlight   atomic.Int64  // attempts that hold a place of MaxInFlight
-	freed      chan struct{} // holds one: places or heads of keys came free
-	results    chan result   // of attempts, to the finisher
-	cursors    map[uuid.UUID]string
-	resolvedAt atomic.Int64 // Unix nanoseconds of the last look-up of a name that succeeded
-	sequenced  atomic.Int64 // Unix nanoseconds of the sequencer's last round that PostgreSQL answered
-	claimed    atomic.Int64 // likewise of the claims
+	inFlight   atomic.Int64         // attempts that hold a place of MaxInFlight
+	freed      chan struct{}        // holds one: places or heads of keys came free
+	results    chan result          // of attempts, to the finisher
+	cursors    map[uuid.UUID]string // the order key at which the claims of an endpoint go on; theirs alone
+	resolvedAt atomic.Int64         // Unix nanoseconds of the last look-up of a name that succeeded
+	sequenced  atomic.Int64         // Unix nanoseconds of the sequencer's last round that PostgreSQL answered
+	claimed    atomic.Int64         // likewise of the claims
 }
 
 // New returns a dispatcher that does nothing until Start.
@@ -222,6 +222,9 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 
 // Healthy returns nil while the sequencer and the deliveries do their rounds, else what is wrong, without secrets.
 func (d *Dispatcher) Healthy() error {
+	if d.claimed.Load() == 0 {
+		return errors.New("the dispatcher has not been started")
+	}
 	now := time.Now()
 	if since := now.Sub(time.Unix(0, d.sequenced.Load())); since > silence {
 		return fmt.Errorf("the sequencer has had no answer from PostgreSQL for %s", since.Round(time.Second))

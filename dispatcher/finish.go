@@ -41,9 +41,7 @@ func (d *Dispatcher) finish() {
 			return
 		}
 		for {
-			z := time.Now()
 			err := d.write(d.life, batch)
-			tm("write", time.Since(z)); tm("write rows", time.Duration(len(batch))*time.Second)
 			if err == nil || d.life.Err() != nil {
 				break
 			}

@@ -31,9 +31,9 @@ var Types = []Type{SessionStatus, SessionQR, MessageReceived, MessageSent, Messa
 // every redelivery carry the same bytes and the same id.
 type Event struct {
 	ID        string    `json:"id" doc:"The event's id everywhere: here, as webhook-id, as cursor." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
-	Type      Type      `json:"type" example:"message.received"`
+	Type      Type      `json:"type" doc:"What happened; the list only grows." example:"message.received"`
 	Timestamp time.Time `json:"timestamp" doc:"When it happened, as WhatsApp says where it does."`
-	SessionID string    `json:"sessionId,omitempty" example:"sales"`
+	SessionID string    `json:"sessionId,omitempty" doc:"The session it happened to." example:"sales"`
 	Data      any       `json:"data"`
 }
 
@@ -50,10 +50,10 @@ type SessionData struct {
 
 // StatusData is the data of message.status: a receipt or a failure.
 type StatusData struct {
-	MessageID  string        `json:"messageId"`
-	WhatsAppID string        `json:"whatsappId"`
-	ChatID     string        `json:"chatId"`
-	Status     MessageStatus `json:"status"`
+	MessageID  string        `json:"messageId" example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	WhatsAppID string        `json:"whatsappId" example:"3EB0C767D097B7A0F1D2E3"`
+	ChatID     string        `json:"chatId" doc:"JID of the chat." example:"5491123456789@s.whatsapp.net"`
+	Status     MessageStatus `json:"status" doc:"What it has become." example:"read"`
 	By         *Address      `json:"by,omitempty" doc:"Who received or read it."`
 	At         time.Time     `json:"at"`
 	Error      *MessageError `json:"error,omitempty"`

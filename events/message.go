@@ -44,26 +44,26 @@ const (
 
 // Content is what a message says.
 type Content struct {
-	Type string `json:"type" enum:"text,unsupported,undecryptable"`
-	Text string `json:"text,omitempty"`
+	Type string `json:"type" enum:"text,unsupported,undecryptable" doc:"unsupported: a kind that this version does not read yet. undecryptable: WhatsApp is asked to send it again, and that copy replaces it." example:"text"`
+	Text string `json:"text,omitempty" doc:"What it says, when type is text." example:"Your order is ready."`
 }
 
 // MessageError says why a message failed.
 type MessageError struct {
 	Code    string `json:"code" doc:"One of the problem codes." example:"recipient_not_on_whatsapp"`
-	Message string `json:"message"`
+	Message string `json:"message" doc:"What happened, for a person." example:"5491123456789 has no WhatsApp"`
 }
 
 // A Message is the public form of a message, the same in answers and events.
 type Message struct {
 	ID              string        `json:"id" example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	WhatsAppID      string        `json:"whatsappId" doc:"WhatsApp's id of the message, chosen when it is accepted." example:"3EB0C767D097B7A0F1D2"`
-	SessionID       string        `json:"sessionId"`
+	SessionID       string        `json:"sessionId" doc:"The session that sent or received it." example:"sales"`
 	ChatID          string        `json:"chatId" doc:"JID of the chat." example:"5491123456789@s.whatsapp.net"`
-	Direction       string        `json:"direction" enum:"incoming,outgoing"`
+	Direction       string        `json:"direction" enum:"incoming,outgoing" example:"outgoing"`
 	From            Address       `json:"from"`
 	To              Address       `json:"to"`
-	Status          MessageStatus `json:"status" enum:"scheduled,queued,sending,sent,delivered,read,played,failed,cancelled,expired"`
+	Status          MessageStatus `json:"status" enum:"scheduled,queued,sending,sent,delivered,read,played,failed,cancelled,expired" doc:"How far it has come; it only moves forward." example:"sent"`
 	Error           *MessageError `json:"error,omitempty"`
 	Content         Content       `json:"content"`
 	ClientReference string        `json:"clientReference,omitempty" doc:"What the sender wrote there; chasqui only keeps it."`

@@ -29,17 +29,17 @@ const (
 
 // A Session is the public form of a session.
 type Session struct {
-	ID          string       `json:"id" example:"sales"`
-	Name        string       `json:"name,omitempty"`
-	State       SessionState `json:"state" enum:"stopped,starting,qr,pairing_code,passkey_required,connected,reconnecting,logged_out,banned,restricted,replaced,failed"`
+	ID          string       `json:"id" doc:"Your own name for it." example:"sales"`
+	Name        string       `json:"name,omitempty" doc:"For people." example:"Sales team"`
+	State       SessionState `json:"state" enum:"stopped,starting,qr,pairing_code,passkey_required,connected,reconnecting,logged_out,banned,restricted,replaced,failed" doc:"What it is now." example:"connected"`
 	Reason      string       `json:"reason,omitempty" doc:"Why it is in this state, for a person."`
-	Desired     string       `json:"desired" enum:"started,stopped"`
+	Desired     string       `json:"desired" enum:"started,stopped" doc:"What you asked for; state follows it." example:"started"`
 	Phone       string       `json:"phone,omitempty" doc:"The account's number, digits only, once linked."`
-	LID         string       `json:"lid,omitempty"`
+	LID         string       `json:"lid,omitempty" doc:"The account's phone-independent number, digits only."`
 	Connector   string       `json:"connector,omitempty" doc:"The connector that runs it now."`
-	LastEventAt *time.Time   `json:"lastEventAt,omitempty"`
+	LastEventAt *time.Time   `json:"lastEventAt,omitempty" doc:"When WhatsApp last sent something."`
 	CreatedAt   time.Time    `json:"createdAt"`
-	ConnectedAt *time.Time   `json:"connectedAt,omitempty"`
+	ConnectedAt *time.Time   `json:"connectedAt,omitempty" doc:"When it last connected."`
 	Settings    Settings     `json:"settings"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -57,7 +58,7 @@ func worker() int {
 	waker := NewWaker(pool.Config().ConnConfig)
 	waker.Start()
 	s, err := NewSubscriber(SubscriberConfig{Pool: pool, CompletePool: async, Waker: waker, Owner: name, Lease: time.Second,
-		Poll: 100 * time.Millisecond, Backoff: soon, MaxAttempts: 10_000, Logger: quiet})
+		Poll: 100 * time.Millisecond, Backoff: soon, MaxAttempts: 10_000, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("worker", name)})
 	if err != nil {
 		return fail(err)
 	}
@@ -281,7 +282,12 @@ func (b *bundle) checkJournal(lanes, messages int) {
 				case duringCrash(r.at): // its handler could not write its end down; if it does later, it was running after all
 					failed[fmt.Sprint(r.lane, " ", r.n, r.worker)] = true
 				default:
-					b.t.Errorf("overlap: %s started by %s while %s has %d in hand", message, e.worker, r.worker, r.n)
+					b.t.Errorf("overlap: %s started by %s at %s while %s has %d in hand since %s (dead %v at %s)", message, e.worker, e.at.Format("05.000"), r.worker, r.n, r.at.Format("05.000"), dead, at.Format("05.000"))
+					for _, x := range list {
+						if x.lane == e.lane && x.at.After(r.at.Add(-2*time.Second)) && x.at.Before(e.at.Add(2*time.Second)) {
+							b.t.Logf("   %s %s %s %d", x.at.Format("05.000"), x.what, x.worker, x.n)
+						}
+					}
 				}
 			}
 			if first, ok := done[message]; ok {

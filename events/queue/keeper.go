@@ -146,7 +146,7 @@ func (c *consumer) heartbeat() error {
 	if len(asked) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.base), min(callTimeout, c.Lease/10))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.base), min(callTimeout, c.Lease/6))
 	defer cancel()
 	now := time.Now()
 	left, err := c.renew(ctx, asked)

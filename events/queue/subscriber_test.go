@@ -300,12 +300,12 @@ func TestKeepsALeaseWhileTheHandlerRuns(t *testing.T) {
 	b := setup(t)
 	got, release := make(chan string, 10), make(chan struct{})
 	handler := func(m *message.Message) error { got <- string(m.Payload); <-release; return nil }
-	b.subscriber(SubscriberConfig{Owner: "one", Lease: 300 * time.Millisecond}, handler)
+	b.subscriber(SubscriberConfig{Owner: "one", Lease: 1500 * time.Millisecond}, handler)
 	b.publish("k", "a")
 	wants(t, got, "a")
-	b.subscriber(SubscriberConfig{Owner: "two", Lease: 300 * time.Millisecond, Poll: 10 * time.Millisecond}, handler)
+	b.subscriber(SubscriberConfig{Owner: "two", Lease: 1500 * time.Millisecond, Poll: 10 * time.Millisecond}, handler)
 	first := time.Now()
-	eventually(t, "four leases have passed", func() bool { return time.Since(first) > 1200*time.Millisecond })
+	eventually(t, "three leases have passed", func() bool { return time.Since(first) > 4500*time.Millisecond })
 	close(release)
 	b.empty()
 	if len(got) != 0 {

@@ -35,7 +35,7 @@ func TestNothingIsLostWhenAnyPartIsKilled(t *testing.T) {
 				s.procs[n].kill9(t)
 			}
 			for _, n := range names {
-				s.start(t, n, n)
+				s.start(n, n)
 			}
 		}
 	}
@@ -66,7 +66,7 @@ func TestNothingIsLostWhenAnyPartIsKilled(t *testing.T) {
 			}
 			killPostgres(t)
 			for _, n := range all {
-				s.start(t, n, n)
+				s.start(n, n)
 			}
 		}},
 	} {
@@ -238,10 +238,10 @@ func (s *stack) awaitIncoming(t *testing.T, sent [][]string) {
 // TestTwoConnectorsShareSessions kills one of two connectors; the other has all ten sessions within 20 s.
 func TestTwoConnectorsShareSessions(t *testing.T) {
 	s := newStack(t)
-	s.start(t, "api", "api")
-	s.start(t, "connector-1", "connector")
-	s.start(t, "connector-2", "connector")
-	s.start(t, "dispatcher", "dispatcher")
+	s.start("api", "api")
+	s.start("connector-1", "connector")
+	s.start("connector-2", "connector")
+	s.start("dispatcher", "dispatcher")
 	s.awaitAPI(t)
 	const sessions = 10
 	for i := range sessions {

@@ -13,6 +13,7 @@ import (
 
 // A stack is chasqui as it runs in production: each role a process of its own, on one PostgreSQL; the sandbox stands for WhatsApp.
 type stack struct {
+	t        *testing.T // the test whose end stops the processes, however deep the subtest that starts one
 	dir      string
 	pg       *devstack.Postgres
 	env      []string
@@ -34,7 +35,7 @@ func newStack(t *testing.T) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(pg.Stop)
-	s := &stack{dir: dir, pg: pg, apiPort: freePort(t), procs: map[string]*process{}, receiver: newReceiver(t)}
+	s := &stack{t: t, dir: dir, pg: pg, apiPort: freePort(t), procs: map[string]*process{}, receiver: newReceiver(t)}
 	sandboxPort := freePort(t)
 	s.api = client{base: fmt.Sprintf("http://127.0.0.1:%d", s.apiPort), key: apiKey}
 	s.sandbox = client{base: fmt.Sprintf("http://127.0.0.1:%d", sandboxPort)}
@@ -55,17 +56,14 @@ func newStack(t *testing.T) *stack {
 	return s
 }
 
-// start runs a role under a name; its command is the name up to the first digit's hyphen (connector-1 → connector).
-func (s *stack) start(t *testing.T, name, role string) {
-	t.Helper()
-	s.procs[name] = spawn(t, name, s.dir, s.env, binary, role)
-}
+// start runs a role under a name.
+func (s *stack) start(name, role string) { s.procs[name] = spawn(s.t, name, s.dir, s.env, binary, role) }
 
 // startAll runs one of each role and waits until the API answers.
 func (s *stack) startAll(t *testing.T) {
 	t.Helper()
 	for _, role := range []string{"api", "connector", "dispatcher"} {
-		s.start(t, role, role)
+		s.start(role, role)
 	}
 	s.awaitAPI(t)
 }

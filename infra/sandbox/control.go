@@ -308,5 +308,5 @@ func answer(w http.ResponseWriter, status int, contentType string, body any) {
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body) // an error here is the connection's: nobody is left to be told
+	_ = json.NewEncoder(w).Encode(body) // an error here is the connection's: nobody is left to be told
 }

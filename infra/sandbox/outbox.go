@@ -85,7 +85,7 @@ func (c *connection) drain(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			c.phone.log.Warn("sandbox: phone cannot send yet", "error", err)
+			c.phone.log.WarnContext(ctx, "sandbox: phone cannot send yet", "error", err)
 			pause = time.After(resendPause)
 		} else if more {
 			continue
@@ -148,7 +148,7 @@ func (p *phone) sentText(ctx context.Context, id string) *waE2E.Message {
 	err := p.sandbox.pool.QueryRow(ctx, `SELECT text FROM sandbox.phone_outbox WHERE number = $1 AND id = $2`, p.number, id).Scan(&text)
 	if err != nil {
 		if !errors.Is(err, pgx.ErrNoRows) {
-			p.log.Warn("sandbox: cannot look up a message to send again", "id", id, "error", err)
+			p.log.WarnContext(ctx, "sandbox: cannot look up a message to send again", "id", id, "error", err)
 		}
 		return nil
 	}
@@ -160,7 +160,7 @@ func textMessage(text string) *waE2E.Message { return &waE2E.Message{Conversatio
 // newMessageID has the form of an Android phone's ids: 32 hexadecimal digits, where whatsmeow's begin with "3EB0" and have 22 (send.go).
 func newMessageID() string {
 	var b [15]byte
-	rand.Read(b[:])
+	_, _ = rand.Read(b[:]) // it never fails
 	return "AC" + strings.ToUpper(hex.EncodeToString(b[:]))
 }
 

@@ -250,7 +250,7 @@ func (p *phone) run(ctx context.Context) {
 		if loggedIn {
 			pause = first
 		}
-		p.log.Debug("sandbox: phone reconnects", "error", err, "pause", pause)
+		p.log.DebugContext(ctx, "sandbox: phone reconnects", "error", err, "pause", pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -19,7 +19,7 @@ type Message struct {
 	To   string `json:"to"`
 	// FromMe says that a device linked to this phone sent it.
 	FromMe bool `json:"fromMe"`
-	// Type is "text", or "other" for what the sandbox does not show yet.
+	// Type is "text", or names other content, as "image", whose text is empty.
 	Type string `json:"type"`
 	Text string `json:"text"`
 	// Timestamp is the second in which the server accepted the message.

@@ -49,7 +49,7 @@ func runChild(dsn, addr string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(s.URL())
+	fmt.Fprintln(os.Stdout, s.URL())
 	io.Copy(io.Discard, os.Stdin)
 	s.Stop()
 }

@@ -156,7 +156,7 @@ func (c *conn) send(ctx context.Context, begin bool, fence Fence, statements ...
 
 // transaction is one of a device's. When its writes are deferred, nothing is sent until it commits, and then the fence and all writes go
 // in one round trip: its reads see the same as they would in a READ COMMITTED transaction, no connection idles in a transaction while
-// keys are computed, and decrypting a message takes four round trips instead of nine. A read that must see an earlier write turns it into
+// keys are computed, and decrypting a message takes four round trips instead of eight. A read that must see an earlier write turns it into
 // an ordinary transaction. The device's lock, not the database, keeps two of them apart.
 type transaction struct {
 	conn    *conn

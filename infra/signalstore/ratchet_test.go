@@ -160,7 +160,7 @@ func TestNothingIsLostWhenBothSidesSendAtFullSpeed(t *testing.T) {
 	}
 }
 
-// Each side begins a session before it has heard of the other's. As libsignal stores it, the eleventh message here cannot be read any more.
+// Each side begins a session before it has heard of the other's. As libsignal stores them, the fifteenth message here cannot be read.
 func TestTwoSessionsBegunAtOnceDoNotSpoilEachOther(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -11,6 +11,17 @@ import (
 	"time"
 )
 
+const sessionDevice = `-- name: SessionDevice :one
+SELECT jid FROM sessions WHERE id = $1
+`
+
+func (q *Queries) SessionDevice(ctx context.Context, db DBTX, id string) (*string, error) {
+	row := db.QueryRow(ctx, sessionDevice, id)
+	var jid *string
+	err := row.Scan(&jid)
+	return jid, err
+}
+
 const sessionListControl = `-- name: SessionListControl :many
 
 SELECT s.id, s.desired, s.restarts, s.restarts_done, s.logout_requested_at, s.delete_requested_at, s.state, s.reason, s.jid, s.settings

@@ -23,6 +23,9 @@ SELECT * FROM session_views WHERE id = @id;
 -- Read under the lock of the row, which the transaction that writes the state holds too.
 SELECT state FROM sessions WHERE id = @id FOR NO KEY UPDATE;
 
+-- name: SessionDevice :one
+SELECT jid FROM sessions WHERE id = @id;
+
 -- name: SessionRemove :exec
 -- Messages, chats, contacts and the claim go with it; events stay.
 DELETE FROM sessions WHERE id = @id;

@@ -58,6 +58,8 @@ func TestKillingTheServerLosesNothing(t *testing.T) {
 	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
 	ana.text(*ben.Store.ID, "hello")
 	ben.receives("hello")
+	n.eventually("receipt", func() bool { return n.Server().Stats().MessagesDelivered == 1 })
+	n.settled("true")
 	n.stop()
 
 	// The listener moves into the child; the clients follow, since they look up the address with every connection.

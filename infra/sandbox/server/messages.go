@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
 )
@@ -84,7 +85,7 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 	if repeatable {
 		// Phone number and LID are the same recipient.
 		batch.Queue(`INSERT INTO sandbox.sent (device_id, recipient, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-			c.device.id, recipient.keys.Phone, attr(message, "id")).Exec(func(tag pgxTag) error {
+			c.device.id, recipient.keys.Phone, attr(message, "id")).Exec(func(tag pgconn.CommandTag) error {
 			if tag.RowsAffected() == 0 {
 				s.counts.repeated.Add(1)
 			}

@@ -1,12 +1,18 @@
 package server_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/coder/websocket"
 	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/proto/waWa6"
+	"go.mau.fi/whatsmeow/socket"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
+	"go.mau.fi/whatsmeow/util/keys"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
@@ -60,6 +66,35 @@ func TestScanTellsWhatIsWrong(t *testing.T) {
 	n.eventually("disconnection", func() bool { return n.Server().Stats().Connections == 2 })
 	_, err = n.Server().Scan(t.Context(), "5491100000001", codes[1])
 	fails(t, err, server.ErrQRExpired)
+}
+
+// Clients that remember routing information send it before the header (Baileys does), and the bytes of a stream may be cut anywhere.
+func TestTakesRoutingInformationAndSplitFrames(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ws, _, err := websocket.Dial(t.Context(), n.http.URL+"/ws/chat", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	hello, err := proto.Marshal(&waWa6.HandshakeMessage{ClientHello: &waWa6.HandshakeMessage_ClientHello{Ephemeral: keys.NewKeyPair().Pub[:]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := slices.Concat([]byte("ED\x00\x01\x00\x00\x05route"), socket.WAConnHeader, []byte{0, 0, byte(len(hello))}, hello)
+	for part := range slices.Chunk(stream, 7) {
+		if err := ws.Write(t.Context(), websocket.MessageBinary, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, frame, err := ws.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer waWa6.HandshakeMessage
+	if err := proto.Unmarshal(frame[3:], &answer); err != nil || len(answer.GetServerHello().GetEphemeral()) != 32 {
+		t.Errorf("answered with %v, %v", &answer, err)
+	}
 }
 
 func TestUnlinkRemovesAllCompanions(t *testing.T) {

@@ -237,7 +237,9 @@ func TestForwardsTyping(t *testing.T) {
 	if err := ana.SendChatPresence(t.Context(), ben.Store.LID, types.ChatPresenceComposing, types.ChatPresenceMediaText); err != nil {
 		t.Fatal(err)
 	}
-	await(ben, func(e *events.ChatPresence) bool { return e.Chat == ana.Store.LID && e.State == types.ChatPresenceComposing })
+	await(ben, func(e *events.ChatPresence) bool {
+		return e.Chat == ana.Store.LID && e.State == types.ChatPresenceComposing
+	})
 	ana.Store.PushName = "Ana María"
 	if err := ana.SendPresence(t.Context(), types.PresenceAvailable); err != nil {
 		t.Fatal(err)

@@ -161,6 +161,9 @@ func (c *conn) pump() {
 			pause = 100 * time.Millisecond
 			continue
 		}
+		if c.s.ctx.Err() != nil {
+			return // the server is closing; running stays set, as below
+		}
 		c.s.log.WarnContext(c.ctx, "queue not pumped", "device", c.device.id, "error", err)
 		b.mu.Lock()
 		b.dirty = b.dirty || read
@@ -171,7 +174,7 @@ func (c *conn) pump() {
 			pause = min(2*pause, 5*time.Second)
 		case <-c.ctx.Done():
 			timer.Stop()
-			return // with running still set: nothing more is sent on this connection
+			return // with running still set, so that no other starts: the connection is over
 		}
 	}
 }

@@ -13,9 +13,6 @@ import (
 	"go.mau.fi/whatsmeow/types"
 )
 
-// pgxTag is what an executed statement reports.
-type pgxTag = pgconn.CommandTag
-
 func registerReceipts(r *registry) { r.stanzas["receipt"] = handleReceipt }
 
 // landing lists the types of receipts that end a message's delivery to the device: it was decrypted, or is asked for again (receipt.go,
@@ -40,7 +37,7 @@ func handleReceipt(ctx context.Context, c *conn, receipt *waBinary.Node) error {
 	if slices.Contains(landing, kind) {
 		for _, id := range receiptIDs(receipt) {
 			key := stanzaKey("message", id, to.String(), attr(receipt, "participant"), "")
-			count := func(tag pgxTag) error {
+			count := func(tag pgconn.CommandTag) error {
 				s.counts.delivered.Add(tag.RowsAffected())
 				return nil
 			}

@@ -170,7 +170,9 @@ func (s *Server) Close() error {
 	if !first {
 		return nil
 	}
-	if err := s.lock.Close(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.lock.Close(ctx); err != nil {
 		return fmt.Errorf("release schema: %w", err)
 	}
 	return nil

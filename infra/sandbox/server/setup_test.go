@@ -49,6 +49,8 @@ type network struct {
 	server  *server.Server
 	unknown int64 // stanzas that ended servers did not know
 	clients int
+
+	reconnecting sync.WaitGroup
 }
 
 // setup starts a network and checks, when the test ends, that the server knew every stanza.
@@ -155,7 +157,12 @@ func (n *network) open(container *signalstore.Container, device *store.Device, n
 	c.SetWebsocketHTTPClient(&http.Client{Transport: n})
 	c.EnableDecryptedEventBuffer, c.SynchronousAck = true, true
 	c.SetForceActiveDeliveryReceipts(true)
+	// whatsmeow's own reconnecting races with a request that waits for it: exsync.Event.GetChan writes under a read lock.
+	c.EnableAutoReconnect = false
 	c.AddEventHandlerWithSuccessStatus(func(event any) bool {
+		if _, lost := event.(*events.Disconnected); lost {
+			n.reconnecting.Go(c.reconnect)
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.events = append(c.events, event)
@@ -164,8 +171,27 @@ func (n *network) open(container *signalstore.Container, device *store.Device, n
 		_, message := event.(*events.Message)
 		return !(message && c.refuse)
 	})
-	n.t.Cleanup(c.Disconnect)
+	n.t.Cleanup(func() {
+		n.reconnecting.Wait()
+		c.Disconnect()
+	})
 	return c
+}
+
+// reconnect connects a client again that lost its connection, until the test ends.
+func (c *client) reconnect() {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := c.Connect(); err == nil || errors.Is(err, whatsmeow.ErrAlreadyConnected) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-c.n.t.Context().Done():
+			return
+		}
+	}
 }
 
 // phone makes an account and connects its device 0.
@@ -264,7 +290,9 @@ func (c *client) receives(text string) *events.Message {
 // gets waits for a receipt of a type for a message.
 func (c *client) gets(kind types.ReceiptType, id types.MessageID) *events.Receipt {
 	c.n.t.Helper()
-	return await(c, func(r *events.Receipt) bool { return r.Type == kind && strings.Contains(strings.Join(r.MessageIDs, " "), id) })
+	return await(c, func(r *events.Receipt) bool {
+		return r.Type == kind && strings.Contains(strings.Join(r.MessageIDs, " "), id)
+	})
 }
 
 // all returns the events of a type.
