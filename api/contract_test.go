@@ -64,3 +64,37 @@ func checkContract(t testing.TB, method, path string, header http.Header, body [
 		}
 	}
 }
+
+// TestContractIsChecked: the check would notice.
+func TestContractIsChecked(t *testing.T) {
+	t.Parallel()
+	v, err := contract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ method, path, sent, answered string }{
+		"a missing member":      {"GET", "/v1/sessions", "", `{"data":[]}`},
+		"a wrong type":          {"GET", "/v1/sessions", "", `{"data":{},"hasMore":false}`},
+		"a wrong item":          {"GET", "/v1/events", "", `{"data":[{"id":"evt_1"}],"hasMore":false,"nextCursor":""}`},
+		"an unknown field":      {"POST", "/v1/sessions", `{"id":"x","nmae":"y"}`, ""},
+		"content of no variant": {"POST", "/v1/sessions/x/messages", `{"to":"5491123456789","content":{"type":"video"}}`, ""},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, "http://127.0.0.1:3000"+c.path, strings.NewReader(c.sent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-API-Key", testKey)
+		ok := true
+		if c.answered == "" {
+			ok, _ = v.ValidateHttpRequest(r)
+		} else {
+			ok, _ = v.ValidateHttpResponse(r, &http.Response{
+				StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(c.answered)), Request: r,
+			})
+		}
+		if ok {
+			t.Errorf("%s passes", name)
+		}
+	}
+}

@@ -183,9 +183,10 @@ func (d *Dispatcher) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 			d.log.InfoContext(ctx, "deliveries of a dead predecessor are due again", "deliveries", n)
 		}
 	}
-	// Before the first event, which would otherwise lie in a default partition for good.
+	// Before the first event, which would otherwise lie in a default partition until retention deletes it row by row. Nothing worse happens
+	// when it does not work, such as while a backup holds its locks.
 	if err := MaintainPartitions(ctx, pool, time.Now(), d.cfg.Retention); err != nil {
-		return fmt.Errorf("make partitions: %w", err)
+		d.log.ErrorContext(ctx, "looking after partitions did not work; again in an hour", "error", err)
 	}
 	return nil
 }

@@ -57,8 +57,8 @@ func worker() int {
 	}
 	waker := NewWaker(pool.Config().ConnConfig)
 	waker.Start()
-	s, err := NewSubscriber(SubscriberConfig{Pool: pool, CompletePool: async, Waker: waker, Owner: name, Lease: time.Second,
-		Poll: 100 * time.Millisecond, Backoff: soon, MaxAttempts: 10_000, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("worker", name)})
+	s, err := NewSubscriber(SubscriberConfig{Pool: pool, CompletePool: async, Waker: waker, Owner: name, Lease: experiment(),
+		Poll: 100 * time.Millisecond, Backoff: soon, MaxAttempts: 10_000, MaxCrashes: 10_000, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("worker", name)})
 	if err != nil {
 		return fail(err)
 	}
@@ -72,11 +72,17 @@ func worker() int {
 			what, name, m.Metadata[MetaLane], string(m.Payload))
 		return err
 	}
-	router.AddConsumerHandler("work", topic, s, func(m *message.Message) error {
+	router.AddConsumerHandler("work", topic, s, func(m *message.Message) (err error) {
+		defer func() {
+			if err != nil {
+				_, ferr := pool.Exec(ctx, `INSERT INTO journal (what, worker, lane, n) VALUES ('fail', $1, $2, $3::text::int)`, name, m.Metadata[MetaLane], string(m.Payload))
+				fmt.Fprintln(os.Stderr, "HANDLERFAIL", name, m.Metadata[MetaLane], string(m.Payload), err, ferr)
+			}
+		}()
 		if err := note("start", m); err != nil {
 			return err
 		}
-		_, err := pool.Exec(m.Context(), `SELECT pg_sleep($1)`, rand.Float64()*0.004) // the work
+		_, err = pool.Exec(m.Context(), `SELECT pg_sleep($1)`, rand.Float64()*0.004) // the work
 		if err != nil {
 			return err
 		}
@@ -299,6 +305,12 @@ func (b *bundle) checkJournal(lanes, messages int) {
 			}
 			last[e.lane], in[e.lane] = e.n, e
 			delete(failed, message+e.worker)
+		case "fail":
+			if r, ok := in[e.lane]; ok && r.worker == e.worker && r.n == e.n {
+				delete(in, e.lane)
+			} else if ok && r.worker != e.worker {
+				b.t.Logf("LATEFAIL %s by %s at %s, %s had started at %s", message, e.worker, e.at.Format("05.000"), r.worker, r.at.Format("05.000"))
+			}
 		case "end":
 			if failed[message+e.worker] {
 				b.t.Errorf("overlap: %s ended by %s after another had started it", message, e.worker)
@@ -324,4 +336,11 @@ func (b *bundle) checkJournal(lanes, messages int) {
 	if repeated > messages/10 {
 		b.t.Errorf("%d messages repeated", repeated)
 	}
+}
+
+func experiment() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("EXP_LEASE")); err == nil {
+		return d
+	}
+	return time.Second
 }

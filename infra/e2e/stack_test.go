@@ -57,7 +57,9 @@ func newStack(t *testing.T) *stack {
 }
 
 // start runs a role under a name.
-func (s *stack) start(name, role string) { s.procs[name] = spawn(s.t, name, s.dir, s.env, binary, role) }
+func (s *stack) start(name, role string) {
+	s.procs[name] = spawn(s.t, name, s.dir, s.env, binary, role)
+}
 
 // startAll runs one of each role and waits until the API answers.
 func (s *stack) startAll(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"go.mau.fi/whatsmeow/types"
 )
 
-// The map of phone numbers to LIDs is shared by all devices of the container and belongs to no owner: its writes carry no fence. It is
-// cached without a bound, some 100 bytes a person met.
+// The map of phone numbers to LIDs is shared by all devices of the container and belongs to no owner: its writes carry no fence. Its
+// cache has no bound but the people met.
 
 // mapping runs one call on the map. sqlstore enters new mappings into the cache before they are committed, so that after an error it
 // would never write them again: the cache is dropped.

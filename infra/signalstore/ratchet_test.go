@@ -145,7 +145,7 @@ func (p *peer) receive(ctx context.Context, m protocol.CiphertextMessage) (text 
 	return text, p.EventBuffer.ClearBufferedEventPlaintext(ctx, hash)
 }
 
-// Without the lock some 5 % of these are lost as "received message with old counter", or the session collapses.
+// Without the lock some of these are refused as "received message with old counter".
 func TestNothingIsLostWhenBothSidesSendAtFullSpeed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -47,7 +47,7 @@ type Container struct {
 	name string // of the schema
 
 	mu    sync.Mutex
-	locks map[types.JID]*deviceLock // kept until Delete: some hundred bytes for each device this process ever loaded
+	locks map[types.JID]*deviceLock // one, and small, for each JID this process ever loaded
 }
 
 // Tx is the transaction in which OnSave may write. It sees the container's schema first, then public.
