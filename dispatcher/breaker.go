@@ -23,10 +23,10 @@ type tally struct {
 }
 
 func (t *tally) add(o outcome) {
-	switch {
-	case o.class == classOK:
+	switch o.class {
+	case classOK:
 		*t = tally{succeeded: true, gone: t.gone}
-	case o.class == classLocal:
+	case classLocal:
 		t.local = true
 	default:
 		t.failures++

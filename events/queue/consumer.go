@@ -18,7 +18,7 @@ const (
 )
 
 // consumer serves one Subscribe: a fetcher leases lanes, each lane in hand has a goroutine that delivers its messages, the flusher completes
-// them in batches and the heartbeat keeps the leases.
+// them in batches, the heartbeat keeps the leases and the watchdog ends what could not be kept.
 type consumer struct {
 	SubscriberConfig
 	topic string
@@ -38,7 +38,7 @@ type consumer struct {
 	short chan struct{} // a lease is shorter than usual
 
 	lanesRunning sync.WaitGroup // one for each lane in hand
-	loops        sync.WaitGroup // fetcher and watcher of the context, then flusher and heartbeat
+	loops        sync.WaitGroup // fetcher, flusher, heartbeat and watchdog
 
 	mu      sync.Mutex
 	lanes   map[string]*hand // in hand and not lost, by full name
@@ -66,11 +66,12 @@ func (c *consumer) start(ctx context.Context) {
 	if c.Waker != nil {
 		listener = c.Waker.Listen(c.topic)
 	}
-	c.loops.Add(3)
+	c.loops.Add(4)
 	fetching := make(chan struct{})
 	go func() { defer c.loops.Done(); defer close(fetching); c.fetcher(listener) }()
 	go func() { defer c.loops.Done(); c.flusher() }()
 	go func() { defer c.loops.Done(); c.heartbeats() }()
+	go func() { defer c.loops.Done(); c.watchdog() }()
 	go func() { // the only one who closes drained, and it waits for all who may add a lane
 		<-fetching
 		c.lanesRunning.Wait()

@@ -105,10 +105,10 @@ func (c *consumer) flushed(p *pendingFlush, result completed) {
 	}
 }
 
-// heartbeats renews the leases of the lanes in hand at least every third of Lease, sooner where a lease is shorter.
+// heartbeats renews the leases of the lanes in hand at least every third of Lease, sooner where a lease is shorter. A lane that does not come
+// back is lost.
 //
-// Failure policy: a failed heartbeat is repeated every thirtieth of Lease. A lane that does not come back is lost; so is one whose lease is
-// about to end by this process's own clock, for want of an answer: its handler is cancelled while nobody else has the lane yet.
+// Failure policy: a failed heartbeat is repeated every thirtieth of Lease; the watchdog sees to lanes for which no answer comes in time.
 func (c *consumer) heartbeats() {
 	timer := time.NewTimer(c.Lease / 3)
 	defer timer.Stop()
@@ -121,6 +121,30 @@ func (c *consumer) heartbeats() {
 		case <-c.drained:
 			return
 		}
+	}
+}
+
+// watchdog cancels the handlers of lanes whose lease is about to end by this process's own clock: between a tenth and a fifteenth of Lease
+// before, while nobody else can have the lane yet. It waits for nothing but the clock; a heartbeat may be waiting for the server.
+//
+// Failure policy: a process that is itself stopped for longer than that notices too late, and its handler overlaps with the lane's next one.
+// No lease can prevent that: what must not happen twice is fenced in the database.
+func (c *consumer) watchdog() {
+	tick := time.NewTicker(c.Lease / 30)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-c.drained:
+			return
+		}
+		c.mu.Lock()
+		for _, h := range c.lanes {
+			if time.Until(h.deadline) < c.Lease/10 {
+				h.lose()
+			}
+		}
+		c.mu.Unlock()
 	}
 }
 
@@ -158,7 +182,7 @@ func (c *consumer) heartbeat() error {
 		case c.lanes[name] != h: // ended meanwhile
 		case kept:
 			h.deadline = now.Add(d)
-		case err == nil, time.Until(h.deadline) < c.Lease/6:
+		case err == nil:
 			h.lose()
 		}
 	}

@@ -485,3 +485,49 @@ func orderly(t *testing.T, mu *sync.Mutex, last map[string]int, seen *int) func(
 		return nil
 	}
 }
+
+// The server does not answer heartbeats (a lock keeps them waiting). Every handler must be cancelled before its lease ends, at whatever
+// moment between two heartbeats its lane was leased.
+func TestCancelsBeforeTheLeaseEndsWhenHeartbeatsHang(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const lease, phases = 6 * time.Second, 24
+	type cancelled struct {
+		lane string
+		at   time.Time
+	}
+	in, out := make(chan string, phases+1), make(chan cancelled, phases+1)
+	b.subscriber(SubscriberConfig{Lease: lease, Poll: time.Hour, Grace: time.Millisecond}, func(m *message.Message) error {
+		in <- m.Metadata[MetaLane]
+		<-m.Context().Done()
+		out <- cancelled{m.Metadata[MetaLane], time.Now()}
+		return m.Context().Err()
+	})
+	b.publish("a-blocker", "x")
+	wants(t, in, "a-blocker")
+	tx, err := b.pool.Begin(t.Context())
+	b.must(err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	_, err = tx.Exec(t.Context(), `SET LOCAL idle_in_transaction_session_timeout = 0`) // the pool's 5 s would let go of the lock
+	b.must(err)
+	_, err = tx.Exec(t.Context(), `SELECT 1 FROM queue_lanes WHERE lane = $1 FOR UPDATE`, topic+"/a-blocker")
+	b.must(err)
+	ends := map[string]time.Time{}
+	tick := time.NewTicker(lease / 3 / phases)
+	defer tick.Stop()
+	for i := range phases {
+		<-tick.C
+		lane := fmt.Sprintf("phase%02d", i)
+		b.publish(lane, "x")
+		wants(t, in, lane)
+		var end time.Time
+		b.must(b.pool.QueryRow(t.Context(), `SELECT ready_at FROM queue_lanes WHERE lane = $1`, topic+"/"+lane).Scan(&end))
+		ends[lane] = end
+	}
+	for range phases + 1 {
+		c := receive(t, out)
+		if end, ok := ends[c.lane]; ok && !c.at.Before(end) {
+			t.Errorf("%s: cancelled %s after its lease had ended", c.lane, c.at.Sub(end))
+		}
+	}
+}

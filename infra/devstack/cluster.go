@@ -126,7 +126,7 @@ func (p *Postgres) settings() []string {
 // its folder, apart from our process group (Ctrl-C is ours to order) and to die
 // with us. Environment variables such as PGOPTIONS are not passed on.
 func (p *Postgres) command(ctx context.Context, name string, arguments ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(p.binaries, name), arguments...)
+	cmd := exec.CommandContext(ctx, filepath.Join(p.binaries, name), arguments...) //nolint:gosec // PostgreSQL's own programs, from where the operator keeps them
 	cmd.Dir = p.home
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.owner.credential}

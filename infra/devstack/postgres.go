@@ -224,14 +224,14 @@ func (p *Postgres) supervise(ctx context.Context, started chan<- error) {
 			return
 		}
 		if p.config.Test || failures == maxFailures {
-			p.log.Error("PostgreSQL has ended for good", "error", err)
+			p.log.ErrorContext(ctx, "PostgreSQL has ended for good", "error", err)
 			p.mu.Lock()
 			p.err = err
 			p.mu.Unlock()
 			p.release()
 			return
 		}
-		p.log.Error("PostgreSQL died and is started again", "error", err)
+		p.log.ErrorContext(ctx, "PostgreSQL died and is started again", "error", err)
 		if !wasReady {
 			time.Sleep(failurePause)
 		}

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -300,8 +302,11 @@ func postmasterOf(t *testing.T, data string) (pid int) {
 // gone is nil once no process has that id, or only one that has ended and waits to be reaped.
 func gone(pid int) error {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	if _, rest, ok := strings.Cut(string(raw), ") "); ok && strings.HasPrefix(rest, "Z") {
 		return nil

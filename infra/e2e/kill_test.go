@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -334,6 +333,3 @@ func TestReceiverThatWasDown(t *testing.T) {
 		t.Errorf("it took %s, want at most 60 s", took)
 	}
 }
-
-// long says whether the long suite runs (make verify).
-func long() bool { return os.Getenv("CHASQUI_LONG") != "" }

@@ -77,7 +77,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.listener = listener
 	s.serving.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("health and metrics are no longer served", "error", err)
+			s.log.ErrorContext(ctx, "health and metrics are no longer served", "error", err)
 		}
 	})
 	return nil
