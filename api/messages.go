@@ -163,7 +163,7 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	if in.Body.ExpiresAt != nil && !in.Body.ExpiresAt.After(time.Now()) {
 		return nil, invalid("body.expiresAt", "expected a time in the future")
 	}
-	message, replayed, err := once(ctx, s, in.IdempotencyKey, http.StatusAccepted, func(ctx context.Context, tx *queue.Tx) (events.Message, error) {
+	message, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (events.Message, error) {
 		return s.queueMessage(ctx, tx, in.SessionID, to, in.Body)
 	})
 	if err != nil {

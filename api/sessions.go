@@ -169,7 +169,7 @@ func (s *Server) createSession(ctx context.Context, in *struct {
 	if in.Body.Start != nil && !*in.Body.Start {
 		desired = events.DesiredStopped
 	}
-	session, replayed, err := once(ctx, s, in.IdempotencyKey, http.StatusCreated, func(ctx context.Context, tx *queue.Tx) (events.Session, error) {
+	session, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (events.Session, error) {
 		n, err := s.q.SessionInsert(ctx, tx, in.Body.ID, in.Body.Name, settings, desired)
 		if err != nil {
 			return events.Session{}, fmt.Errorf("insert session: %w", err)
@@ -252,7 +252,7 @@ func (s *Server) control(change func(context.Context, db.DBTX, string) (int64, e
 		SessionPath
 		Idempotent
 	}) (*sessionOutput, error) {
-		session, replayed, err := once(ctx, s, in.IdempotencyKey, http.StatusAccepted, func(ctx context.Context, tx *queue.Tx) (events.Session, error) {
+		session, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (events.Session, error) {
 			if _, err := change(ctx, tx, in.SessionID); err != nil {
 				return events.Session{}, fmt.Errorf("change what is wanted: %w", err)
 			}

@@ -207,7 +207,7 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 	if len(types) == 0 {
 		types = []string{"*"}
 	}
-	endpoint, replayed, err := once(ctx, s, in.IdempotencyKey, http.StatusCreated, func(ctx context.Context, tx *queue.Tx) (created CreatedEndpoint, err error) {
+	endpoint, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (created CreatedEndpoint, err error) {
 		if err := lockSequencer(ctx, tx); err != nil {
 			return created, err
 		}

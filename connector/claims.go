@@ -260,7 +260,7 @@ func (s *session) release(ctx context.Context) {
 		return err
 	})
 	if err != nil {
-		s.log.WarnContext(ctx, "connector: release claim", "error", err)
+		s.log.WarnContext(ctx, "claim not released; it runs out by itself", "error", err)
 	}
 }
 
@@ -290,6 +290,6 @@ func (c *Connector) session(id string) *session {
 
 func (c *Connector) logError(ctx context.Context, doing string, err error) {
 	if ctx.Err() == nil {
-		c.log.ErrorContext(ctx, "connector: "+doing, "error", err)
+		c.log.ErrorContext(ctx, doing+" failed; trying again", "error", err)
 	}
 }

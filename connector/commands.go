@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ type commands struct {
 	once       sync.Once
 }
 
+// quieter makes what Watermill tells of its own starting and stopping debug.
+var quieter = map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}
+
 func newCommands(c *Connector) (*commands, error) {
 	subscriber, err := queue.NewSubscriber(queue.SubscriberConfig{
 		Pool: c.pool, CompletePool: c.complete, Waker: c.waker, Owner: c.cfg.Owner, Claims: true, Grace: drainWait, Logger: c.log,
@@ -32,7 +36,7 @@ func newCommands(c *Connector) (*commands, error) {
 	if err != nil {
 		return nil, err
 	}
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: handlerTimeout}, watermill.NewSlogLogger(c.log))
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: handlerTimeout}, watermill.NewSlogLoggerWithLevelMapping(c.log, quieter))
 	if err != nil {
 		return nil, fmt.Errorf("make router: %w", err)
 	}
@@ -42,7 +46,7 @@ func newCommands(c *Connector) (*commands, error) {
 	go func() {
 		defer close(k.done)
 		if err := router.Run(context.Background()); err != nil {
-			c.log.Error("connector: commands ended", "error", err)
+			c.log.Error("commands ended", "error", err)
 		}
 	}()
 	select {
@@ -57,10 +61,10 @@ func newCommands(c *Connector) (*commands, error) {
 func (k *commands) close() {
 	k.once.Do(func() {
 		if err := k.subscriber.Close(); err != nil {
-			k.c.log.Warn("connector: close subscriber", "error", err)
+			k.c.log.Warn("subscriber not closed", "error", err)
 		}
 		if err := k.router.Close(); err != nil {
-			k.c.log.Warn("connector: close router", "error", err)
+			k.c.log.Warn("router not closed", "error", err)
 		}
 		<-k.done
 	})
@@ -71,7 +75,7 @@ func (k *commands) handle(msg *message.Message) (err error) {
 	started, outcome := time.Now(), "error"
 	defer func() {
 		if p := recover(); p != nil {
-			k.c.log.ErrorContext(msg.Context(), "connector: command panicked", "panic", p, "stack", string(debug.Stack()))
+			k.c.log.ErrorContext(msg.Context(), "command panicked", "panic", p, "stack", string(debug.Stack()))
 			err = queue.RetryAfter{D: limitedWait, Err: fmt.Errorf("panic: %v", p)}
 		}
 		k.c.metrics.commands.WithLabelValues(outcome).Inc()

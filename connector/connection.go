@@ -34,16 +34,20 @@ const (
 var errClosed = errors.New("the connection was closed")
 
 // connection is one login with a client and a device of its own, made anew each time: a device whose store has failed once refuses
-// everything from then on, and a client keeps what it knew before. Its context ends with the first thing that could not be handled. From
-// then on nothing is acknowledged any more, so that WhatsApp keeps what comes and delivers it to the next connection in order.
+// everything from then on, and a client keeps what it knew before. Its context ends with the first thing that could not be handled, and its
+// line is cut. From then on nothing is acknowledged any more, so that WhatsApp keeps what comes and delivers it to the next connection in
+// order.
 type connection struct {
 	s       *session
 	client  *whatsmeow.Client
 	device  *store.Device
 	ctx     context.Context
-	fail    context.CancelCauseFunc
+	fail    context.CancelCauseFunc // ends ctx and cuts the line
+	line    *line
+	socket  context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
+	hangUp  context.CancelFunc
 	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
-	work    sync.WaitGroup // handlers
+	work    sync.WaitGroup // handlers and the dialling
 
 	mu     sync.Mutex
 	closed bool
@@ -56,7 +60,7 @@ func (s *session) connect() ending {
 	case errors.Is(err, signalstore.ErrNoDevice):
 		return ending{state: events.StateLoggedOut, reason: "the device's keys are gone; link it again", logout: true}
 	case err != nil:
-		s.log.WarnContext(s.ctx, "connector: open device", "error", err)
+		s.log.WarnContext(s.ctx, "device cannot be loaded", "error", err)
 		return s.retry("the database does not answer", 0)
 	}
 	defer conn.close()
@@ -65,8 +69,14 @@ func (s *session) connect() ending {
 
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
-	conn := &connection{s: s, signals: make(chan any, 16)}
-	conn.ctx, conn.fail = context.WithCancelCause(context.WithoutCancel(s.ctx))
+	conn := &connection{s: s, line: newLine(), signals: make(chan any, 16)}
+	var end context.CancelCauseFunc
+	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
+	conn.fail = func(cause error) {
+		end(cause)
+		conn.line.cut()
+	}
+	conn.socket, conn.hangUp = context.WithCancel(context.WithoutCancel(s.ctx))
 	options := signalstore.Options{
 		Fence: signalstore.Fence{
 			Query: `SELECT 1 FROM public.claims WHERE session = $1 AND owner = $2 AND epoch = $3 AND expires_at > clock_timestamp() FOR KEY SHARE`,
@@ -80,13 +90,13 @@ func (s *session) open() (*connection, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, handlerTimeout)
 	defer cancel()
 	var err error
-	if conn.device, err = s.load(ctx, options); err != nil {
-		conn.fail(nil)
-		return nil, err
+	if conn.device, err = s.load(ctx, options); err == nil {
+		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, s.log)
 	}
-	if conn.client, err = newClient(conn.device, s.c.cfg, s.log); err != nil {
-		conn.fail(nil)
-		return nil, fmt.Errorf("make client: %w", err)
+	if err != nil {
+		conn.fail(err)
+		conn.hangUp()
+		return nil, err
 	}
 	if settings := s.settings(); settings.DeviceName != "" {
 		nameDevice(conn.client, settings.DeviceName)
@@ -142,8 +152,16 @@ func (c *connection) close() {
 	c.closed = true
 	c.mu.Unlock()
 	c.fail(errClosed)
-	c.client.Disconnect()
 	c.work.Wait()
+	// whatsmeow's consumer of frames ends with the context of the socket, and a reader that has a frame left for it would wait for ever.
+	late := time.NewTimer(drainWait)
+	select {
+	case <-c.line.idle:
+	case <-late.C:
+		s.log.WarnContext(s.ctx, "the socket was cut and did not come to rest")
+	}
+	late.Stop()
+	c.hangUp()
 	s.inHand <- struct{}{} // the command has seen the end of the connection
 	<-s.inHand
 }
@@ -161,7 +179,7 @@ func (s *session) retry(reason string, lasted time.Duration) ending {
 func (c *connection) run() ending {
 	s := c.s
 	dialled := make(chan error, 1)
-	c.work.Go(func() { dialled <- c.client.ConnectContext(c.ctx) })
+	c.work.Go(func() { dialled <- c.client.ConnectContext(c.socket) })
 	limit := time.NewTimer(loginTimeout)
 	defer limit.Stop()
 	late := "WhatsApp did not answer the login"
@@ -198,11 +216,11 @@ func (c *connection) run() ending {
 		case <-s.ctx.Done():
 			return ending{}
 		case <-c.ctx.Done():
-			s.log.WarnContext(s.ctx, "connector: connection refuses everything from here on", "error", context.Cause(c.ctx))
+			s.log.WarnContext(s.ctx, "connection refuses everything from here on", "error", context.Cause(c.ctx))
 			return s.retry("a message or a key could not be stored", lasted())
 		case err := <-dialled:
 			if err != nil {
-				s.log.WarnContext(s.ctx, "connector: dial", "error", err)
+				s.log.WarnContext(s.ctx, "WhatsApp cannot be reached", "error", err)
 				return s.retry("WhatsApp cannot be reached", 0)
 			}
 		case <-limit.C:
@@ -229,7 +247,7 @@ func (c *connection) run() ending {
 				codes.stop()
 				late = "WhatsApp did not ask for the first login"
 				limit.Reset(pairedTimeout)
-				s.log.InfoContext(s.ctx, "connector: device linked", "jid", jid, "platform", evt.Platform)
+				s.log.InfoContext(s.ctx, "device linked", "jid", jid, "platform", evt.Platform)
 			case *waevents.Connected:
 				limit.Stop()
 				in = time.Now()
@@ -270,7 +288,7 @@ func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool
 			return s.retry("WhatsApp does not answer", lasted), true
 		}
 	case *waevents.PairError:
-		s.log.WarnContext(s.ctx, "connector: pairing", "error", evt.Error)
+		s.log.WarnContext(s.ctx, "pairing failed", "error", evt.Error)
 		var database *whatsmeow.PairDatabaseError
 		if errors.As(evt.Error, &database) {
 			return s.retry("the device could not be stored; scan the new QR code", 0), true
@@ -301,7 +319,7 @@ func (c *connection) appear() {
 	defer cancel()
 	err := c.client.SendPresence(ctx, types.PresenceUnavailable)
 	if err != nil && !errors.Is(err, whatsmeow.ErrNoPushName) && c.ctx.Err() == nil {
-		c.s.log.WarnContext(ctx, "connector: send presence", "error", err)
+		c.s.log.WarnContext(ctx, "presence not sent", "error", err)
 	}
 }
 
@@ -318,7 +336,7 @@ func (c *connection) handle(evt any) (ok bool) {
 	defer c.work.Done()
 	defer func() {
 		if p := recover(); p != nil {
-			c.s.log.ErrorContext(c.ctx, "connector: handler panicked", "event", fmt.Sprintf("%T", evt), "panic", p, "stack", string(debug.Stack()))
+			c.s.log.ErrorContext(c.ctx, "handler panicked", "event", fmt.Sprintf("%T", evt), "panic", p, "stack", string(debug.Stack()))
 			c.fail(fmt.Errorf("handle %T: panic", evt))
 			ok = false
 		}

@@ -178,7 +178,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 		return err
 	}
 	// WHATSAPP_URL and WHATSAPP_ROOT_KEY are wrong here and now, or never.
-	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, c.log); err != nil {
+	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(), c.log); err != nil {
 		return err
 	}
 	c.notifier = queue.NewNotifier(c.pool)
@@ -219,7 +219,7 @@ func (c *Connector) listen(ctx context.Context) {
 func (c *Connector) drain(ctx context.Context) {
 	c.draining.Store(true)
 	if err := c.renew(ctx); err != nil { // says that this connector takes no share any more
-		c.log.WarnContext(ctx, "connector: announce the end", "error", err)
+		c.log.WarnContext(ctx, "end not announced to the other connectors", "error", err)
 	}
 	c.commands.close()
 	for _, s := range c.running() {
@@ -237,7 +237,7 @@ func (c *Connector) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, claimMargin)
 	defer cancel()
 	if err := c.queries.ConnectorDelete(ctx, c.control, c.cfg.Owner); err != nil {
-		c.log.WarnContext(ctx, "connector: remove from the connectors", "error", err)
+		c.log.WarnContext(ctx, "not removed from the list of connectors", "error", err)
 	}
 }
 
@@ -256,7 +256,7 @@ func (c *Connector) shutDown() {
 	}
 	if c.store != nil {
 		if err := c.store.Close(); err != nil {
-			c.log.Warn("connector: close Signal store", "error", err)
+			c.log.Warn("Signal store not closed", "error", err)
 		}
 	}
 	for _, pool := range []*pgxpool.Pool{c.complete, c.control, c.pool} {

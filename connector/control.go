@@ -24,6 +24,7 @@ func (c *connection) unlink() ending {
 	ctx, cancel := context.WithTimeout(c.ctx, unlinkTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.s.ctx, cancel)()
+	//nolint:staticcheck // SA1019: whatsmeow's only other way to send this query is Logout, see above; the method is its own sendIQ, exported
 	_, err := c.client.DangerousInternals().SendIQ(ctx, whatsmeow.DangerousInfoQuery{
 		Namespace: "md", Type: "set", To: types.ServerJID, NoRetry: true,
 		Content: []waBinary.Node{{
@@ -31,7 +32,7 @@ func (c *connection) unlink() ending {
 		}},
 	})
 	if err != nil {
-		c.s.log.WarnContext(ctx, "connector: unlink device", "error", err)
+		c.s.log.WarnContext(ctx, "device not unlinked", "error", err)
 		return c.s.retry("WhatsApp did not take the logout; trying again", 0)
 	}
 	return ending{state: events.StateLoggedOut, reason: "logged out on request", logout: true}

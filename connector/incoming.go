@@ -88,7 +88,7 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content 
 // row says what a message's transaction writes; false when it writes nothing.
 func (c *connection) row(ctx context.Context, info *types.MessageInfo, content events.Content) (p db.MessageReceiveParams, ok bool, err error) {
 	if info.ID == "" || len(info.ID) > maxID || strings.ContainsRune(info.ID, 0) {
-		c.s.log.WarnContext(ctx, "connector: message without a usable id", "chat", info.Chat)
+		c.s.log.WarnContext(ctx, "message without a usable id", "chat", info.Chat)
 		return p, false, nil
 	}
 	chat, chatAlt := info.Chat, info.RecipientAlt

@@ -108,7 +108,7 @@ func (s *session) again(err error) (string, error) {
 	if errors.Is(err, errClaimLost) {
 		s.cancel(errClaimLost)
 	} else {
-		s.log.WarnContext(s.ctx, "connector: send", "error", err)
+		s.log.WarnContext(s.ctx, "sending waits", "error", err)
 	}
 	return "waiting", queue.WaitFor{D: time.Second}
 }
@@ -162,7 +162,7 @@ func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, e
 		return s.again(err)
 	case errors.Is(err, signalstore.ErrStolen), conn.ctx.Err() != nil, ctx.Err() != nil, errors.As(err, &disconnected),
 		errors.Is(err, whatsmeow.ErrNotConnected), errors.Is(err, whatsmeow.ErrNotLoggedIn), errors.Is(err, context.Canceled):
-		s.log.InfoContext(s.ctx, "connector: send interrupted", "message", id, "error", err)
+		s.log.InfoContext(s.ctx, "send interrupted", "message", id, "error", err)
 		return "waiting", queue.WaitFor{D: brokenWait}
 	case errors.Is(err, errNotOnWhatsApp):
 		return s.fail(ctx, id, "recipient_not_on_whatsapp", "The recipient's number is not on WhatsApp.")
@@ -171,7 +171,7 @@ func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, e
 	case code != 0 && !limited(code):
 		return s.fail(ctx, id, "whatsapp_rejected", fmt.Sprintf("WhatsApp refused the message with code %d.", code))
 	}
-	s.log.WarnContext(s.ctx, "connector: send", "message", id, "error", err)
+	s.log.WarnContext(s.ctx, "message not sent", "message", id, "error", err)
 	if time.Since(s.sending.since) < sendPatience {
 		if limited(code) {
 			return "waiting", queue.WaitFor{D: limitedWait}
@@ -217,31 +217,30 @@ func (s *session) fail(ctx context.Context, id uuid.UUID, code, message string) 
 	return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusFailed), ErrorCode: &code, ErrorMessage: &message})
 }
 
-// finish writes how sending ended, and its event, in one transaction. It goes on when the command's lane is lost meanwhile: what WhatsApp
-// acknowledged is worth keeping, and the fence knows whether it is still ours to keep.
+// finish writes how sending ended, and its event, in one transaction of four round trips: begin, the write, the event, commit. It goes on
+// when the command's lane is lost meanwhile: what WhatsApp acknowledged is worth keeping, and the fence knows whether it is still ours to
+// keep.
 func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishParams) (outcome string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
 	defer cancel()
-	p.ID = id
+	p.ID, p.SessionID, p.Owner, p.Epoch = id, s.id, s.c.cfg.Owner, s.epoch
 	now := time.Now()
 	err = s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
+		row, err := s.c.queries.MessageFinish(ctx, tx, p)
+		if errors.Is(err, pgx.ErrNoRows) { // deleted, unless it is the claim that is gone
+			return s.hold(ctx, tx)
 		}
-		n, err := s.c.queries.MessageFinish(ctx, tx, p)
 		if err != nil {
 			return fmt.Errorf("write end of sending: %w", err)
 		}
-		if n == 0 { // a receipt was faster and has told it
+		if !row.Finished { // a receipt was faster and has told it
 			return nil
 		}
 		tx.Notify(events.WakeMessages, id.String())
+		m := row.MessageView
 		if p.Status == string(events.StatusSent) {
-			return s.c.publishSent(ctx, tx, id, *p.Timestamp)
-		}
-		m, err := s.c.queries.MessageShow(ctx, tx, id)
-		if err != nil {
-			return fmt.Errorf("read message: %w", err)
+			m.Timestamp, m.ErrorCode, m.ErrorMessage = p.Timestamp.UTC(), nil, nil
+			return publishSent(tx, m, *p.Timestamp)
 		}
 		return publishEnd(tx, unsent{id, s.id, m.ChatID, m.WhatsappID}, events.MessageStatus(p.Status), p.ErrorCode, p.ErrorMessage, now)
 	})
@@ -253,11 +252,7 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 }
 
 // publishSent tells that a message was sent.
-func (c *Connector) publishSent(ctx context.Context, tx *queue.Tx, id uuid.UUID, at time.Time) error {
-	v, err := c.queries.MessageShow(ctx, tx, id)
-	if err != nil {
-		return fmt.Errorf("read message: %w", err)
-	}
+func publishSent(tx *queue.Tx, v db.MessageView, at time.Time) error {
 	m, err := postgres.Message(v)
 	if err != nil {
 		return err

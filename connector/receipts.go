@@ -2,19 +2,19 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
-// receiptStatus is what a receipt of the recipient's says. Others are about the account's own devices or the protocol; "inactive", from a
-// device in the background, is not shown by WhatsApp's own apps either (whatsmeow receipt.go, SetForceActiveDeliveryReceipts).
+// receiptStatus is what a receipt of the recipient's says. Others are about the account's own devices or the protocol. "inactive" comes from
+// a linked device in the background; the sender's own WhatsApp shows no second tick for it (whatsmeow receipt.go,
+// SetForceActiveDeliveryReceipts), so the status stays sent too, until a receipt that is shown: the phone's own has no type.
 var receiptStatus = map[types.ReceiptType]events.MessageStatus{
 	types.ReceiptTypeDelivered: events.StatusDelivered,
 	types.ReceiptTypeRead:      events.StatusRead,
@@ -22,7 +22,7 @@ var receiptStatus = map[types.ReceiptType]events.MessageStatus{
 }
 
 // receipt moves the messages of one receipt forward, in one transaction. An event is published for each message that moved: in a group that
-// is the first member's receipt of each kind. A receipt that overtook the answer to the send proves that the message was sent, so it tells
+// is the first member's receipt of each kind. What the account's own devices have read says nothing of the recipient. A receipt that overtook the answer to the send proves that the message was sent, so it tells
 // that as well; the sender then finds the message moved and does not.
 func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 	status, ok := receiptStatus[e.Type]
@@ -41,33 +41,33 @@ func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 	if err != nil {
 		return err
 	}
-	q := c.s.c.queries
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
-		moved, err := q.MessageReceiptMany(ctx, tx, string(status), c.s.id, e.MessageIDs, chat.ids())
+	s := c.s
+	p := db.MessageReceiptManyParams{
+		Status: string(status), SessionID: s.id, Owner: s.c.cfg.Owner, Epoch: s.epoch, ContactID: by.id, WhatsappIds: e.MessageIDs, ChatIds: chat.ids(),
+	}
+	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		moved, err := s.c.queries.MessageReceiptMany(ctx, tx, p)
 		if err != nil {
 			return fmt.Errorf("write receipt: %w", err)
 		}
-		if len(moved) == 0 {
-			return nil
+		if len(moved) == 0 { // nothing to move, unless it is the claim that is gone
+			return s.hold(ctx, tx)
 		}
-		name, err := q.ContactName(ctx, tx, c.s.id, by.id)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("read contact: %w", err)
-		}
-		who := events.NewAddress(by.id, by.phone, by.lid, name)
 		for _, m := range moved {
 			if !wasSent(events.MessageStatus(m.Before)) {
-				if err := c.s.c.publishSent(ctx, tx, m.ID, e.Timestamp); err != nil {
+				v, err := s.c.queries.MessageShow(ctx, tx, m.ID)
+				if err != nil {
+					return fmt.Errorf("read message: %w", err)
+				}
+				if err := publishSent(tx, v, e.Timestamp); err != nil {
 					return err
 				}
 			}
+			who := events.NewAddress(by.id, by.phone, by.lid, m.ContactName)
 			data := events.StatusData{
 				MessageID: events.MessagePrefix.Format(m.ID), WhatsAppID: m.WhatsappID, ChatID: m.ChatID, Status: status, By: &who, At: e.Timestamp.UTC(),
 			}
-			if _, err := events.Publish(tx, events.MessageUpdated, c.s.id, m.ChatID, e.Timestamp, data); err != nil {
+			if _, err := events.Publish(tx, events.MessageUpdated, s.id, m.ChatID, e.Timestamp, data); err != nil {
 				return err
 			}
 			tx.Notify(events.WakeMessages, m.ID.String())

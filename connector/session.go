@@ -83,7 +83,7 @@ func (s *session) run() {
 	defer func() { s.c.metrics.leave(s.state) }()
 	err := s.supervise()
 	if err != nil && s.ctx.Err() == nil {
-		s.log.ErrorContext(s.ctx, "connector: session gave up", "error", err)
+		s.log.ErrorContext(s.ctx, "session gave up", "error", err)
 	}
 	s.cancel(errHandOver) // no cause where there is one already
 	if !errors.Is(context.Cause(s.ctx), errClaimLost) {
@@ -199,7 +199,7 @@ func (s *session) settle(e ending) error {
 		wait = wait/2 + rand.N(wait/2+1)
 		s.failures++
 	}
-	s.log.InfoContext(s.ctx, "connector: connect again", "reason", e.reason, "in", wait)
+	s.log.InfoContext(s.ctx, "connecting again", "reason", e.reason, "in", wait.Round(time.Millisecond).String())
 	before := s.wish()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -250,7 +250,7 @@ func (s *session) asked() db.SessionListControlRow {
 // settings are the client's choices; those that cannot be read are none.
 func (s *session) settings() (settings events.Settings) {
 	if err := json.Unmarshal(s.asked().Settings, &settings); err != nil {
-		s.log.WarnContext(s.ctx, "connector: read settings", "error", err)
+		s.log.WarnContext(s.ctx, "settings cannot be read", "error", err)
 	}
 	return settings
 }
@@ -351,7 +351,7 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 	state := events.SessionState(p.State)
 	if state != s.state {
 		s.c.metrics.move(s.state, state)
-		s.log.InfoContext(s.ctx, "connector: session state", "state", state, "reason", p.Reason)
+		s.log.InfoContext(s.ctx, "session state changed", "state", state, "reason", p.Reason)
 	}
 	s.state, s.reason = state, p.Reason
 	s.online.Store(state == events.StateConnected)
@@ -379,7 +379,7 @@ func (s *session) insist(doing string, fn func(context.Context) error) error {
 		if cause := context.Cause(s.ctx); cause != nil {
 			return cause
 		}
-		s.log.WarnContext(s.ctx, "connector: "+doing, "error", err)
+		s.log.WarnContext(s.ctx, doing+" failed; trying again", "error", err)
 		select {
 		case <-time.After(wait):
 			wait = min(2*wait, 2*time.Second)

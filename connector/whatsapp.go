@@ -25,8 +25,9 @@ const (
 
 // newClient returns a client of the device that loses nothing that an event handler with a success status refuses. It is to be connected
 // once: it does not connect again by itself, neither when its connection ends nor after pairing, because only the supervisor knows whether
-// the session's claim still holds, and spreads the reconnects of many sessions.
-func newClient(device *store.Device, cfg Config, log *slog.Logger) (*whatsmeow.Client, error) {
+// the session's claim still holds, and spreads the reconnects of many sessions. Its socket is on the line: cut that to end it, and never
+// call Client.Disconnect.
+func newClient(device *store.Device, cfg Config, l *line, log *slog.Logger) (*whatsmeow.Client, error) {
 	client := whatsmeow.NewClient(device, signalstore.SlogLogger(log))
 	client.EnableAutoReconnect = false
 	client.DisableLoginAutoReconnect = true
@@ -47,16 +48,21 @@ func newClient(device *store.Device, cfg Config, log *slog.Logger) (*whatsmeow.C
 	if err := trust(cfg.WhatsAppRootKey); err != nil {
 		return nil, err
 	}
-	if cfg.WhatsAppURL == "" {
-		return client, nil
+	direct, onLine := http.DefaultTransport.(*http.Transport).Clone(), http.DefaultTransport.(*http.Transport).Clone()
+	onLine.DialContext = l.dial
+	var socket, media http.RoundTripper = onLine, direct
+	if cfg.WhatsAppURL != "" {
+		var err error
+		if socket, err = redirectTo(cfg.WhatsAppURL, socket); err != nil {
+			return nil, err
+		}
+		if media, err = redirectTo(cfg.WhatsAppURL, media); err != nil {
+			return nil, err
+		}
 	}
-	transport, err := redirectTo(cfg.WhatsAppURL, http.DefaultTransport.(*http.Transport).Clone())
-	if err != nil {
-		return nil, err
-	}
-	client.SetPreLoginHTTPClient(&http.Client{Transport: transport})
-	client.SetWebsocketHTTPClient(&http.Client{Transport: transport})
-	client.SetMediaHTTPClient(&http.Client{Transport: transport})
+	client.SetPreLoginHTTPClient(&http.Client{Transport: socket})
+	client.SetWebsocketHTTPClient(&http.Client{Transport: socket})
+	client.SetMediaHTTPClient(&http.Client{Transport: media})
 	return client, nil
 }
 

@@ -78,6 +78,7 @@ func newWire(t testing.TB) *wire {
 // caller is a client with what it received.
 type caller struct {
 	*whatsmeow.Client
+	line    *line
 	w       *wire
 	options signalstore.Options
 	mu      sync.Mutex
@@ -105,7 +106,7 @@ func (w *wire) link(number string) *caller {
 	}
 	hear[*waevents.PairSuccess](c)
 	hear[*waevents.ManualLoginReconnect](c)
-	c.Disconnect()
+	c.line.cut()
 	device, err := w.store.Device(w.ctx, *c.Store.ID, c.options)
 	if err != nil {
 		w.Fatal(err)
@@ -118,7 +119,8 @@ func (w *wire) link(number string) *caller {
 
 func (c *caller) open(device *store.Device) {
 	c.w.Helper()
-	client, err := newClient(device, c.w.cfg, quiet())
+	l := newLine()
+	client, err := newClient(device, c.w.cfg, l, quiet())
 	if err != nil {
 		c.w.Fatal(err)
 	}
@@ -137,10 +139,11 @@ func (c *caller) open(device *store.Device) {
 		}
 		return true
 	})
-	c.Client = client
+	c.Client, c.line = client, l
 	c.w.Cleanup(func() {
 		c.w.over.Store(true)
-		client.Disconnect()
+		l.cut()
+		<-l.idle
 	})
 }
 
@@ -250,7 +253,7 @@ func TestDeviceNameIsTheSessionsOwn(t *testing.T) {
 	t.Parallel()
 	shared := proto.CloneOf(store.DeviceProps)
 	identity := keys.NewKeyPair()
-	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, quiet())
+	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -31,8 +30,12 @@ const (
 	workerName = "QUEUE_TEST_WORKER_NAME"
 )
 
-// journal is what workers and the test itself write down. A message's start is committed before its work and its end after it, so the
-// journal has the true order of everything that was in hand.
+// workerLease leaves a handler 200 ms (a fifteenth) between its cancellation and the end of the lease. A process that a loaded machine does
+// not let run for that long overlaps with the next owner, as with any lease; 1 s, with 67 ms, is too little beside other tests.
+const workerLease = 3 * time.Second
+
+// journal is what workers and the test itself write down. A message's start is committed before its work, and its end or
+// failure after it, so the journal has the true order of everything that was in hand.
 const journal = `
 	CREATE TABLE journal (id bigserial PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp(), what text NOT NULL, worker text NOT NULL,
 		lane text NOT NULL DEFAULT '', n int NOT NULL DEFAULT 0);
@@ -57,8 +60,8 @@ func worker() int {
 	}
 	waker := NewWaker(pool.Config().ConnConfig)
 	waker.Start()
-	s, err := NewSubscriber(SubscriberConfig{Pool: pool, CompletePool: async, Waker: waker, Owner: name, Lease: experiment(),
-		Poll: 100 * time.Millisecond, Backoff: soon, MaxAttempts: 10_000, MaxCrashes: 10_000, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("worker", name)})
+	s, err := NewSubscriber(SubscriberConfig{Pool: pool, CompletePool: async, Waker: waker, Owner: name, Lease: workerLease,
+		Poll: 100 * time.Millisecond, Backoff: soon, MaxAttempts: 10_000, Logger: quiet})
 	if err != nil {
 		return fail(err)
 	}
@@ -67,26 +70,24 @@ func worker() int {
 		return fail(err)
 	}
 	router.AddMiddleware(Outcome)
-	note := func(what string, m *message.Message) error {
-		_, err := pool.Exec(m.Context(), `INSERT INTO journal (what, worker, lane, n) VALUES ($1, $2, $3, $4::text::int)`,
+	note := func(ctx context.Context, what string, m *message.Message) error {
+		_, err := pool.Exec(ctx, `INSERT INTO journal (what, worker, lane, n) VALUES ($1, $2, $3, $4::text::int)`,
 			what, name, m.Metadata[MetaLane], string(m.Payload))
 		return err
 	}
 	router.AddConsumerHandler("work", topic, s, func(m *message.Message) (err error) {
 		defer func() {
 			if err != nil {
-				_, ferr := pool.Exec(ctx, `INSERT INTO journal (what, worker, lane, n) VALUES ('fail', $1, $2, $3::text::int)`, name, m.Metadata[MetaLane], string(m.Payload))
-				fmt.Fprintln(os.Stderr, "HANDLERFAIL", name, m.Metadata[MetaLane], string(m.Payload), err, ferr)
+				_ = note(context.WithoutCancel(m.Context()), "fail", m) // while the server is away it cannot be written
 			}
 		}()
-		if err := note("start", m); err != nil {
+		if err := note(m.Context(), "start", m); err != nil {
 			return err
 		}
-		_, err = pool.Exec(m.Context(), `SELECT pg_sleep($1)`, rand.Float64()*0.004) // the work
-		if err != nil {
+		if _, err := pool.Exec(m.Context(), `SELECT pg_sleep($1)`, rand.Float64()*0.004); err != nil { // the work
 			return err
 		}
-		return note("end", m)
+		return note(m.Context(), "end", m)
 	})
 	go func() {
 		<-router.Running()
@@ -288,12 +289,7 @@ func (b *bundle) checkJournal(lanes, messages int) {
 				case duringCrash(r.at): // its handler could not write its end down; if it does later, it was running after all
 					failed[fmt.Sprint(r.lane, " ", r.n, r.worker)] = true
 				default:
-					b.t.Errorf("overlap: %s started by %s at %s while %s has %d in hand since %s (dead %v at %s)", message, e.worker, e.at.Format("05.000"), r.worker, r.n, r.at.Format("05.000"), dead, at.Format("05.000"))
-					for _, x := range list {
-						if x.lane == e.lane && x.at.After(r.at.Add(-2*time.Second)) && x.at.Before(e.at.Add(2*time.Second)) {
-							b.t.Logf("   %s %s %s %d", x.at.Format("05.000"), x.what, x.worker, x.n)
-						}
-					}
+					b.t.Errorf("overlap: %s started by %s while %s has %d in hand", message, e.worker, r.worker, r.n)
 				}
 			}
 			if first, ok := done[message]; ok {
@@ -306,10 +302,10 @@ func (b *bundle) checkJournal(lanes, messages int) {
 			last[e.lane], in[e.lane] = e.n, e
 			delete(failed, message+e.worker)
 		case "fail":
-			if r, ok := in[e.lane]; ok && r.worker == e.worker && r.n == e.n {
+			if r, ok := in[e.lane]; !ok || r.worker == e.worker {
 				delete(in, e.lane)
-			} else if ok && r.worker != e.worker {
-				b.t.Logf("LATEFAIL %s by %s at %s, %s had started at %s", message, e.worker, e.at.Format("05.000"), r.worker, r.at.Format("05.000"))
+			} else if !duringCrash(e.at) {
+				b.t.Errorf("overlap: %s failed by %s only after %s had started it", message, e.worker, r.worker)
 			}
 		case "end":
 			if failed[message+e.worker] {
@@ -336,11 +332,4 @@ func (b *bundle) checkJournal(lanes, messages int) {
 	if repeated > messages/10 {
 		b.t.Errorf("%d messages repeated", repeated)
 	}
-}
-
-func experiment() time.Duration {
-	if d, err := time.ParseDuration(os.Getenv("EXP_LEASE")); err == nil {
-		return d
-	}
-	return time.Second
 }

@@ -189,10 +189,11 @@ func (s *Sandbox) getStats(*http.Request) (int, any, error) {
 	}, nil
 }
 
-// SetFaults replaces the faults that the server makes on purpose; the zero value ends them all. They do not outlive the process.
+// SetFaults replaces the faults that the server makes on purpose; the zero value ends them all. They are for companions, spare the phones,
+// and do not outlive the process.
 func (s *Sandbox) SetFaults(f server.Faults) { s.server.SetFaults(f) }
 
-// Disconnect cuts every connection; clients that reconnect by themselves come back at once.
+// Disconnect cuts every companion's connection and no phone's; clients that reconnect by themselves come back at once.
 func (s *Sandbox) Disconnect() { s.server.Disconnect() }
 
 // Stats returns the server's counters.

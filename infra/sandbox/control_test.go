@@ -99,23 +99,3 @@ func TestCreatingAPhoneAgainFindsIt(t *testing.T) {
 		t.Errorf("the second call answered %+v, the first %+v", second, first)
 	}
 }
-
-func TestFaultsAreReplacedAndReported(t *testing.T) {
-	t.Parallel()
-	s := start(t, testdb.DSN(t), "127.0.0.1:0")
-	type faults struct {
-		AckDelayMs                  int
-		DropAcks, RefuseConnections bool
-	}
-	var got faults
-	call(t, "PUT", s.URL()+"/faults", map[string]any{"ackDelayMs": 250, "refuseConnections": true}, 200, &got)
-	if got != (faults{AckDelayMs: 250, RefuseConnections: true}) {
-		t.Errorf("faults are %+v", got)
-	}
-	call(t, "PUT", s.URL()+"/faults", map[string]any{"dropAcks": true}, 200, nil)
-	call(t, "GET", s.URL()+"/faults", nil, 200, &got)
-	if got != (faults{DropAcks: true}) {
-		t.Errorf("faults are %+v, want those of the last PUT alone", got)
-	}
-	call(t, "GET", s.URL()+"/healthz", nil, 200, nil)
-}

@@ -21,7 +21,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
-	"go.mau.fi/libsignal/logger"
 	"go.mau.fi/whatsmeow"
 
 	"github.com/chasqui/chasqui/infra/postgres"
@@ -127,7 +126,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	if err := s.store.Upgrade(ctx); err != nil {
 		return err
 	}
-	if s.listener, err = net.Listen("tcp", s.cfg.Addr); err != nil {
+	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Addr); err != nil {
 		return err
 	}
 	s.http = &http.Server{
@@ -140,7 +139,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	}
 	s.work.Go(func() {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("sandbox: listener ended", "error", err)
+			s.log.ErrorContext(s.ctx, "sandbox: listener ended", "error", err)
 		}
 	})
 	rows, err := s.listPhones(ctx)
@@ -233,9 +232,6 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	return nil
 }
-
-// libsignal makes its logger with its first line, without a lock; made here, it is no data race between the first two clients.
-func init() { logger.Debug() }
 
 var trusting sync.Mutex
 

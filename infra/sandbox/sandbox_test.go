@@ -1,10 +1,7 @@
 package sandbox_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +11,6 @@ import (
 	"go.mau.fi/whatsmeow/types/events"
 
 	"github.com/chasqui/chasqui/infra/sandbox"
-	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/testdb"
 )
 
@@ -193,40 +189,6 @@ func TestUnlinkLogsEveryDeviceOut(t *testing.T) {
 	}
 	call(t, "POST", s.URL()+"/phones/"+bert+"/messages", map[string]string{"to": anna, "type": "text", "text": "still there?"}, 201, nil)
 	shown(t, s.URL(), anna, 1, incoming)
-}
-
-func TestPhonesAndCompanionsComeBackAfterADisconnect(t *testing.T) {
-	t.Parallel()
-	dsn := testdb.DSN(t)
-	s := start(t, dsn, "127.0.0.1:0")
-	createPhone(t, s.URL(), anna, "")
-	createPhone(t, s.URL(), echo, "echo")
-	c := newCompanion(t, dsn, host(s.URL()))
-	c.link(s.URL(), anna)
-	for i := range 3 {
-		call(t, "POST", s.URL()+"/faults/disconnect", nil, 204, nil)
-		c.send(echo, fmt.Sprintf("CUT%d", i), fmt.Sprint("cut ", i))
-		c.await("the echo", func() bool { return len(c.texts()) == i+1 })
-	}
-}
-
-func TestAcceptedTextIsSentOnceThePhoneCanConnect(t *testing.T) {
-	t.Parallel()
-	s := start(t, testdb.DSN(t), "127.0.0.1:0")
-	createPhone(t, s.URL(), anna, "")
-	createPhone(t, s.URL(), bert, "")
-	s.SetFaults(server.Faults{RefuseConnections: true})
-	s.Disconnect()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	var refusal *sandbox.Error
-	if _, err := s.SendText(ctx, anna, bert, "late"); !errors.As(err, &refusal) || refusal.Status != http.StatusGatewayTimeout {
-		t.Fatalf("the text was answered with %v", err)
-	}
-	s.SetFaults(server.Faults{})
-	if m := shown(t, s.URL(), bert, 1, everything)[0]; m.Text != "late" || m.From != anna || !strings.Contains(refusal.Detail, m.ID) {
-		t.Errorf("the phone shows %+v; the refusal said %q", m, refusal.Detail)
-	}
 }
 
 func TestLongPollAnswersWithTheMessageItWaitedFor(t *testing.T) {

@@ -99,7 +99,12 @@ func quiet() *slog.Logger {
 // start runs a sandbox in this process and stops it with the test, once no stanza was unknown to it.
 func start(t *testing.T, dsn, addr string) *sandbox.Sandbox {
 	t.Helper()
-	s := sandbox.New(sandbox.Config{DSN: dsn, Addr: addr, Logger: quiet()})
+	return startWith(t, sandbox.Config{DSN: dsn, Addr: addr, Logger: quiet()})
+}
+
+func startWith(t *testing.T, cfg sandbox.Config) *sandbox.Sandbox {
+	t.Helper()
+	s := sandbox.New(cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.Start(ctx); err != nil {
@@ -209,6 +214,7 @@ type companion struct {
 	messages []*events.Message
 	receipts []*events.Receipt
 	other    []any
+	cuts     int // how often the connection was lost
 }
 
 // newCompanion makes a client whose Signal store is in the test's database and whose connections go to addr (host:port).
@@ -283,6 +289,7 @@ func (c *companion) note(evt any) {
 	case *events.Receipt:
 		c.receipts = append(c.receipts, e)
 	case *events.Disconnected:
+		c.cuts++
 		select {
 		case c.lost <- struct{}{}:
 		default: // it is known already

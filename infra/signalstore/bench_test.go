@@ -39,7 +39,7 @@ func (b bundle) counted(t testing.TB) (*Container, *atomic.Int64) {
 		conn, err := dial(ctx, network, addr)
 		return counter{conn, trips}, err
 	}
-	c := open(t, b.ctx, Config{DSN: b.dsn, Schema: "whatsmeow"})
+	c := open(b.ctx, t, Config{DSN: b.dsn, Schema: "whatsmeow"})
 	if err := c.pool.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func (b bundle) counted(t testing.TB) (*Container, *atomic.Int64) {
 var uses = []struct {
 	name         string
 	raw, wrapped int64 // round trips
-	run          func(testing.TB, context.Context, store.AllSessionSpecificStores)
+	run          func(context.Context, testing.TB, store.AllSessionSpecificStores)
 }{
 	{"PutSession", 4, 3, answerOnce},
 	{"PutManySessions", 12, 5, sendOnce},
@@ -80,9 +80,9 @@ func TestRoundTripsOfEachUse(t *testing.T) {
 			stores store.AllSessionSpecificStores
 			want   int64
 		}{{"sqlstore", raw, use.raw}, {"wrapped", wrapped, use.wrapped}} {
-			use.run(t, b.ctx, v.stores) // prepares the statements
+			use.run(b.ctx, t, v.stores) // prepares the statements
 			before := trips.Load()
-			use.run(t, b.ctx, v.stores)
+			use.run(b.ctx, t, v.stores)
 			if got := trips.Load() - before; got != v.want {
 				t.Errorf("%s, %s: %d round trips, want %d", use.name, v.name, got, v.want)
 			}
@@ -98,7 +98,7 @@ func BenchmarkUses(b *testing.B) {
 			b.Run(use.name+"/"+name, func(b *testing.B) {
 				before := trips.Load()
 				for b.Loop() {
-					use.run(b, s.ctx, stores)
+					use.run(s.ctx, b, stores)
 				}
 				b.ReportMetric(float64(trips.Load()-before)/float64(b.N), "trips/op")
 			})
@@ -109,7 +109,7 @@ func BenchmarkUses(b *testing.B) {
 var record3KB = make([]byte, 3000)
 
 // answerOnce is a retry receipt's answer.
-func answerOnce(t testing.TB, ctx context.Context, s store.AllSessionSpecificStores) {
+func answerOnce(ctx context.Context, t testing.TB, s store.AllSessionSpecificStores) {
 	_, err := s.GetSession(ctx, "a:0")
 	must(t, err)
 	_, err = s.IsTrustedIdentity(ctx, "a:0", key)
@@ -119,7 +119,7 @@ func answerOnce(t testing.TB, ctx context.Context, s store.AllSessionSpecificSto
 }
 
 // sendOnce is a message to three devices.
-func sendOnce(t testing.TB, ctx context.Context, s store.AllSessionSpecificStores) {
+func sendOnce(ctx context.Context, t testing.TB, s store.AllSessionSpecificStores) {
 	addresses := []string{"a:0", "a:1", "b:0"}
 	_, err := s.GetManySessions(ctx, addresses)
 	must(t, err)
@@ -136,7 +136,7 @@ func sendOnce(t testing.TB, ctx context.Context, s store.AllSessionSpecificStore
 var received atomic.Uint64
 
 // decryptOnce is a message received.
-func decryptOnce(t testing.TB, ctx context.Context, s store.AllSessionSpecificStores) {
+func decryptOnce(ctx context.Context, t testing.TB, s store.AllSessionSpecificStores) {
 	hash := sha256.Sum256(binary.BigEndian.AppendUint64(nil, received.Add(1)))
 	_, err := s.GetBufferedEvent(ctx, hash)
 	must(t, err)

@@ -160,7 +160,7 @@ func TestTheCallersCancellationBreaksNothing(t *testing.T) {
 func TestMigrationToLIDIsNotLeftHalfDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	put(t, b.ctx, b.load(t, "111", Options{}), map[string][]byte{"5550:0": []byte("A")})
+	put(b.ctx, t, b.load(t, "111", Options{}), map[string][]byte{"5550:0": []byte("A")})
 	s := storeOf(b.load(t, "111", Options{}))
 	ended, cancel := context.WithCancel(b.ctx)
 	cancel()

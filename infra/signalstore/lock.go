@@ -94,11 +94,11 @@ func (l *deviceLock) succeed(u *use) bool {
 	if h == nil || h.busy {
 		return false
 	}
-	if h.goroutine != u.goroutine && !(h.prefetched && u.prefetched && h.generation == u.generation) {
-		return false
+	if h.goroutine == u.goroutine || h.prefetched && u.prefetched && h.generation == u.generation {
+		l.replace(u)
+		return true
 	}
-	l.replace(u)
-	return true
+	return false
 }
 
 func (l *deviceLock) steal(u *use) bool {

@@ -14,29 +14,44 @@ import (
 	waLog "go.mau.fi/whatsmeow/util/log"
 )
 
-// libsignal prints to the standard output why it cannot decrypt something, which whatsmeow logs as well.
+// libsignal makes its logger with its first line, without a lock: a data race between the first two clients of a process; and that logger
+// prints to the standard output.
 func init() {
-	var nowhere libsignal.Loggable = silence{}
-	libsignal.Setup(&nowhere)
+	var log libsignal.Loggable = cipherLog{}
+	libsignal.Setup(&log)
 }
 
-type silence struct{}
+// cipherLog takes what libsignal logs. Its errors, why a ciphertext or a session is of no use, come up whenever an older session is tried
+// first, and whatsmeow logs those that matter: here they are debug. Its debug lines print keys and MACs as they are, and are dropped.
+type cipherLog struct{ log *slog.Logger } // nil: slog.Default at the time
 
-func (silence) Debug(_, _ string)   {}
-func (silence) Info(_, _ string)    {}
-func (silence) Warning(_, _ string) {}
-func (silence) Error(_, _ string)   {}
-func (silence) Configure(string)    {}
+func (cipherLog) Debug(_, _ string)            {}
+func (l cipherLog) Info(caller, msg string)    { l.write(caller, msg) }
+func (l cipherLog) Warning(caller, msg string) { l.write(caller, msg) }
+func (l cipherLog) Error(caller, msg string)   { l.write(caller, msg) }
+func (cipherLog) Configure(string)             {}
+
+func (l cipherLog) write(caller, msg string) {
+	log := l.log
+	if log == nil {
+		log = slog.Default()
+	}
+	if len(msg) > longest {
+		msg = msg[:longest] + "..."
+	}
+	log.Debug(msg, "module", "libsignal", "at", caller)
+}
 
 // SlogLogger adapts a logger for whatsmeow. Contents of messages and keys do not pass: a stanza is logged as its tag, id and type, bytes
-// and long strings as their length, structures as their type; the modules that log every stanza (Recv and Send) are silent.
+// and long strings as their length, structures as their type; the modules that log every stanza (Recv and Send) are silent. What whatsmeow
+// calls information ("Successfully authenticated", "Uploading 50 new prekeys") is debug here: who runs many sessions reads their states.
 func SlogLogger(log *slog.Logger) waLog.Logger { return logger{log} }
 
 type logger struct{ log *slog.Logger }
 
 func (l logger) Errorf(msg string, args ...any) { l.write(slog.LevelError, msg, args) }
 func (l logger) Warnf(msg string, args ...any)  { l.write(slog.LevelWarn, msg, args) }
-func (l logger) Infof(msg string, args ...any)  { l.write(slog.LevelInfo, msg, args) }
+func (l logger) Infof(msg string, args ...any)  { l.write(slog.LevelDebug, msg, args) }
 func (l logger) Debugf(msg string, args ...any) { l.write(slog.LevelDebug, msg, args) }
 
 // Sub implements waLog.Logger.

@@ -29,7 +29,7 @@ type peer struct {
 }
 
 // talk makes two devices send each other count messages at full speed while also answering retry receipts, and returns how many arrived.
-func talk(t testing.TB, ctx context.Context, a, b *store.Device, count int) int64 {
+func talk(ctx context.Context, t testing.TB, a, b *store.Device, count int) int64 {
 	t.Helper()
 	left, right := make(chan protocol.CiphertextMessage, 64), make(chan protocol.CiphertextMessage, 64)
 	peers := []*peer{
@@ -91,7 +91,7 @@ func talk(t testing.TB, ctx context.Context, a, b *store.Device, count int) int6
 func (p *peer) begin(ctx context.Context, other *peer) error {
 	bundle := prekey.NewBundle(other.RegistrationID, 0, optional.NewEmptyUint32(), other.SignedPreKey.KeyID, nil,
 		ecc.NewDjbECPublicKey(*other.SignedPreKey.Pub), *other.SignedPreKey.Signature,
-		identity.NewKey(ecc.NewDjbECPublicKey(*other.Device.IdentityKey.Pub)))
+		identity.NewKey(ecc.NewDjbECPublicKey(*other.IdentityKey.Pub)))
 	return session.NewBuilderFromSignal(p, p.to, serializer).ProcessBundle(ctx, bundle)
 }
 
@@ -155,7 +155,7 @@ func TestNothingIsLostWhenBothSidesSendAtFullSpeed(t *testing.T) {
 	if testing.Short() {
 		count = 50
 	}
-	if arrived, want := talk(t, b.ctx, ana, bob, count), int64(2*(count+count/4)); arrived != want {
+	if arrived, want := talk(b.ctx, t, ana, bob, count), int64(2*(count+count/4)); arrived != want {
 		t.Errorf("%d of %d messages arrived", arrived, want)
 	}
 }

@@ -92,7 +92,7 @@ func (s *deviceStore) DoDecryptionTxn(ctx context.Context, fn func(context.Conte
 			return abandoned
 		})
 		if abandoned != nil {
-			return nil
+			return nil //nolint:nilerr // why fn gave up is not the database's failure; it is returned below
 		}
 		return err
 	})

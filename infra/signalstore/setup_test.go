@@ -39,7 +39,7 @@ func setup(t testing.TB) bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.admin.Close)
-	b.container = open(t, ctx, Config{DSN: b.dsn, Schema: "whatsmeow"})
+	b.container = open(ctx, t, Config{DSN: b.dsn, Schema: "whatsmeow"})
 	if err := b.container.Upgrade(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func setup(t testing.TB) bundle {
 	return b
 }
 
-func open(t testing.TB, ctx context.Context, cfg Config) *Container {
+func open(ctx context.Context, t testing.TB, cfg Config) *Container {
 	t.Helper()
 	c, err := Open(ctx, cfg)
 	if err != nil {

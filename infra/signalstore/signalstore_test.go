@@ -17,7 +17,7 @@ import (
 func TestUpgradesSchemasOfOneDatabaseSideBySide(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	other := open(t, b.ctx, Config{DSN: b.dsn, Schema: "odd \"name"})
+	other := open(b.ctx, t, Config{DSN: b.dsn, Schema: "odd \"name"})
 	if err := other.CheckVersion(b.ctx); !errors.Is(err, ErrSchemaOld) {
 		t.Fatalf("CheckVersion before Upgrade: %v", err)
 	}
@@ -56,7 +56,7 @@ func TestConnectionsCommitSynchronouslyAndNeverIdleInATransaction(t *testing.T) 
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$`)
-	fresh := open(t, b.ctx, Config{DSN: b.dsn, Schema: "whatsmeow"})
+	fresh := open(b.ctx, t, Config{DSN: b.dsn, Schema: "whatsmeow"})
 	for name, want := range map[string]string{"synchronous_commit": "on", "idle_in_transaction_session_timeout": "5s"} {
 		var got string
 		if err := fresh.pool.QueryRowContext(b.ctx, "SELECT current_setting($1)", name).Scan(&got); err != nil || got != want {
@@ -68,12 +68,12 @@ func TestConnectionsCommitSynchronouslyAndNeverIdleInATransaction(t *testing.T) 
 func TestAsksForListsWithOneArray(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c := open(t, b.ctx, Config{DSN: b.dsn, Schema: "whatsmeow", MaxConns: 1})
+	c := open(b.ctx, t, Config{DSN: b.dsn, Schema: "whatsmeow", MaxConns: 1})
 	d, err := c.Adopt(b.ctx, keyed("111", 0), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, b.ctx, d, map[string][]byte{"a:0": []byte("A"), "b:0": []byte("B")})
+	put(b.ctx, t, d, map[string][]byte{"a:0": []byte("A"), "b:0": []byte("B")})
 	got, err := d.Sessions.GetManySessions(b.ctx, []string{"a:0", "b:0", "c:0"})
 	if err != nil || string(got["a:0"]) != "A" || string(got["b:0"]) != "B" || got["c:0"] != nil || len(got) != 3 {
 		t.Errorf("GetManySessions = %q, %v", got, err)
@@ -107,7 +107,7 @@ func TestAsksForListsWithOneArray(t *testing.T) {
 }
 
 // put stores sessions the way a send does.
-func put(t testing.TB, ctx context.Context, d *store.Device, sessions map[string][]byte) {
+func put(ctx context.Context, t testing.TB, d *store.Device, sessions map[string][]byte) {
 	t.Helper()
 	addresses := make([]string, 0, len(sessions))
 	for a := range sessions {
@@ -166,7 +166,7 @@ func TestPairingStoresDeviceAndOwnersRowTogetherAndWrapsAgain(t *testing.T) {
 	if n := b.count(t, "SELECT (SELECT count(*) FROM linked) + (SELECT count(*) FROM whatsmeow.whatsmeow_device)"); n != 2 {
 		t.Fatalf("%d rows after pairing, want 2", n)
 	}
-	put(t, b.ctx, first, map[string][]byte{"a:0": []byte("old")})
+	put(b.ctx, t, first, map[string][]byte{"a:0": []byte("old")})
 	first.PushName = "Ana"
 	if err := first.Save(b.ctx); err != nil { // not another pairing
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestAdoptedPhoneNeedsNoAccount(t *testing.T) {
 	if err != nil || d.Account != nil {
 		t.Fatalf("Adopt: %v, account %v", err, d.Account)
 	}
-	put(t, b.ctx, d, map[string][]byte{"a:0": []byte("A")})
+	put(b.ctx, t, d, map[string][]byte{"a:0": []byte("A")})
 	again := *given
 	d, err = b.container.Adopt(b.ctx, &again, Options{})
 	if err != nil || d.Account != nil || *d.IdentityKey.Priv != *given.IdentityKey.Priv {
@@ -234,7 +234,7 @@ func TestDeleteLeavesNothing(t *testing.T) {
 	d := b.adopt(t, "111", Options{})
 	kept := b.adopt(t, "222", Options{})
 	for _, d := range []*store.Device{d, kept} {
-		put(t, b.ctx, d, map[string][]byte{"a:0": []byte("A")})
+		put(b.ctx, t, d, map[string][]byte{"a:0": []byte("A")})
 		if err := d.PrivacyTokens.PutPrivacyTokens(b.ctx, store.PrivacyToken{User: *kept.ID, Token: []byte("t")}); err != nil {
 			t.Fatal(err)
 		}
@@ -267,7 +267,7 @@ func TestLoadingADeviceAgainDisarmsTheFormer(t *testing.T) {
 	b := setup(t)
 	var told failures
 	former := b.adopt(t, "111", Options{OnFailure: told.add})
-	put(t, b.ctx, former, map[string][]byte{"a:0": []byte("1")})
+	put(b.ctx, t, former, map[string][]byte{"a:0": []byte("1")})
 	if _, err := former.Sessions.GetManySessions(b.ctx, []string{"a:0"}); err != nil {
 		t.Fatal(err)
 	}

@@ -7,103 +7,32 @@ package db
 
 import (
 	"context"
-	"time"
 )
 
-const idempotencyFinish = `-- name: IdempotencyFinish :execrows
-UPDATE idempotency_keys SET status = $1::int, response = $2, locked_until = NULL
- WHERE principal = $3 AND key = $4 AND status IS NULL AND locked_until = $5
+const idempotencyAnswer = `-- name: IdempotencyAnswer :exec
+UPDATE idempotency_keys SET response = $3 WHERE principal = $1 AND key = $2
 `
 
-type IdempotencyFinishParams struct {
-	Status    int32
-	Response  []byte
-	Principal []byte
-	Key       string
-	Lease     *time.Time
-}
-
-func (q *Queries) IdempotencyFinish(ctx context.Context, db DBTX, arg IdempotencyFinishParams) (int64, error) {
-	result, err := db.Exec(ctx, idempotencyFinish,
-		arg.Status,
-		arg.Response,
-		arg.Principal,
-		arg.Key,
-		arg.Lease,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) IdempotencyAnswer(ctx context.Context, db DBTX, principal []byte, key string, response []byte) error {
+	_, err := db.Exec(ctx, idempotencyAnswer, principal, key, response)
+	return err
 }
 
 const idempotencyGet = `-- name: IdempotencyGet :one
-SELECT route, body_hash, status, response FROM idempotency_keys WHERE principal = $1 AND key = $2
+SELECT route, body_hash, response FROM idempotency_keys WHERE principal = $1 AND key = $2
 `
 
 type IdempotencyGetRow struct {
 	Route    string
 	BodyHash []byte
-	Status   *int32
 	Response []byte
 }
 
 func (q *Queries) IdempotencyGet(ctx context.Context, db DBTX, principal []byte, key string) (IdempotencyGetRow, error) {
 	row := db.QueryRow(ctx, idempotencyGet, principal, key)
 	var i IdempotencyGetRow
-	err := row.Scan(
-		&i.Route,
-		&i.BodyHash,
-		&i.Status,
-		&i.Response,
-	)
+	err := row.Scan(&i.Route, &i.BodyHash, &i.Response)
 	return i, err
-}
-
-const idempotencyRelease = `-- name: IdempotencyRelease :exec
-DELETE FROM idempotency_keys
- WHERE principal = $1 AND key = $2 AND status IS NULL AND locked_until = $3
-`
-
-func (q *Queries) IdempotencyRelease(ctx context.Context, db DBTX, principal []byte, key string, lease *time.Time) error {
-	_, err := db.Exec(ctx, idempotencyRelease, principal, key, lease)
-	return err
-}
-
-const idempotencyReserve = `-- name: IdempotencyReserve :one
-INSERT INTO idempotency_keys AS k (key, principal, route, body_hash, locked_until, expires_at)
-VALUES ($1, $2, $3, $4,
-        clock_timestamp() + $5::float8 * interval '1 second', now() + $6::float8 * interval '1 second')
-ON CONFLICT (principal, key) DO UPDATE
-   SET route = excluded.route, body_hash = excluded.body_hash, locked_until = excluded.locked_until, expires_at = excluded.expires_at,
-       status = NULL, headers = NULL, response = NULL
- WHERE k.expires_at < now() OR (k.status IS NULL AND k.locked_until < now() AND k.route = excluded.route AND k.body_hash = excluded.body_hash)
-RETURNING locked_until
-`
-
-type IdempotencyReserveParams struct {
-	Key          string
-	Principal    []byte
-	Route        string
-	BodyHash     []byte
-	LeaseSeconds float64
-	KeepSeconds  float64
-}
-
-// Takes a key that is new, has expired, or whose holder's lease ran out before it finished the very same request. No row: it is taken.
-// The lease that comes back is also the fence: only who holds it can finish.
-func (q *Queries) IdempotencyReserve(ctx context.Context, db DBTX, arg IdempotencyReserveParams) (*time.Time, error) {
-	row := db.QueryRow(ctx, idempotencyReserve,
-		arg.Key,
-		arg.Principal,
-		arg.Route,
-		arg.BodyHash,
-		arg.LeaseSeconds,
-		arg.KeepSeconds,
-	)
-	var locked_until *time.Time
-	err := row.Scan(&locked_until)
-	return locked_until, err
 }
 
 const idempotencySweep = `-- name: IdempotencySweep :execrows
@@ -117,4 +46,36 @@ func (q *Queries) IdempotencySweep(ctx context.Context, db DBTX, limit int32) (i
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const idempotencyTake = `-- name: IdempotencyTake :one
+INSERT INTO idempotency_keys AS k (key, principal, route, body_hash, expires_at)
+SELECT $1, $2::bytea, $3, $4, now() + $5::float8 * interval '1 second'
+ WHERE pg_try_advisory_xact_lock(hashtextextended(encode($2::bytea, 'hex') || $1::text, 0))
+ON CONFLICT (principal, key) DO UPDATE SET route = excluded.route, body_hash = excluded.body_hash, expires_at = excluded.expires_at, response = ''
+ WHERE k.expires_at < now()
+RETURNING true
+`
+
+type IdempotencyTakeParams struct {
+	Key         string
+	Principal   []byte
+	Route       string
+	BodyHash    []byte
+	KeepSeconds float64
+}
+
+// Takes a key that is new or has expired. No row: another transaction is using it (the lock, which ends with that transaction or its
+// process, is tried and never waited for), or its answer is stored.
+func (q *Queries) IdempotencyTake(ctx context.Context, db DBTX, arg IdempotencyTakeParams) (bool, error) {
+	row := db.QueryRow(ctx, idempotencyTake,
+		arg.Key,
+		arg.Principal,
+		arg.Route,
+		arg.BodyHash,
+		arg.KeepSeconds,
+	)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
 }

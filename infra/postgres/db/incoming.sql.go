@@ -13,42 +13,50 @@ import (
 	"github.com/google/uuid"
 )
 
-const contactName = `-- name: ContactName :one
-SELECT name FROM contacts WHERE session_id = $1 AND id = $2
-`
-
-func (q *Queries) ContactName(ctx context.Context, db DBTX, sessionID string, iD string) (string, error) {
-	row := db.QueryRow(ctx, contactName, sessionID, iD)
-	var name string
-	err := row.Scan(&name)
-	return name, err
-}
-
 const messageReceiptMany = `-- name: MessageReceiptMany :many
-WITH before AS (
-    SELECT w.id, w.status FROM messages w
-     WHERE w.session_id = $2 AND w.whatsapp_id = ANY ($3::text[]) AND w.chat_id = ANY ($4::text[])
+WITH fence AS MATERIALIZED (
+    SELECT c.session FROM claims c
+     WHERE c.session = $2::text AND c.owner = $3 AND c.epoch = $4 AND c.expires_at > clock_timestamp() FOR KEY SHARE
+), before AS (
+    SELECT w.id, w.status, coalesce(k.name, '') AS name
+      FROM fence JOIN messages w ON w.session_id = fence.session LEFT JOIN contacts k ON k.session_id = fence.session AND k.id = $5
+     WHERE w.whatsapp_id = ANY ($6::text[]) AND w.chat_id = ANY ($7::text[])
        AND w.direction = 'outgoing' AND message_rank(w.status) < message_rank($1)
-     ORDER BY w.id FOR NO KEY UPDATE)
+     ORDER BY w.id FOR NO KEY UPDATE OF w)
 UPDATE messages m SET status = $1, error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
   FROM before WHERE m.id = before.id
-RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before
+RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before, before.name AS contact_name
 `
 
-type MessageReceiptManyRow struct {
-	ID         uuid.UUID
-	WhatsappID string
-	ChatID     string
-	Before     string
+type MessageReceiptManyParams struct {
+	Status      string
+	SessionID   string
+	Owner       string
+	Epoch       int64
+	ContactID   string
+	WhatsappIds []string
+	ChatIds     []string
 }
 
-// Moves statuses forward, never back; the rows that moved come back with the status before.
-func (q *Queries) MessageReceiptMany(ctx context.Context, db DBTX, status string, sessionID string, whatsappIds []string, chatIds []string) ([]MessageReceiptManyRow, error) {
+type MessageReceiptManyRow struct {
+	ID          uuid.UUID
+	WhatsappID  string
+	ChatID      string
+	Before      string
+	ContactName string
+}
+
+// Moves statuses forward, never back; the rows that moved come back with the status before, and with the name of the contact whose receipt
+// it is. No row: nothing moved, or the claim is lost.
+func (q *Queries) MessageReceiptMany(ctx context.Context, db DBTX, arg MessageReceiptManyParams) ([]MessageReceiptManyRow, error) {
 	rows, err := db.Query(ctx, messageReceiptMany,
-		status,
-		sessionID,
-		whatsappIds,
-		chatIds,
+		arg.Status,
+		arg.SessionID,
+		arg.Owner,
+		arg.Epoch,
+		arg.ContactID,
+		arg.WhatsappIds,
+		arg.ChatIds,
 	)
 	if err != nil {
 		return nil, err
@@ -62,6 +70,7 @@ func (q *Queries) MessageReceiptMany(ctx context.Context, db DBTX, status string
 			&i.WhatsappID,
 			&i.ChatID,
 			&i.Before,
+			&i.ContactName,
 		); err != nil {
 			return nil, err
 		}

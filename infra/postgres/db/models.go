@@ -75,7 +75,9 @@ type DeliveriesDefault struct {
 	State      string
 	Attempt    int32
 	RunAt      time.Time
+	PlannedAt  *time.Time
 	ClaimID    *uuid.UUID
+	ClaimedBy  *string
 	LeaseUntil *time.Time
 	OrderKey   *string
 	LastStatus *int32
@@ -92,15 +94,15 @@ type Delivery struct {
 	State      string
 	Attempt    int32
 	RunAt      time.Time
+	PlannedAt  *time.Time
 	ClaimID    *uuid.UUID
+	ClaimedBy  *string
 	LeaseUntil *time.Time
 	OrderKey   *string
 	LastStatus *int32
 	LastClass  *string
 	CreatedAt  time.Time
 	FinishedAt *time.Time
-	ClaimedBy  *string
-	PlannedAt  *time.Time
 }
 
 type Event struct {
@@ -126,15 +128,12 @@ type EventsDefault struct {
 }
 
 type IdempotencyKey struct {
-	Key         string
-	Principal   []byte
-	Route       string
-	BodyHash    []byte
-	LockedUntil *time.Time
-	Status      *int32
-	Headers     json.RawMessage
-	Response    []byte
-	ExpiresAt   time.Time
+	Key       string
+	Principal []byte
+	Route     string
+	BodyHash  []byte
+	Response  []byte
+	ExpiresAt time.Time
 }
 
 type Message struct {
@@ -227,6 +226,7 @@ type Session struct {
 	Settings          json.RawMessage
 	Desired           string
 	Restarts          int64
+	RestartsDone      int64
 	LogoutRequestedAt *time.Time
 	DeleteRequestedAt *time.Time
 	State             string
@@ -240,7 +240,6 @@ type Session struct {
 	ConnectedAt       *time.Time
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
-	RestartsDone      int64
 	Wanted            bool
 }
 
@@ -250,6 +249,7 @@ type SessionView struct {
 	Settings          json.RawMessage
 	Desired           string
 	Restarts          int64
+	RestartsDone      int64
 	LogoutRequestedAt *time.Time
 	DeleteRequestedAt *time.Time
 	State             string
@@ -263,6 +263,7 @@ type SessionView struct {
 	ConnectedAt       *time.Time
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
+	Wanted            bool
 	Connector         string
 	ShownState        string
 }
@@ -283,7 +284,7 @@ type WebhookEndpoint struct {
 	FailingSince        *time.Time
 	ConsecutiveFailures int32
 	BreakerUntil        *time.Time
+	BreakerTrips        int32
 	CreatedAt           time.Time
 	UpdatedAt           time.Time
-	BreakerTrips        int32
 }

@@ -55,34 +55,80 @@ func (q *Queries) MessageBeginSend(ctx context.Context, db DBTX, iD uuid.UUID, s
 	return i, err
 }
 
-const messageFinish = `-- name: MessageFinish :execrows
-UPDATE messages
-   SET status = $1, error_code = $2, error_message = $3,
-       timestamp = coalesce($4, timestamp), updated_at = clock_timestamp()
- WHERE id = $5 AND message_rank(status) < message_rank($1)
+const messageFinish = `-- name: MessageFinish :one
+WITH fence AS MATERIALIZED (
+    SELECT c.session FROM claims c
+     WHERE c.session = $2::text AND c.owner = $3 AND c.epoch = $4 AND c.expires_at > clock_timestamp() FOR KEY SHARE
+), done AS (
+    UPDATE messages
+       SET status = $5, error_code = $6, error_message = $7,
+           timestamp = coalesce($8, timestamp), updated_at = clock_timestamp()
+      FROM fence
+     WHERE messages.id = $1::uuid AND messages.session_id = fence.session AND message_rank(messages.status) < message_rank($5)
+    RETURNING messages.id)
+SELECT EXISTS (SELECT FROM done)::boolean AS finished, message_views.id, message_views.session_id, message_views.chat_id, message_views.sender_id, message_views.whatsapp_id, message_views.direction, message_views.status, message_views.error_code, message_views.error_message, message_views.type, message_views.content, message_views.client_reference, message_views.expires_at, message_views.timestamp, message_views.created_at, message_views.updated_at, message_views.own_phone, message_views.own_lid, message_views.own_name, message_views.chat_phone, message_views.chat_lid, message_views.chat_name, message_views.sender_phone, message_views.sender_lid, message_views.sender_name
+  FROM fence JOIN message_views ON message_views.id = $1::uuid AND message_views.session_id = fence.session
 `
 
 type MessageFinishParams struct {
+	ID           uuid.UUID
+	SessionID    string
+	Owner        string
+	Epoch        int64
 	Status       string
 	ErrorCode    *string
 	ErrorMessage *string
 	Timestamp    *time.Time
-	ID           uuid.UUID
 }
 
-// Writes how sending ended, unless the message is further already: then nobody is told a second time.
-func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishParams) (int64, error) {
-	result, err := db.Exec(ctx, messageFinish,
+type MessageFinishRow struct {
+	Finished    bool
+	MessageView MessageView
+}
+
+// Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. One round trip
+// with the fence; the view is the message as it was before. No row: the message or the claim is gone.
+func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishParams) (MessageFinishRow, error) {
+	row := db.QueryRow(ctx, messageFinish,
+		arg.ID,
+		arg.SessionID,
+		arg.Owner,
+		arg.Epoch,
 		arg.Status,
 		arg.ErrorCode,
 		arg.ErrorMessage,
 		arg.Timestamp,
-		arg.ID,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	var i MessageFinishRow
+	err := row.Scan(
+		&i.Finished,
+		&i.MessageView.ID,
+		&i.MessageView.SessionID,
+		&i.MessageView.ChatID,
+		&i.MessageView.SenderID,
+		&i.MessageView.WhatsappID,
+		&i.MessageView.Direction,
+		&i.MessageView.Status,
+		&i.MessageView.ErrorCode,
+		&i.MessageView.ErrorMessage,
+		&i.MessageView.Type,
+		&i.MessageView.Content,
+		&i.MessageView.ClientReference,
+		&i.MessageView.ExpiresAt,
+		&i.MessageView.Timestamp,
+		&i.MessageView.CreatedAt,
+		&i.MessageView.UpdatedAt,
+		&i.MessageView.OwnPhone,
+		&i.MessageView.OwnLid,
+		&i.MessageView.OwnName,
+		&i.MessageView.ChatPhone,
+		&i.MessageView.ChatLid,
+		&i.MessageView.ChatName,
+		&i.MessageView.SenderPhone,
+		&i.MessageView.SenderLid,
+		&i.MessageView.SenderName,
+	)
+	return i, err
 }
 
 const messageShow = `-- name: MessageShow :one

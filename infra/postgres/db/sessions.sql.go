@@ -63,7 +63,7 @@ func (q *Queries) SessionExists(ctx context.Context, db DBTX, id string) (bool, 
 }
 
 const sessionGet = `-- name: SessionGet :one
-SELECT id, name, settings, desired, restarts, logout_requested_at, delete_requested_at, state, reason, jid, phone, lid, qr, qr_expires_at, last_event_at, connected_at, created_at, updated_at, connector, shown_state FROM session_views WHERE id = $1 AND delete_requested_at IS NULL
+SELECT id, name, settings, desired, restarts, restarts_done, logout_requested_at, delete_requested_at, state, reason, jid, phone, lid, qr, qr_expires_at, last_event_at, connected_at, created_at, updated_at, wanted, connector, shown_state FROM session_views WHERE id = $1 AND delete_requested_at IS NULL
 `
 
 func (q *Queries) SessionGet(ctx context.Context, db DBTX, id string) (SessionView, error) {
@@ -75,6 +75,7 @@ func (q *Queries) SessionGet(ctx context.Context, db DBTX, id string) (SessionVi
 		&i.Settings,
 		&i.Desired,
 		&i.Restarts,
+		&i.RestartsDone,
 		&i.LogoutRequestedAt,
 		&i.DeleteRequestedAt,
 		&i.State,
@@ -88,6 +89,7 @@ func (q *Queries) SessionGet(ctx context.Context, db DBTX, id string) (SessionVi
 		&i.ConnectedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Wanted,
 		&i.Connector,
 		&i.ShownState,
 	)
@@ -112,7 +114,7 @@ func (q *Queries) SessionInsert(ctx context.Context, db DBTX, iD string, name st
 }
 
 const sessionList = `-- name: SessionList :many
-SELECT id, name, settings, desired, restarts, logout_requested_at, delete_requested_at, state, reason, jid, phone, lid, qr, qr_expires_at, last_event_at, connected_at, created_at, updated_at, connector, shown_state FROM session_views
+SELECT id, name, settings, desired, restarts, restarts_done, logout_requested_at, delete_requested_at, state, reason, jid, phone, lid, qr, qr_expires_at, last_event_at, connected_at, created_at, updated_at, wanted, connector, shown_state FROM session_views
  WHERE delete_requested_at IS NULL
    AND ($1::timestamptz IS NULL OR (created_at, id) < ($1::timestamptz, $2::text))
  ORDER BY created_at DESC, id DESC LIMIT $3
@@ -133,6 +135,7 @@ func (q *Queries) SessionList(ctx context.Context, db DBTX, beforeCreated *time.
 			&i.Settings,
 			&i.Desired,
 			&i.Restarts,
+			&i.RestartsDone,
 			&i.LogoutRequestedAt,
 			&i.DeleteRequestedAt,
 			&i.State,
@@ -146,6 +149,7 @@ func (q *Queries) SessionList(ctx context.Context, db DBTX, beforeCreated *time.
 			&i.ConnectedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Wanted,
 			&i.Connector,
 			&i.ShownState,
 		); err != nil {

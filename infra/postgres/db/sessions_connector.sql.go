@@ -130,7 +130,7 @@ func (q *Queries) SessionSetState(ctx context.Context, db DBTX, arg SessionSetSt
 }
 
 const sessionShow = `-- name: SessionShow :one
-SELECT id, name, settings, desired, restarts, logout_requested_at, delete_requested_at, state, reason, jid, phone, lid, qr, qr_expires_at, last_event_at, connected_at, created_at, updated_at, connector, shown_state FROM session_views WHERE id = $1
+SELECT id, name, settings, desired, restarts, restarts_done, logout_requested_at, delete_requested_at, state, reason, jid, phone, lid, qr, qr_expires_at, last_event_at, connected_at, created_at, updated_at, wanted, connector, shown_state FROM session_views WHERE id = $1
 `
 
 func (q *Queries) SessionShow(ctx context.Context, db DBTX, id string) (SessionView, error) {
@@ -142,6 +142,7 @@ func (q *Queries) SessionShow(ctx context.Context, db DBTX, id string) (SessionV
 		&i.Settings,
 		&i.Desired,
 		&i.Restarts,
+		&i.RestartsDone,
 		&i.LogoutRequestedAt,
 		&i.DeleteRequestedAt,
 		&i.State,
@@ -155,6 +156,7 @@ func (q *Queries) SessionShow(ctx context.Context, db DBTX, id string) (SessionV
 		&i.ConnectedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Wanted,
 		&i.Connector,
 		&i.ShownState,
 	)

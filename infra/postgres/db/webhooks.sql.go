@@ -43,7 +43,7 @@ UPDATE webhook_endpoints
        breaker_until = CASE WHEN $9::boolean THEN NULL ELSE breaker_until END,
        breaker_trips = CASE WHEN $9::boolean THEN 0 ELSE breaker_trips END,
        consecutive_failures = CASE WHEN $9::boolean THEN 0 ELSE consecutive_failures END
- WHERE id = $10 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, created_at, updated_at, breaker_trips
+ WHERE id = $10 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at
 `
 
 type EndpointChangeParams struct {
@@ -90,9 +90,9 @@ func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChang
 		&i.FailingSince,
 		&i.ConsecutiveFailures,
 		&i.BreakerUntil,
+		&i.BreakerTrips,
 		&i.CreatedAt,
 		&i.UpdatedAt,
-		&i.BreakerTrips,
 	)
 	return i, err
 }
@@ -124,7 +124,7 @@ func (q *Queries) EndpointDelete(ctx context.Context, db DBTX, id uuid.UUID) (in
 }
 
 const endpointGet = `-- name: EndpointGet :one
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, created_at, updated_at, breaker_trips FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted'
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted'
 `
 
 func (q *Queries) EndpointGet(ctx context.Context, db DBTX, id uuid.UUID) (WebhookEndpoint, error) {
@@ -146,16 +146,16 @@ func (q *Queries) EndpointGet(ctx context.Context, db DBTX, id uuid.UUID) (Webho
 		&i.FailingSince,
 		&i.ConsecutiveFailures,
 		&i.BreakerUntil,
+		&i.BreakerTrips,
 		&i.CreatedAt,
 		&i.UpdatedAt,
-		&i.BreakerTrips,
 	)
 	return i, err
 }
 
 const endpointInsert = `-- name: EndpointInsert :one
 INSERT INTO webhook_endpoints (id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, created_at, updated_at, breaker_trips
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at
 `
 
 type EndpointInsertParams struct {
@@ -203,15 +203,15 @@ func (q *Queries) EndpointInsert(ctx context.Context, db DBTX, arg EndpointInser
 		&i.FailingSince,
 		&i.ConsecutiveFailures,
 		&i.BreakerUntil,
+		&i.BreakerTrips,
 		&i.CreatedAt,
 		&i.UpdatedAt,
-		&i.BreakerTrips,
 	)
 	return i, err
 }
 
 const endpointList = `-- name: EndpointList :many
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, created_at, updated_at, breaker_trips FROM webhook_endpoints
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at FROM webhook_endpoints
  WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id < $1::uuid)
  ORDER BY id DESC LIMIT $2
 `
@@ -241,9 +241,9 @@ func (q *Queries) EndpointList(ctx context.Context, db DBTX, before *uuid.UUID, 
 			&i.FailingSince,
 			&i.ConsecutiveFailures,
 			&i.BreakerUntil,
+			&i.BreakerTrips,
 			&i.CreatedAt,
 			&i.UpdatedAt,
-			&i.BreakerTrips,
 		); err != nil {
 			return nil, err
 		}
@@ -256,7 +256,7 @@ func (q *Queries) EndpointList(ctx context.Context, db DBTX, before *uuid.UUID, 
 }
 
 const endpointLock = `-- name: EndpointLock :one
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, created_at, updated_at, breaker_trips FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE
 `
 
 func (q *Queries) EndpointLock(ctx context.Context, db DBTX, id uuid.UUID) (WebhookEndpoint, error) {
@@ -278,9 +278,9 @@ func (q *Queries) EndpointLock(ctx context.Context, db DBTX, id uuid.UUID) (Webh
 		&i.FailingSince,
 		&i.ConsecutiveFailures,
 		&i.BreakerUntil,
+		&i.BreakerTrips,
 		&i.CreatedAt,
 		&i.UpdatedAt,
-		&i.BreakerTrips,
 	)
 	return i, err
 }

@@ -3,13 +3,19 @@
 -- program; the prefix of the public form (msg_, evt_, we_, dlv_) exists only at the edge.
 
 -- One row a WhatsApp account. desired, restarts, logout_requested_at and delete_requested_at are what a client asked for (control is
--- desired state, never a queued command); state and reason are what the claim's owner last observed.
+-- desired state, never a queued command); state and reason are what the claim's owner last observed. restarts_done is the last value of
+-- restarts that a connector acted on, so that a restart asked for while nobody held the claim is not lost, and a session that failed is
+-- not tried again only because its connector died.
+--
+-- wanted says that a connector must hold the session: it is to run (and has not ended in a state that only a person's restart leaves), or
+-- something is still to be done before it rests. A session that is not wanted has no owner and costs nothing.
 CREATE TABLE sessions (
     id                  text        PRIMARY KEY CHECK (id ~ '^[A-Za-z0-9_-]{1,64}$'),
     name                text        NOT NULL DEFAULT '',
     settings            jsonb       NOT NULL DEFAULT '{}',
     desired             text        NOT NULL DEFAULT 'started' CHECK (desired IN ('started', 'stopped')),
     restarts            bigint      NOT NULL DEFAULT 0,
+    restarts_done       bigint      NOT NULL DEFAULT 0,
     logout_requested_at timestamptz,
     delete_requested_at timestamptz,
     state               text        NOT NULL DEFAULT 'stopped' CHECK (state IN ('stopped', 'starting', 'qr', 'pairing_code', 'passkey_required',
@@ -23,8 +29,14 @@ CREATE TABLE sessions (
     last_event_at       timestamptz,
     connected_at        timestamptz,
     created_at          timestamptz NOT NULL DEFAULT now(),
-    updated_at          timestamptz NOT NULL DEFAULT now()
+    updated_at          timestamptz NOT NULL DEFAULT now(),
+    wanted              boolean     NOT NULL GENERATED ALWAYS AS (
+        logout_requested_at IS NOT NULL OR delete_requested_at IS NOT NULL
+        OR CASE desired WHEN 'started' THEN restarts > restarts_done OR state NOT IN ('logged_out', 'banned', 'replaced', 'failed')
+                        ELSE state NOT IN ('stopped', 'logged_out') END) STORED
 );
+CREATE INDEX sessions_wanted ON sessions (id) WHERE wanted;
+CREATE INDEX sessions_created ON sessions (created_at DESC, id DESC);
 
 -- Who runs a session. epoch grows with every change of owner and fences every write of the owner before.
 CREATE TABLE claims (
@@ -108,6 +120,8 @@ CREATE TABLE messages (
 CREATE INDEX messages_session ON messages (session_id, id DESC);
 CREATE INDEX messages_chat ON messages (session_id, chat_id, id DESC);
 CREATE INDEX messages_whatsapp_id ON messages (session_id, whatsapp_id);
+-- Messages that are not sent yet: few, whatever the table's size. The sweeper reads it.
+CREATE INDEX messages_waiting ON messages (session_id) WHERE status IN ('scheduled', 'queued', 'sending');
 CREATE INDEX messages_expiring ON messages (expires_at) WHERE expires_at IS NOT NULL AND status IN ('scheduled', 'queued', 'sending');
 
 -- A message with the addresses that its public form shows.
@@ -138,6 +152,7 @@ CREATE INDEX events_by_seq ON events (seq);
 CREATE INDEX events_by_session ON events (session_id, seq);
 CREATE TABLE events_default PARTITION OF events DEFAULT;
 
+-- breaker_trips counts how often in a row the breaker opened; how long it stays open grows with it.
 CREATE TABLE webhook_endpoints (
     id                   uuid        PRIMARY KEY,
     url                  text        NOT NULL,
@@ -154,11 +169,15 @@ CREATE TABLE webhook_endpoints (
     failing_since        timestamptz,
     consecutive_failures int         NOT NULL DEFAULT 0,
     breaker_until        timestamptz,
+    breaker_trips        int         NOT NULL DEFAULT 0,
     created_at           timestamptz NOT NULL DEFAULT now(),
     updated_at           timestamptz NOT NULL DEFAULT now()
 );
 
 -- One row for each event and endpoint. Rows with leases of their own, never queue messages: a delivery is looked at, listed and resent.
+-- claimed_by is the dispatcher that sends it. planned_at is when a delivery that was brought forward, because its endpoint answers again,
+-- would have been tried otherwise: until then a failure costs no attempt and it is not brought forward again. Order keys compare by their
+-- bytes, because claims go round them.
 CREATE TABLE deliveries (
     id          uuid        NOT NULL,
     event_id    uuid        NOT NULL,
@@ -167,9 +186,11 @@ CREATE TABLE deliveries (
     state       text        NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sending', 'succeeded', 'exhausted', 'cancelled', 'held')),
     attempt     int         NOT NULL DEFAULT 0,
     run_at      timestamptz NOT NULL DEFAULT now(),
+    planned_at  timestamptz,
     claim_id    uuid,
+    claimed_by  text,
     lease_until timestamptz,
-    order_key   text,       -- NULL when the endpoint's order is none
+    order_key   text COLLATE "C", -- NULL when the endpoint's order is none
     last_status int,
     last_class  text,
     created_at  timestamptz NOT NULL DEFAULT now(),
@@ -177,9 +198,14 @@ CREATE TABLE deliveries (
     PRIMARY KEY (event_id, endpoint_id)
 ) PARTITION BY RANGE (event_id);
 CREATE INDEX deliveries_id ON deliveries (id);
-CREATE INDEX deliveries_due ON deliveries (endpoint_id, run_at) WHERE state = 'pending';
-CREATE INDEX deliveries_order ON deliveries (endpoint_id, order_key, event_seq) WHERE order_key IS NOT NULL AND state IN ('pending', 'sending');
-CREATE INDEX deliveries_leases ON deliveries (lease_until) WHERE state = 'sending';
+-- What a claim reads: deliveries without order by time; those with order by key, where held ones count too, lest a later event overtake
+-- them; and what each endpoint has in flight, with its leases.
+CREATE INDEX deliveries_due ON deliveries (endpoint_id, run_at) WHERE state = 'pending' AND order_key IS NULL;
+CREATE INDEX deliveries_due_ordered ON deliveries (endpoint_id, run_at) WHERE state = 'pending' AND order_key IS NOT NULL;
+CREATE INDEX deliveries_order ON deliveries (endpoint_id, order_key, event_seq)
+    WHERE order_key IS NOT NULL AND state IN ('pending', 'sending', 'held');
+CREATE INDEX deliveries_sending ON deliveries (endpoint_id, lease_until) WHERE state = 'sending';
+CREATE INDEX deliveries_held ON deliveries (endpoint_id, event_id) WHERE state = 'held';
 CREATE TABLE deliveries_default PARTITION OF deliveries DEFAULT
     WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01);
 
@@ -198,17 +224,14 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_delivery ON attempts (delivery_id, started_at);
 CREATE TABLE attempts_default PARTITION OF attempts DEFAULT;
 
--- Idempotency-Key: reserved before anything slow (locked_until), finished in the transaction of what it protects.
+-- Idempotency-Key: written in the transaction of what it protects, with the answer that a repeat gets.
 CREATE TABLE idempotency_keys (
-    key          text        NOT NULL,
-    principal    bytea       NOT NULL,      -- SHA-256 of the API key
-    route        text        NOT NULL,
-    body_hash    bytea       NOT NULL,
-    locked_until timestamptz,
-    status       int,                       -- NULL while the first request runs
-    headers      jsonb,
-    response     bytea,
-    expires_at   timestamptz NOT NULL,
+    key        text        NOT NULL,
+    principal  bytea       NOT NULL,            -- SHA-256 of the API key
+    route      text        NOT NULL,
+    body_hash  bytea       NOT NULL,
+    response   bytea       NOT NULL DEFAULT '', -- empty only inside that transaction
+    expires_at timestamptz NOT NULL,
     PRIMARY KEY (principal, key)
 );
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at);

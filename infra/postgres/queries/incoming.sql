@@ -42,15 +42,17 @@ SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name 
   LEFT JOIN message ON true;
 
 -- name: MessageReceiptMany :many
--- Moves statuses forward, never back; the rows that moved come back with the status before.
-WITH before AS (
-    SELECT w.id, w.status FROM messages w
-     WHERE w.session_id = @session_id AND w.whatsapp_id = ANY (@whatsapp_ids::text[]) AND w.chat_id = ANY (@chat_ids::text[])
+-- Moves statuses forward, never back; the rows that moved come back with the status before, and with the name of the contact whose receipt
+-- it is. No row: nothing moved, or the claim is lost.
+WITH fence AS MATERIALIZED (
+    SELECT c.session FROM claims c
+     WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
+), before AS (
+    SELECT w.id, w.status, coalesce(k.name, '') AS name
+      FROM fence JOIN messages w ON w.session_id = fence.session LEFT JOIN contacts k ON k.session_id = fence.session AND k.id = @contact_id
+     WHERE w.whatsapp_id = ANY (@whatsapp_ids::text[]) AND w.chat_id = ANY (@chat_ids::text[])
        AND w.direction = 'outgoing' AND message_rank(w.status) < message_rank(@status)
-     ORDER BY w.id FOR NO KEY UPDATE)
+     ORDER BY w.id FOR NO KEY UPDATE OF w)
 UPDATE messages m SET status = @status, error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
   FROM before WHERE m.id = before.id
-RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before;
-
--- name: ContactName :one
-SELECT name FROM contacts WHERE session_id = @session_id AND id = @id;
+RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before, before.name AS contact_name;

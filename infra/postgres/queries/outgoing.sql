@@ -11,12 +11,21 @@ SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content,
        coalesce(m.expires_at <= clock_timestamp(), false)::boolean AS expired
   FROM fence JOIN messages m ON m.id = @id::uuid AND m.session_id = fence.session;
 
--- name: MessageFinish :execrows
--- Writes how sending ended, unless the message is further already: then nobody is told a second time.
-UPDATE messages
-   SET status = @status, error_code = sqlc.narg(error_code), error_message = sqlc.narg(error_message),
-       timestamp = coalesce(sqlc.narg(timestamp), timestamp), updated_at = clock_timestamp()
- WHERE id = @id AND message_rank(status) < message_rank(@status);
+-- name: MessageFinish :one
+-- Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. One round trip
+-- with the fence; the view is the message as it was before. No row: the message or the claim is gone.
+WITH fence AS MATERIALIZED (
+    SELECT c.session FROM claims c
+     WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
+), done AS (
+    UPDATE messages
+       SET status = @status, error_code = sqlc.narg(error_code), error_message = sqlc.narg(error_message),
+           timestamp = coalesce(sqlc.narg(timestamp), timestamp), updated_at = clock_timestamp()
+      FROM fence
+     WHERE messages.id = @id::uuid AND messages.session_id = fence.session AND message_rank(messages.status) < message_rank(@status)
+    RETURNING messages.id)
+SELECT EXISTS (SELECT FROM done)::boolean AS finished, sqlc.embed(message_views)
+  FROM fence JOIN message_views ON message_views.id = @id::uuid AND message_views.session_id = fence.session;
 
 -- name: MessageShow :one
 SELECT * FROM message_views WHERE id = @id;

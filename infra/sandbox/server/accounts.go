@@ -235,18 +235,17 @@ func (s *Server) load(ctx context.Context) error {
 	}
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		a := &account{}
-		var rawID, prekeyID int64
+		var prekeyID uint32
 		var identity, noise, prekey, signature []byte
-		err := row.Scan(&a.id, &a.keys.Phone, &a.keys.LID, &a.name, &a.status, &a.privacy, &rawID, &a.nextDevice, &identity, &noise,
+		err := row.Scan(&a.id, &a.keys.Phone, &a.keys.LID, &a.name, &a.status, &a.privacy, &a.rawID, &a.nextDevice, &identity, &noise,
 			&prekey, &prekeyID, &signature, &a.keys.CreatedAt)
 		if err != nil {
 			return struct{}{}, err
 		}
-		a.rawID = uint32(rawID)
 		a.keys.CreatedAt = a.keys.CreatedAt.UTC()
 		a.keys.Identity = keys.NewKeyPairFromPrivateKey([32]byte(identity))
 		a.keys.Noise = keys.NewKeyPairFromPrivateKey([32]byte(noise))
-		a.keys.SignedPreKey = &keys.PreKey{KeyPair: *keys.NewKeyPairFromPrivateKey([32]byte(prekey)), KeyID: uint32(prekeyID), Signature: (*[64]byte)(signature)}
+		a.keys.SignedPreKey = &keys.PreKey{KeyPair: *keys.NewKeyPairFromPrivateKey([32]byte(prekey)), KeyID: prekeyID, Signature: (*[64]byte)(signature)}
 		byID[a.id], s.byPhone[a.keys.Phone], s.byLID[a.keys.LID] = a, a, a
 		return struct{}{}, nil
 	})
@@ -261,14 +260,14 @@ func (s *Server) load(ctx context.Context) error {
 	}
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		d := &device{}
-		var accountID, registration, signedID int64
+		var accountID int64
 		var identity, noise, public, signature []byte
-		if err := row.Scan(&d.id, &accountID, &d.number, &identity, &noise, &registration, &signedID, &public, &signature, &d.prekeys); err != nil {
+		if err := row.Scan(&d.id, &accountID, &d.number, &identity, &noise, &d.registration, &d.signed.id, &public, &signature, &d.prekeys); err != nil {
 			return struct{}{}, err
 		}
 		d.account = byID[accountID]
-		d.identity, d.noise, d.registration = [32]byte(identity), [32]byte(noise), uint32(registration)
-		d.signed = signedPreKey{id: uint32(signedID), public: [32]byte(public), signature: [64]byte(signature)}
+		d.identity, d.noise = [32]byte(identity), [32]byte(noise)
+		d.signed.public, d.signed.signature = [32]byte(public), [64]byte(signature)
 		if d.number == 0 {
 			d.account.keys.RegistrationID = d.registration
 		}

@@ -42,11 +42,12 @@ const (
 // conn is one client's connection. Its one goroutine is the HTTP handler's, which reads; writers and pumps start when there is something
 // to do and end when it is done.
 type conn struct {
-	s   *Server
-	ws  *websocket.Conn
-	in  stream
-	ctx context.Context // ends with the connection
-	end context.CancelFunc
+	s     *Server
+	ws    *websocket.Conn
+	in    stream
+	phone bool            // a simulated phone's, which faults spare
+	ctx   context.Context // ends with the connection
+	end   context.CancelFunc
 
 	// Used by the reading goroutine alone.
 	readKey   cipher.AEAD
@@ -70,11 +71,11 @@ type conn struct {
 
 // ServeHTTP is the WebSocket endpoint, to be mounted at /ws/chat. It returns when the connection has ended.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.Faults().RefuseConnections {
+	c := &conn{s: s, phone: r.Header.Get(phoneHeader) == s.phones}
+	if c.faults().RefuseConnections {
 		http.Error(w, "connections are refused", http.StatusServiceUnavailable)
 		return
 	}
-	c := &conn{s: s}
 	c.ctx, c.end = context.WithCancel(s.ctx)
 	defer c.end()
 	s.mu.Lock()
@@ -98,9 +99,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
 	defer c.close()
+	if c.faults().RefuseConnections {
+		return // refused since it was accepted: a Disconnect that followed may have come too early to see it
+	}
 	if err := c.run(); err != nil {
 		s.log.DebugContext(r.Context(), "connection ended", "error", err)
 	}
+}
+
+// faults are the disturbances in force for this connection.
+func (c *conn) faults() Faults {
+	if c.phone {
+		return Faults{}
+	}
+	return c.s.Faults()
 }
 
 // run takes the client from its first byte to its last.
@@ -149,7 +161,10 @@ func (c *conn) readPrologue() ([]byte, error) {
 // login authenticates a client by its static key and serves it until it leaves.
 func (c *conn) login(client [32]byte, payload *waWa6.ClientPayload) error {
 	s := c.s
-	d := s.device(types.JID{User: strconv.FormatUint(payload.GetUsername(), 10), Device: uint16(payload.GetDevice()), Server: types.DefaultUserServer})
+	var d *device
+	if payload.GetDevice() <= maxDevice {
+		d = s.device(types.JID{User: strconv.FormatUint(payload.GetUsername(), 10), Device: uint16(payload.GetDevice()), Server: types.DefaultUserServer})
+	}
 	if d == nil || d.noise != client {
 		return c.refuse(401)
 	}

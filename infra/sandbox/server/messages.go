@@ -44,7 +44,7 @@ func (c *conn) ackMessage(message *waBinary.Node, phash string, code int) {
 	if code != 0 {
 		ack.Attrs["error"] = code
 	}
-	faults := c.s.Faults()
+	faults := c.faults()
 	switch {
 	case faults.DropAcks:
 	case faults.AckDelay > 0:

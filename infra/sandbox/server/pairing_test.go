@@ -205,6 +205,23 @@ func TestALoginWithAWrongKeyIsRefused(t *testing.T) {
 	await(thief, func(out *events.LoggedOut) bool { return out.Reason == events.ConnectFailureLoggedOut })
 }
 
+// A device number is one byte; one that is too large must not be cut off to the number of a device that exists.
+func TestALoginOfAnImpossibleDeviceIsRefused(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	ana.Disconnect()
+	ana.GetClientPayload = func() *waWa6.ClientPayload {
+		payload := ana.Store.GetClientPayload()
+		payload.Device = proto.Uint32(1 << 16)
+		return payload
+	}
+	if err := ana.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	await(ana, func(out *events.LoggedOut) bool { return out.Reason == events.ConnectFailureLoggedOut })
+}
+
 func TestPeerMessagesReachThePhoneAlone(t *testing.T) {
 	t.Parallel()
 	n := setup(t)

@@ -17,6 +17,7 @@ import (
 
 // query sends an iq that whatsmeow has no call for.
 func (c *client) query(xmlns, kind string, children ...waBinary.Node) (*waBinary.Node, error) {
+	//nolint:staticcheck // SA1019: whatsmeow marks its internals as deprecated; it has no other way to send an iq of one's own
 	return c.DangerousInternals().SendIQ(c.n.t.Context(), whatsmeow.DangerousInfoQuery{
 		Namespace: xmlns, Type: whatsmeow.DangerousInfoQueryType(kind), To: types.ServerJID, Content: children, Timeout: patience,
 	})

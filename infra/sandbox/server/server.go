@@ -8,10 +8,12 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,6 +45,7 @@ type Server struct {
 	seed     string
 	noise    *noiseIdentity
 	handlers *registry
+	phones   string // the value of phoneHeader that makes a connection a simulated phone's
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -60,14 +63,16 @@ type Server struct {
 	counts struct{ sent, delivered, repeated, unknown atomic.Int64 }
 }
 
-// Faults are the disturbances that a test can switch on; the zero value is none.
+// Faults are the disturbances that a test can switch on; the zero value is none. They are for the companions under test and spare the
+// connections of MarkPhone.
 type Faults struct {
 	// AckDelay passes before a message's acknowledgement leaves; the message is routed at once. It stands for the round trip to the real
 	// servers, without which throughput on loopback is fantasy.
 	AckDelay time.Duration
 	// DropAcks swallows the acknowledgements of messages, which are routed all the same.
 	DropAcks bool
-	// RefuseConnections answers new connections with HTTP 503; those that stand are left alone.
+	// RefuseConnections answers new connections with HTTP 503, before any handshake; those that stand are left alone. Followed by
+	// Disconnect, it leaves no companion connected.
 	RefuseConnections bool
 }
 
@@ -110,7 +115,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		pool: c.Pool, lock: lock, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(),
+		pool: c.Pool, lock: lock, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -165,7 +170,7 @@ func (s *Server) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
-	s.Disconnect()
+	s.disconnect(func(*conn) bool { return true })
 	s.work.Wait()
 	if !first {
 		return nil
@@ -178,13 +183,24 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Disconnect cuts every connection as a broken network would: no stanza says goodbye.
-func (s *Server) Disconnect() {
+// phoneHeader is the request header that tells the simulated phones' connections from the companions', before any handshake.
+const phoneHeader = "Sandbox-Phone"
+
+// MarkPhone adds to the headers of a WebSocket request what makes its connection a simulated phone's, which Faults and Disconnect spare.
+// The mark is secret to this server, so a companion cannot pass for a phone, and it ends with the server.
+func (s *Server) MarkPhone(h http.Header) { h.Set(phoneHeader, s.phones) }
+
+// Disconnect cuts every connection but the simulated phones', as a broken network would: no stanza says goodbye.
+func (s *Server) Disconnect() { s.disconnect(func(c *conn) bool { return !c.phone }) }
+
+func (s *Server) disconnect(chosen func(*conn) bool) {
 	s.mu.RLock()
 	connections := slices.Collect(maps.Keys(s.conns))
 	s.mu.RUnlock()
 	for _, c := range connections {
-		c.cut()
+		if chosen(c) {
+			c.cut()
+		}
 	}
 }
 

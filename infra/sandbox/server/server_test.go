@@ -1,11 +1,14 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
@@ -279,4 +282,62 @@ func TestFaults(t *testing.T) {
 	}
 	n.Server().SetFaults(server.Faults{})
 	ben.connect()
+}
+
+func TestFaultsAndDisconnectSparePhones(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
+	web := n.companion(ana)
+	ana.Disconnect()
+	n.Server().MarkPhone(ana.WebSocketHeaders)
+	ana.connect()
+	logins := len(all[*events.Connected](ana))
+
+	n.Server().SetFaults(server.Faults{DropAcks: true, RefuseConnections: true})
+	n.Server().Disconnect()
+	await(web, func(*events.Disconnected) bool { return true })
+	ana.text(*ben.Store.ID, "meanwhile")
+	if got := len(all[*events.Connected](ana)); got != logins {
+		t.Errorf("the phone was cut: %d logins, want %d", got, logins)
+	}
+	ana.Disconnect()
+	ana.connect()
+	if web.IsConnected() || ben.IsConnected() {
+		t.Error("a companion got through")
+	}
+	n.Server().SetFaults(server.Faults{})
+	web.receives("meanwhile")
+	ben.receives("meanwhile")
+}
+
+func TestARefusalFollowedByADisconnectLeavesNoConnection(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	for range 30 {
+		n.Server().SetFaults(server.Faults{})
+		var dialing sync.WaitGroup
+		begun := make(chan struct{}, 8)
+		for range cap(begun) {
+			dialing.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				begun <- struct{}{}
+				ws, _, err := websocket.Dial(ctx, n.http.URL, nil)
+				if err != nil {
+					return
+				}
+				defer ws.CloseNow()
+				if _, _, err := ws.Read(ctx); ctx.Err() != nil {
+					t.Errorf("a connection stands: %v", err)
+				}
+			})
+		}
+		for range cap(begun) {
+			<-begun
+		}
+		n.Server().SetFaults(server.Faults{RefuseConnections: true})
+		n.Server().Disconnect()
+		dialing.Wait()
+	}
 }

@@ -169,7 +169,7 @@ func (n *network) open(container *signalstore.Container, device *store.Device, n
 		close(c.changed)
 		c.changed = make(chan struct{})
 		_, message := event.(*events.Message)
-		return !(message && c.refuse)
+		return !message || !c.refuse
 	})
 	n.t.Cleanup(func() {
 		n.reconnecting.Wait()
