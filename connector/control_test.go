@@ -149,3 +149,34 @@ func TestSessionReconnectsAfterALostConnection(t *testing.T) {
 	b.awaitState("sales", events.StateConnected)
 	b.awaitStatus(b.send("sales", "5491100000002", "hello"), events.StatusDelivered)
 }
+
+// start is what POST .../start does.
+const start = `UPDATE sessions SET desired = 'started', restarts = restarts +
+	CASE WHEN state IN ('logged_out', 'banned', 'replaced', 'failed') AND restarts = restarts_done THEN 1 ELSE 0 END`
+
+func TestStartBringsASessionBackThatEndedAndWasStopped(t *testing.T) {
+	t.Parallel()
+	for _, state := range []events.SessionState{events.StateLoggedOut, events.StateFailed, events.StateBanned, events.StateReplaced} {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.exec(`INSERT INTO sessions (id, state, reason, desired) VALUES ('sales', $1, 'the test says so', 'stopped')`, string(state))
+			b.exec(start) // before any connector has seen the stop
+			b.exec(start) // a second start asks for nothing more
+			c := b.connector()
+			b.awaitState("sales", events.StateQR)
+			if n := one[int64](b, `SELECT restarts_done FROM sessions`); n != 1 {
+				t.Errorf("%d restarts were done", n)
+			}
+
+			// And once more, with a connector that has seen the stop.
+			b.exec(`UPDATE sessions SET desired = 'stopped'`)
+			b.awaitState("sales", events.StateStopped)
+			b.await("the session to be let go", func() bool { return c.session("sales") == nil })
+			b.exec(`UPDATE sessions SET state = $1`, string(state))
+			b.await("the session to rest", func() bool { return one[bool](b, `SELECT NOT wanted FROM sessions`) && c.session("sales") == nil })
+			b.exec(start)
+			b.awaitState("sales", events.StateQR)
+		})
+	}
+}

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waCompanionReg"
 	waevents "go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/postgres/db"
@@ -59,6 +61,27 @@ func TestLinkIsFoundWhoseNewsWasLost(t *testing.T) {
 	defer conn.close()
 	if conn.device.ID == nil || unaware.jid == nil || conn.device.ID.User != owner {
 		t.Errorf("the device opened is %v", conn.device.ID)
+	}
+}
+
+func TestPhoneIsShownTheSessionsDeviceName(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	for settings, want := range map[string]string{`{}`: "chasqui", `{"deviceName":"Support desk"}`: "Support desk"} {
+		s := newSession(c, db.SessionListControlRow{ID: "sales", Settings: []byte(settings)}, claim{1, time.Now()})
+		defer s.cancel(nil)
+		b.exec(`INSERT INTO sessions (id, desired) VALUES ('sales', 'stopped') ON CONFLICT DO NOTHING`)
+		conn, err := s.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.close()
+		var props waCompanionReg.DeviceProps
+		err = proto.Unmarshal(conn.client.GetClientPayload().GetDevicePairingData().GetDeviceProps(), &props)
+		if err != nil || props.GetOs() != want {
+			t.Errorf("with %s the phone shows %q, %v", settings, props.GetOs(), err)
+		}
 	}
 }
 

@@ -170,16 +170,19 @@ func (c *consumer) fetch() (more bool, err error) {
 		return false, err
 	}
 	lanes := 0
-	for i, n := 0, 0; i < len(rows); i, lanes = n, lanes+1 {
-		for n = i; n < len(rows) && rows[n].lane == rows[i].lane; {
+	for len(rows) > 0 {
+		first, n := rows[0], 1
+		for n < len(rows) && rows[n].lane == first.lane {
 			n++
 		}
-		if first := rows[i]; first.parked {
+		mine := rows[:n]
+		rows, lanes = rows[n:], lanes+1
+		if first.parked {
 			c.log.ErrorContext(c.base, "lane parked: the process died too often with this message in hand; look at it, then resume it",
 				"lane", first.lane, "session", first.Session, "queue_id", first.QueueID, "id", first.ID, "crashes", first.crashes)
 			continue
 		}
-		c.take(rows[i:n], asked)
+		c.take(mine, asked)
 	}
 	return lanes == want, nil
 }

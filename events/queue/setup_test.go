@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -32,7 +31,7 @@ func TestMain(m *testing.M) {
 	testdb.Run(m)
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // bundle is a fresh database with everything that the queue needs.
 type bundle struct {

@@ -1,0 +1,174 @@
+package connector
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/types"
+	waevents "go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+// outgoing stores a message to Juan as it stands between the connector's steps.
+func (b *bench) outgoing(session string, status events.MessageStatus) (id uuid.UUID) {
+	b.Helper()
+	id = events.NewID()
+	b.exec(`INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, timestamp)
+		VALUES ($1, $2, $3, $4, 'outgoing', $5, 'text', '{"type":"text","text":"hello"}', now())`,
+		id, session, juan+"@"+events.PhoneServer, id.String(), string(status))
+	return id
+}
+
+// receipt is an event as whatsmeow gives it for a receipt of a message to Juan.
+func receipt(id uuid.UUID, by string, t types.ReceiptType) *waevents.Receipt {
+	chat, sender := types.NewJID(juan, types.DefaultUserServer), types.NewJID(by, types.DefaultUserServer)
+	return &waevents.Receipt{
+		MessageSource: types.MessageSource{Chat: chat, Sender: sender, IsFromMe: by == owner},
+		MessageIDs:    []types.MessageID{id.String()}, Type: t, Timestamp: time.Now(),
+	}
+}
+
+func TestOnlyWhatTheRecipientWasSeenToGetMovesAStatus(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	conn := c.session("sales").sender()
+	id := b.outgoing("sales", events.StatusSent)
+	for _, tt := range []struct {
+		by   string
+		kind types.ReceiptType
+		want events.MessageStatus
+	}{
+		{owner, types.ReceiptTypeRead, events.StatusSent}, // the owner's own devices
+		{owner, types.ReceiptTypeReadSelf, events.StatusSent},
+		{owner, types.ReceiptTypeDelivered, events.StatusSent},
+		{owner, types.ReceiptTypeSender, events.StatusSent},
+		{juan, types.ReceiptTypeInactive, events.StatusSent}, // a device in the background
+		{juan, types.ReceiptTypeRetry, events.StatusSent},
+		{juan, types.ReceiptTypeDelivered, events.StatusDelivered},
+		{owner, types.ReceiptTypeRead, events.StatusDelivered},
+		{juan, types.ReceiptTypeRead, events.StatusRead},
+		{juan, types.ReceiptTypeDelivered, events.StatusRead}, // never back
+		{juan, types.ReceiptTypePlayed, events.StatusPlayed},
+	} {
+		if !conn.handle(receipt(id, tt.by, tt.kind)) {
+			t.Fatalf("%s by %s was refused: %v", tt.kind, tt.by, context.Cause(conn.ctx))
+		}
+		if got := b.status(id); got != string(tt.want) {
+			t.Errorf("after %q by %s the message is %s, want %s", tt.kind, tt.by, got, tt.want)
+		}
+	}
+	if n := len(b.events(events.MessageUpdated)); n != 3 {
+		t.Errorf("%d events tell of the status, want 3", n)
+	}
+}
+
+// Taken without the claim it would be acknowledged, and the next owner would never see it.
+func TestReceiptOfALostClaimIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	conn := c.session("sales").sender()
+	for _, status := range []events.MessageStatus{events.StatusSent, events.StatusRead} { // something to move, and nothing
+		id := b.outgoing("sales", status)
+		b.exec(`UPDATE claims SET epoch = epoch + 1`)
+		ctx, cancel := context.WithTimeout(b.ctx(), patience)
+		defer cancel()
+		if err := conn.receipt(ctx, receipt(id, juan, types.ReceiptTypeDelivered)); err == nil {
+			t.Errorf("a receipt for a message that is %s was taken without the claim", status)
+		}
+		if got := b.status(id); got != string(status) {
+			t.Errorf("the message is %s", got)
+		}
+	}
+}
+
+// trips counts a pool's round trips: every statement is one, a transaction's begin and commit among them.
+type trips struct{ n atomic.Int64 }
+
+func (c *trips) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	c.n.Add(1)
+	return ctx
+}
+
+func (*trips) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestEachStepOfAMessageTakesFewRoundTrips(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	live := c.session("sales")
+
+	// A session beside the live one, under the same claim, whose statements are counted.
+	var count trips
+	cfg, err := pgxpool.ParseConfig(b.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.ConnConfig.Tracer = &count
+	pool, err := pgxpool.NewWithConfig(b.ctx(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	beside := New(Config{Owner: c.cfg.Owner, Logger: quiet()})
+	beside.pool, beside.db, beside.ctx = pool, &queue.DB{Pool: pool}, b.ctx()
+	s := newSession(beside, db.SessionListControlRow{ID: "sales", Settings: []byte("{}")}, claim{live.epoch, time.Now()})
+	ctx, fail := context.WithCancelCause(b.ctx())
+	conn := &connection{s: s, device: live.sender().device, ctx: ctx, fail: fail, signals: make(chan any, 1)}
+
+	now := time.Now()
+	sending, sent := b.outgoing("sales", events.StatusSending), b.outgoing("sales", events.StatusSent)
+	code, message := "internal_error", "no"
+	for _, step := range []struct {
+		name string
+		want int64
+		do   func() bool
+	}{
+		{"an incoming message", 4, func() bool { return conn.handle(fromJuan("A", &waE2E.Message{Conversation: proto.String("a")})) }},
+		{"a repeated copy of it", 3, func() bool { return conn.handle(fromJuan("A", &waE2E.Message{Conversation: proto.String("a")})) }},
+		{"the end of sending", 4, func() bool {
+			outcome, err := s.finish(ctx, sending, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &now})
+			return err == nil && outcome == string(events.StatusSent)
+		}},
+		{"a failure", 4, func() bool {
+			outcome, err := s.finish(ctx, b.outgoing("sales", events.StatusSending),
+				db.MessageFinishParams{Status: string(events.StatusFailed), ErrorCode: &code, ErrorMessage: &message})
+			return err == nil && outcome == string(events.StatusFailed)
+		}},
+		{"a receipt", 4, func() bool { return conn.handle(receipt(sent, juan, types.ReceiptTypeDelivered)) }},
+		{"a receipt that changes nothing", 4, func() bool { return conn.handle(receipt(sent, juan, types.ReceiptTypeDelivered)) }},
+	} {
+		before := count.n.Load()
+		if !step.do() {
+			t.Fatalf("%s: refused: %v", step.name, context.Cause(ctx))
+		}
+		if got := count.n.Load() - before; got != step.want {
+			t.Errorf("%s takes %d round trips, want %d", step.name, got, step.want)
+		}
+	}
+	told := b.events(events.MessageSent)
+	if len(told) != 1 || told[0].Data.Message.Status != events.StatusSent || told[0].Data.Message.Content.Text != "hello" ||
+		told[0].Data.Message.To.Phone != juan || !told[0].Data.Message.Timestamp.Equal(now) {
+		t.Errorf("told %+v", told)
+	}
+	if n := one[int](b, `SELECT count(*)::int FROM messages WHERE error_code = 'internal_error' AND status = 'failed'`); n != 1 {
+		t.Errorf("%d messages failed", n)
+	}
+}
