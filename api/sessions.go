@@ -282,7 +282,11 @@ func (s *Server) deleteSession(ctx context.Context, in *struct{ SessionPath }) (
 		if err != nil {
 			return fmt.Errorf("delete session: %w", err)
 		}
-		gone = n > 0
+		if gone = n > 0; gone { // what was accepted for it goes too
+			if err := queue.DeleteSession(ctx, tx, in.SessionID); err != nil {
+				return fmt.Errorf("delete session: %w", err)
+			}
+		}
 		tx.Notify(events.WakeControl, in.SessionID)
 		return nil
 	})

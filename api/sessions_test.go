@@ -115,6 +115,11 @@ func TestWhatIsWantedOfASession(t *testing.T) {
 	if restarts() != 2 {
 		t.Error("start leaves a failed session as it is")
 	}
+	f.exec("UPDATE sessions SET state = 'logged_out', desired = 'stopped'")
+	f.must(202, nil, "POST", sales+"/start", nil)
+	if restarts() != 3 {
+		t.Error("start leaves a session as it is that was stopped and then logged out")
+	}
 	loggingOut := func() (asked bool) {
 		_ = f.db.QueryRow(t.Context(), "SELECT logout_requested_at IS NOT NULL FROM sessions WHERE id = 'sales'").Scan(&asked)
 		return asked
@@ -143,7 +148,7 @@ func TestDeletingASession(t *testing.T) {
 	f.must(202, nil, "POST", fresh+"/messages", text("5491123456789", "x"))
 	began := time.Now()
 	f.must(204, nil, "DELETE", fresh, nil)
-	if took := time.Since(began); took > deleteWait/2 || f.count("messages") != 0 || f.count("sessions") != 0 {
+	if took := time.Since(began); took > deleteWait/2 || f.count("messages") != 0 || f.count("sessions") != 0 || len(f.commands()) != 0 {
 		t.Errorf("it took %s; %s", took, f.written())
 	}
 	// Linked: the connector does it, and the request waits for that.

@@ -1,7 +1,12 @@
 package connector
 
 import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chasqui/chasqui/events"
@@ -62,5 +67,51 @@ func TestSessionIsLinkedByQRAndTextsGoBothWays(t *testing.T) {
 	}
 	if codes := b.events(events.SessionQR); len(codes) != 1 || codes[0].Data.QR == nil || codes[0].Data.QR.Text == "" {
 		t.Errorf("QR events: %+v", codes)
+	}
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func TestLogTellsWhatHappensToSessionsAndNoMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var log lines
+	c := b.connector(func(cfg *Config) { cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	b.linked("sales", owner)
+	before := c.session("sales").sender()
+	b.sandbox.Disconnect()
+	b.await("another connection", func() bool {
+		conn := c.session("sales").sender()
+		return conn != nil && conn != before
+	})
+	b.stop(c)
+	messages := map[string]int{}
+	for line := range strings.Lines(log.text.String()) {
+		var l struct{ Msg, Level, Component, Session, Module, In, State string }
+		if err := json.Unmarshal([]byte(line), &l); err != nil { // as a duration that is a number
+			t.Fatalf("%s: %v", line, err)
+		}
+		if l.Component != "connector" || strings.HasPrefix(l.Msg, "connector") {
+			t.Errorf("not one plain line of the connector's: %s", line)
+		}
+		if l.Level == "INFO" && (l.Session == "" || l.Module != "") || strings.Contains(l.Msg, "515") {
+			t.Errorf("tells of no session, or is a library's: %s", line)
+		}
+		messages[l.Msg+" "+l.State]++
+	}
+	for _, want := range []string{"device linked ", "connecting again ", "session state changed reconnecting", "session state changed connected"} {
+		if messages[want] == 0 {
+			t.Errorf("%q is missing in %v", want, messages)
+		}
 	}
 }

@@ -28,8 +28,7 @@ func labelled(t testing.TB, name string) (stacks []string) {
 	return stacks
 }
 
-// Connections end in the middle of a flood, by us and by the server at the same moment. Ended by Client.Disconnect this is a data race, and
-// ended by their context alone readers of whatsmeow's are left behind.
+// Connections end in the middle of a flood, by us and by the server at the same moment. Ended by Client.Disconnect this is a data race.
 func TestConnectionsThatEndInAFloodLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -115,7 +114,7 @@ func TestACutLineWritesNothingMore(t *testing.T) {
 	}
 }
 
-// A session whose connection failed has said nothing of what came after the failure, and gets it all on the next one.
+// What follows a failure is neither sent nor acknowledged on this connection; the next one does it.
 func TestAFailedConnectionIsCutAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -15,7 +15,7 @@ import (
 
 // mapping runs one call on the map. sqlstore enters new mappings into the cache before they are committed, so that after an error it
 // would never write them again: the cache is dropped.
-func mapping[T any](s *deviceStore, ctx context.Context, call func(context.Context, *sqlstore.CachedLIDMap) (T, error)) (result T, err error) {
+func mapping[T any](ctx context.Context, s *deviceStore, call func(context.Context, *sqlstore.CachedLIDMap) (T, error)) (result T, err error) {
 	err = s.run(ctx, binding{}, func(ctx context.Context) (err error) {
 		result, err = call(ctx, s.container.lids.Load())
 		return err
@@ -38,7 +38,7 @@ func misaddressed(jid types.JID, server string) error {
 }
 
 func (s *deviceStore) PutManyLIDMappings(ctx context.Context, mappings []store.LIDMapping) error {
-	_, err := mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (any, error) {
+	_, err := mapping(ctx, s, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (any, error) {
 		return nil, lids.PutManyLIDMappings(ctx, mappings)
 	})
 	return err
@@ -48,7 +48,7 @@ func (s *deviceStore) PutLIDMapping(ctx context.Context, lid, pn types.JID) erro
 	if err := errors.Join(misaddressed(lid, types.HiddenUserServer), misaddressed(pn, types.DefaultUserServer)); err != nil {
 		return err
 	}
-	_, err := mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (any, error) {
+	_, err := mapping(ctx, s, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (any, error) {
 		return nil, lids.PutLIDMapping(ctx, lid, pn)
 	})
 	return err
@@ -58,7 +58,7 @@ func (s *deviceStore) GetPNForLID(ctx context.Context, lid types.JID) (types.JID
 	if err := misaddressed(lid, types.HiddenUserServer); err != nil {
 		return types.JID{}, err
 	}
-	return mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (types.JID, error) {
+	return mapping(ctx, s, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (types.JID, error) {
 		return lids.GetPNForLID(ctx, lid)
 	})
 }
@@ -67,13 +67,13 @@ func (s *deviceStore) GetLIDForPN(ctx context.Context, pn types.JID) (types.JID,
 	if err := misaddressed(pn, types.DefaultUserServer); err != nil {
 		return types.JID{}, err
 	}
-	return mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (types.JID, error) {
+	return mapping(ctx, s, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (types.JID, error) {
 		return lids.GetLIDForPN(ctx, pn)
 	})
 }
 
 func (s *deviceStore) GetManyLIDsForPNs(ctx context.Context, pns []types.JID) (map[types.JID]types.JID, error) {
-	return mapping(s, ctx, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (map[types.JID]types.JID, error) {
+	return mapping(ctx, s, func(ctx context.Context, lids *sqlstore.CachedLIDMap) (map[types.JID]types.JID, error) {
 		return lids.GetManyLIDsForPNs(ctx, pns)
 	})
 }

@@ -112,7 +112,7 @@ func (s *deviceStore) GetManySessions(ctx context.Context, addresses []string) (
 	if err := s.lockFor(ctx, u); err != nil {
 		return nil, err
 	}
-	sessions, err := get(s, ctx, func(ctx context.Context) (map[string][]byte, error) { return s.inner.GetManySessions(ctx, addresses) })
+	sessions, err := get(ctx, s, func(ctx context.Context) (map[string][]byte, error) { return s.inner.GetManySessions(ctx, addresses) })
 	if err != nil {
 		s.lock.release(u, true)
 	}
@@ -134,18 +134,18 @@ func (s *deviceStore) PutManySessions(ctx context.Context, sessions map[string][
 func (s *deviceStore) GetSession(ctx context.Context, address string) ([]byte, error) {
 	read := func(ctx context.Context) ([]byte, error) { return s.inner.GetSession(ctx, address) }
 	if u := decryption(ctx); u != nil {
-		session, err := get(s, ctx, read)
+		session, err := get(ctx, s, read)
 		u.read(address, session)
 		return session, err
 	}
 	if u := s.lock.current(); u != nil && u.prefetched {
-		return get(s, ctx, read)
+		return get(ctx, s, read)
 	}
 	u := &use{}
 	if err := s.lockFor(ctx, u); err != nil {
 		return nil, err
 	}
-	session, err := get(s, ctx, read)
+	session, err := get(ctx, s, read)
 	if err != nil {
 		s.lock.release(u, true)
 	}
@@ -207,7 +207,7 @@ func (s *deviceStore) IsTrustedIdentity(ctx context.Context, address string, key
 			return pending == key, nil
 		}
 	}
-	trusted, err := get(s, ctx, func(ctx context.Context) (bool, error) { return s.inner.IsTrustedIdentity(ctx, address, key) })
+	trusted, err := get(ctx, s, func(ctx context.Context) (bool, error) { return s.inner.IsTrustedIdentity(ctx, address, key) })
 	if u != nil && !u.prefetched && (err != nil || !trusted) {
 		s.lock.release(u, true)
 	}
@@ -216,7 +216,7 @@ func (s *deviceStore) IsTrustedIdentity(ctx context.Context, address string, key
 
 // HasSession implements store.SessionStore.
 func (s *deviceStore) HasSession(ctx context.Context, address string) (bool, error) {
-	return get(s, ctx, func(ctx context.Context) (bool, error) { return s.inner.HasSession(ctx, address) })
+	return get(ctx, s, func(ctx context.Context) (bool, error) { return s.inner.HasSession(ctx, address) })
 }
 
 // DeleteIdentity implements store.IdentityStore.

@@ -72,7 +72,7 @@ func (s *deviceStore) run(ctx context.Context, b binding, call func(context.Cont
 }
 
 // get is do for a call with a result.
-func get[T any](s *deviceStore, ctx context.Context, call func(context.Context) (T, error)) (result T, err error) {
+func get[T any](ctx context.Context, s *deviceStore, call func(context.Context) (T, error)) (result T, err error) {
 	err = s.do(ctx, func(ctx context.Context) (err error) {
 		result, err = call(ctx)
 		return err

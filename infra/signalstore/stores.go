@@ -15,15 +15,15 @@ import (
 // store.PreKeyStore
 
 func (s *deviceStore) GetOrGenPreKeys(ctx context.Context, count uint32) ([]*keys.PreKey, error) {
-	return get(s, ctx, func(ctx context.Context) ([]*keys.PreKey, error) { return s.inner.GetOrGenPreKeys(ctx, count) })
+	return get(ctx, s, func(ctx context.Context) ([]*keys.PreKey, error) { return s.inner.GetOrGenPreKeys(ctx, count) })
 }
 
 func (s *deviceStore) GenOnePreKey(ctx context.Context) (*keys.PreKey, error) {
-	return get(s, ctx, func(ctx context.Context) (*keys.PreKey, error) { return s.inner.GenOnePreKey(ctx) })
+	return get(ctx, s, func(ctx context.Context) (*keys.PreKey, error) { return s.inner.GenOnePreKey(ctx) })
 }
 
 func (s *deviceStore) GetPreKey(ctx context.Context, id uint32) (*keys.PreKey, error) {
-	return get(s, ctx, func(ctx context.Context) (*keys.PreKey, error) { return s.inner.GetPreKey(ctx, id) })
+	return get(ctx, s, func(ctx context.Context) (*keys.PreKey, error) { return s.inner.GetPreKey(ctx, id) })
 }
 
 func (s *deviceStore) RemovePreKey(ctx context.Context, id uint32) error {
@@ -35,7 +35,7 @@ func (s *deviceStore) MarkPreKeysAsUploaded(ctx context.Context, upToID uint32) 
 }
 
 func (s *deviceStore) UploadedPreKeyCount(ctx context.Context) (int, error) {
-	return get(s, ctx, func(ctx context.Context) (int, error) { return s.inner.UploadedPreKeyCount(ctx) })
+	return get(ctx, s, func(ctx context.Context) (int, error) { return s.inner.UploadedPreKeyCount(ctx) })
 }
 
 // store.SenderKeyStore
@@ -45,7 +45,7 @@ func (s *deviceStore) PutSenderKey(ctx context.Context, group, user string, sess
 }
 
 func (s *deviceStore) GetSenderKey(ctx context.Context, group, user string) ([]byte, error) {
-	return get(s, ctx, func(ctx context.Context) ([]byte, error) { return s.inner.GetSenderKey(ctx, group, user) })
+	return get(ctx, s, func(ctx context.Context) ([]byte, error) { return s.inner.GetSenderKey(ctx, group, user) })
 }
 
 // store.AppStateSyncKeyStore
@@ -55,15 +55,15 @@ func (s *deviceStore) PutAppStateSyncKey(ctx context.Context, id []byte, key sto
 }
 
 func (s *deviceStore) GetAppStateSyncKey(ctx context.Context, id []byte) (*store.AppStateSyncKey, error) {
-	return get(s, ctx, func(ctx context.Context) (*store.AppStateSyncKey, error) { return s.inner.GetAppStateSyncKey(ctx, id) })
+	return get(ctx, s, func(ctx context.Context) (*store.AppStateSyncKey, error) { return s.inner.GetAppStateSyncKey(ctx, id) })
 }
 
 func (s *deviceStore) GetLatestAppStateSyncKeyID(ctx context.Context) ([]byte, error) {
-	return get(s, ctx, func(ctx context.Context) ([]byte, error) { return s.inner.GetLatestAppStateSyncKeyID(ctx) })
+	return get(ctx, s, func(ctx context.Context) ([]byte, error) { return s.inner.GetLatestAppStateSyncKeyID(ctx) })
 }
 
 func (s *deviceStore) GetAllAppStateSyncKeys(ctx context.Context) ([]*store.AppStateSyncKey, error) {
-	return get(s, ctx, func(ctx context.Context) ([]*store.AppStateSyncKey, error) {
+	return get(ctx, s, func(ctx context.Context) ([]*store.AppStateSyncKey, error) {
 		return s.inner.GetAllAppStateSyncKeys(ctx)
 	})
 }
@@ -95,7 +95,7 @@ func (s *deviceStore) DeleteAppStateMutationMACs(ctx context.Context, name strin
 }
 
 func (s *deviceStore) GetAppStateMutationMAC(ctx context.Context, name string, indexMAC []byte) ([]byte, error) {
-	return get(s, ctx, func(ctx context.Context) ([]byte, error) { return s.inner.GetAppStateMutationMAC(ctx, name, indexMAC) })
+	return get(ctx, s, func(ctx context.Context) ([]byte, error) { return s.inner.GetAppStateMutationMAC(ctx, name, indexMAC) })
 }
 
 // store.ContactStore
@@ -129,11 +129,11 @@ func (s *deviceStore) PutManyRedactedPhones(ctx context.Context, entries []store
 }
 
 func (s *deviceStore) GetContact(ctx context.Context, user types.JID) (types.ContactInfo, error) {
-	return get(s, ctx, func(ctx context.Context) (types.ContactInfo, error) { return s.inner.GetContact(ctx, user) })
+	return get(ctx, s, func(ctx context.Context) (types.ContactInfo, error) { return s.inner.GetContact(ctx, user) })
 }
 
 func (s *deviceStore) GetAllContacts(ctx context.Context) (map[types.JID]types.ContactInfo, error) {
-	return get(s, ctx, func(ctx context.Context) (map[types.JID]types.ContactInfo, error) { return s.inner.GetAllContacts(ctx) })
+	return get(ctx, s, func(ctx context.Context) (map[types.JID]types.ContactInfo, error) { return s.inner.GetAllContacts(ctx) })
 }
 
 // store.ChatSettingsStore
@@ -151,7 +151,7 @@ func (s *deviceStore) PutArchived(ctx context.Context, chat types.JID, archived 
 }
 
 func (s *deviceStore) GetChatSettings(ctx context.Context, chat types.JID) (types.LocalChatSettings, error) {
-	return get(s, ctx, func(ctx context.Context) (types.LocalChatSettings, error) { return s.inner.GetChatSettings(ctx, chat) })
+	return get(ctx, s, func(ctx context.Context) (types.LocalChatSettings, error) { return s.inner.GetChatSettings(ctx, chat) })
 }
 
 // store.MsgSecretStore
@@ -179,11 +179,11 @@ func (s *deviceStore) PutPrivacyTokens(ctx context.Context, tokens ...store.Priv
 }
 
 func (s *deviceStore) GetPrivacyToken(ctx context.Context, user types.JID) (*store.PrivacyToken, error) {
-	return get(s, ctx, func(ctx context.Context) (*store.PrivacyToken, error) { return s.inner.GetPrivacyToken(ctx, user) })
+	return get(ctx, s, func(ctx context.Context) (*store.PrivacyToken, error) { return s.inner.GetPrivacyToken(ctx, user) })
 }
 
 func (s *deviceStore) DeleteExpiredPrivacyTokens(ctx context.Context, cutoff time.Time) (int64, error) {
-	return get(s, ctx, func(ctx context.Context) (int64, error) { return s.inner.DeleteExpiredPrivacyTokens(ctx, cutoff) })
+	return get(ctx, s, func(ctx context.Context) (int64, error) { return s.inner.DeleteExpiredPrivacyTokens(ctx, cutoff) })
 }
 
 // store.NCTSaltStore
@@ -193,7 +193,7 @@ func (s *deviceStore) PutNCTSalt(ctx context.Context, salt []byte) error {
 }
 
 func (s *deviceStore) GetNCTSalt(ctx context.Context) ([]byte, error) {
-	return get(s, ctx, func(ctx context.Context) ([]byte, error) { return s.inner.GetNCTSalt(ctx) })
+	return get(ctx, s, func(ctx context.Context) ([]byte, error) { return s.inner.GetNCTSalt(ctx) })
 }
 
 func (s *deviceStore) DeleteNCTSalt(ctx context.Context) error {
@@ -203,7 +203,7 @@ func (s *deviceStore) DeleteNCTSalt(ctx context.Context) error {
 // store.EventBuffer
 
 func (s *deviceStore) GetBufferedEvent(ctx context.Context, ciphertextHash [32]byte) (*store.BufferedEvent, error) {
-	return get(s, ctx, func(ctx context.Context) (*store.BufferedEvent, error) {
+	return get(ctx, s, func(ctx context.Context) (*store.BufferedEvent, error) {
 		return s.inner.GetBufferedEvent(ctx, ciphertextHash)
 	})
 }

@@ -223,11 +223,11 @@ func (q *Queries) SessionRestart(ctx context.Context, db DBTX, id string) (int64
 
 const sessionStart = `-- name: SessionStart :execrows
 UPDATE sessions SET desired = 'started', updated_at = now(),
-       restarts = restarts + CASE WHEN desired = 'started' AND state IN ('logged_out', 'banned', 'replaced', 'failed') THEN 1 ELSE 0 END
+       restarts = restarts + CASE WHEN state IN ('logged_out', 'banned', 'replaced', 'failed') THEN 1 ELSE 0 END
  WHERE id = $1 AND delete_requested_at IS NULL
 `
 
-// A session that has come to an end is wanted already; what starts it again is the restart counter.
+// What starts a session again that has come to an end is the restart counter.
 func (q *Queries) SessionStart(ctx context.Context, db DBTX, id string) (int64, error) {
 	result, err := db.Exec(ctx, sessionStart, id)
 	if err != nil {

@@ -16,9 +16,9 @@ UPDATE sessions SET name = coalesce(sqlc.narg(name), name), settings = settings 
  WHERE id = sqlc.arg(id) AND delete_requested_at IS NULL;
 
 -- name: SessionStart :execrows
--- A session that has come to an end is wanted already; what starts it again is the restart counter.
+-- What starts a session again that has come to an end is the restart counter.
 UPDATE sessions SET desired = 'started', updated_at = now(),
-       restarts = restarts + CASE WHEN desired = 'started' AND state IN ('logged_out', 'banned', 'replaced', 'failed') THEN 1 ELSE 0 END
+       restarts = restarts + CASE WHEN state IN ('logged_out', 'banned', 'replaced', 'failed') THEN 1 ELSE 0 END
  WHERE id = $1 AND delete_requested_at IS NULL;
 
 -- name: SessionStop :execrows
