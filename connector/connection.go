@@ -153,7 +153,8 @@ func (c *connection) close() {
 	c.mu.Unlock()
 	c.fail(errClosed)
 	c.work.Wait()
-	// whatsmeow's consumer of frames ends with the context of the socket, and a reader that has a frame left for it would wait for ever.
+	// whatsmeow's consumer of frames ends with the context of the socket, and a reader that has a frame left for it would wait for ever: so
+	// the reader ends first. Failure policy: one that does not within a second is left, on a connection that is closed.
 	late := time.NewTimer(drainWait)
 	select {
 	case <-c.line.idle:

@@ -95,8 +95,11 @@ func TestLogTellsWhatHappensToSessionsAndNoMore(t *testing.T) {
 		return conn != nil && conn != before
 	})
 	b.stop(c)
+	log.mu.Lock()
+	text := log.text.String()
+	log.mu.Unlock()
 	messages := map[string]int{}
-	for line := range strings.Lines(log.text.String()) {
+	for line := range strings.Lines(text) {
 		var l struct{ Msg, Level, Component, Session, Module, In, State string }
 		if err := json.Unmarshal([]byte(line), &l); err != nil { // as a duration that is a number
 			t.Fatalf("%s: %v", line, err)

@@ -123,6 +123,9 @@ func TestAFailedConnectionIsCutAtOnce(t *testing.T) {
 	b.linked("sales", owner)
 	conn := c.session("sales").sender()
 	conn.fail(errors.New("the test says so"))
+	if conn.line.ctx.Err() == nil {
+		t.Error("the line of a failed connection is not cut")
+	}
 	if err := conn.client.SendPresence(b.ctx(), "unavailable"); err == nil {
 		t.Error("a failed connection still sends")
 	}

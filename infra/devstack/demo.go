@@ -71,7 +71,7 @@ func (d demo) link(ctx context.Context) error {
 	if err != nil && status != http.StatusConflict {
 		return err
 	}
-	for {
+	for scanned := false; ; {
 		state, err := d.state(ctx)
 		if err != nil {
 			return err
@@ -79,14 +79,17 @@ func (d demo) link(ctx context.Context) error {
 		if state == "connected" {
 			return nil
 		}
-		// This waits for a code, or is refused when the session is linked already.
+		// Asking waits for a code, or is refused when the session is linked already.
 		// Whatever goes wrong here, such as a code that has just expired, shows as a
-		// session that is not connected.
-		var code struct {
-			QR string `json:"qr"`
-		}
-		if _, err := d.api.call(ctx, http.MethodGet, "/v1/sessions/"+demoSession+"/qr?wait=10", nil, &code); err == nil {
-			_, _ = d.sandbox.call(ctx, http.MethodPost, "/phones/"+demoNumber+"/scan", map[string]string{"qr": code.QR}, nil)
+		// session that asks for a scan again.
+		if !scanned || state == "qr" {
+			var code struct {
+				QR string `json:"qr"`
+			}
+			if _, err := d.api.call(ctx, http.MethodGet, "/v1/sessions/"+demoSession+"/qr?wait=10", nil, &code); err == nil {
+				_, err = d.sandbox.call(ctx, http.MethodPost, "/phones/"+demoNumber+"/scan", map[string]string{"qr": code.QR}, nil)
+				scanned = err == nil
+			}
 		}
 		if err := pause(ctx); err != nil {
 			return fmt.Errorf("session is %s: %w", state, err)

@@ -142,8 +142,12 @@ func (s *Server) Scan(ctx context.Context, phone, qr string) (types.JID, error) 
 	c.pairing.scanned = true
 	s.mu.Unlock()
 	jid, err := s.link(ctx, a, c, number, secret)
-	if err != nil {
+	if errors.Is(err, ErrRefused) {
+		c.leave(restartPatience) // the client closes by itself, and whatsmeow's closing is a data race with being closed
+	} else if err != nil {
 		c.cut()
+	}
+	if err != nil {
 		return types.EmptyJID, fmt.Errorf("pair companion: %w", err)
 	}
 	return jid, nil

@@ -52,7 +52,7 @@ func TestKnowsWhoIsOnWhatsApp(t *testing.T) {
 	if _, err := ben.query("status", "set", waBinary.Node{Tag: "status", Content: []byte("on holiday")}); err != nil {
 		t.Fatal(err)
 	}
-	n.restart(ana)
+	n.restart(ana, ben)
 	unknown := types.NewJID("5491100000003", types.DefaultUserServer)
 	info, err := ana.GetUserInfo(t.Context(), []types.JID{*ben.Store.ID, unknown})
 	if err != nil {
@@ -78,7 +78,7 @@ func TestKeepsPrivacySettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(web, func(e *events.PrivacySettings) bool { return e.ReadReceiptsChanged })
-	n.restart(web)
+	n.restart(ana, web)
 	settings, err := web.TryFetchPrivacySettings(t.Context(), true)
 	if err != nil || settings.ReadReceipts != types.PrivacySettingNone || settings.LastSeen != types.PrivacySettingAll {
 		t.Errorf("settings are %+v, %v", settings, err)

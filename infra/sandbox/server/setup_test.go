@@ -102,6 +102,7 @@ func (n *network) stop() {
 }
 
 // restart replaces the server with another that knows only what is in the database, and waits until the clients are connected to it.
+// A client that is left out must not disconnect before it is connected again: whatsmeow's Disconnect is a data race with being cut.
 func (n *network) restart(clients ...*client) {
 	n.t.Helper()
 	before := make([]int, len(clients))
