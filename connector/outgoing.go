@@ -199,8 +199,8 @@ func limited(code int) bool { return code == 463 || code == 429 || code == 479 }
 func serverCode(err error) int {
 	var iq *whatsmeow.IQError
 	if errors.As(err, &iq) {
-		if iq.Code >= 500 {
-			return 0 // the server's own trouble, which passes
+		if iq.Code >= 500 && iq.Code != 501 {
+			return 0 // the server's own trouble, which passes; 501 is a query that it will never know
 		}
 		return iq.Code
 	}

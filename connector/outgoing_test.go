@@ -191,7 +191,7 @@ func TestRefusalsAreTold(t *testing.T) {
 		{refused(463), false, ""}, {refused(429), false, ""}, {refused(479), false, ""}, {whatsmeow.ErrMessageTimedOut, false, ""},
 		{errors.New("anything"), false, ""}, {&whatsmeow.IQError{Code: 503}, true, "internal_error"},
 		{refused(463), true, "account_restricted"}, {refused(429), true, "rate_limited"}, {whatsmeow.ErrMessageTimedOut, true, "whatsapp_timeout"},
-		{refused(406), false, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 406}, false, "whatsapp_rejected"},
+		{refused(406), false, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 406}, false, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 501}, false, "whatsapp_rejected"},
 		{whatsmeow.ErrNotInGroup, false, "whatsapp_rejected"}, {errNotOnWhatsApp, false, "recipient_not_on_whatsapp"},
 		{&whatsmeow.DisconnectedError{Action: "message send"}, true, ""}, {whatsmeow.ErrNotConnected, true, ""},
 	} {

@@ -58,6 +58,7 @@ var uses = []struct {
 	{"PutSession", 4, 3, answerOnce},
 	{"PutManySessions", 12, 5, sendOnce},
 	{"DecryptionTxn", 10, 6, decryptOnce},
+	{"GetOrGenPreKeys", 103, 4, refillOnce},
 }
 
 func (b bundle) variants(t testing.TB) (raw, wrapped store.AllSessionSpecificStores, trips *atomic.Int64) {
@@ -152,6 +153,13 @@ func decryptOnce(ctx context.Context, t testing.TB, s store.AllSessionSpecificSt
 		return s.PutBufferedEvent(ctx, hash, []byte("text"), time.Now())
 	}))
 	must(t, s.ClearBufferedEventPlaintext(ctx, hash))
+}
+
+// refillOnce makes 100 prekeys to upload.
+func refillOnce(ctx context.Context, t testing.TB, s store.AllSessionSpecificStores) {
+	made, err := s.GetOrGenPreKeys(ctx, 100)
+	must(t, err)
+	must(t, s.MarkPreKeysAsUploaded(ctx, made[len(made)-1].KeyID))
 }
 
 func must(t testing.TB, err error) {

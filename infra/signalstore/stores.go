@@ -14,8 +14,15 @@ import (
 
 // store.PreKeyStore
 
-func (s *deviceStore) GetOrGenPreKeys(ctx context.Context, count uint32) ([]*keys.PreKey, error) {
-	return get(ctx, s, func(ctx context.Context) ([]*keys.PreKey, error) { return s.inner.GetOrGenPreKeys(ctx, count) })
+// GetOrGenPreKeys stores new keys in one transaction. A link makes 812 of them, and sqlstore commits each by itself.
+func (s *deviceStore) GetOrGenPreKeys(ctx context.Context, count uint32) (made []*keys.PreKey, err error) {
+	err = s.run(ctx, binding{s.options.Fence, true}, func(ctx context.Context) error {
+		return s.container.db.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+			made, err = s.inner.GetOrGenPreKeys(ctx, count)
+			return err
+		})
+	})
+	return made, err
 }
 
 func (s *deviceStore) GenOnePreKey(ctx context.Context) (*keys.PreKey, error) {

@@ -37,6 +37,18 @@ func TestAnUnknownQueryIsAnsweredAndCounted(t *testing.T) {
 	n.unknown = -1 // the one that was meant
 }
 
+func TestKnowsNoGroups(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	if _, err := ana.GetGroupInfo(t.Context(), types.NewJID("120363025246125486", types.GroupServer)); !errors.Is(err, whatsmeow.ErrGroupNotFound) {
+		t.Errorf("an unknown group: %v", err)
+	}
+	if groups, err := ana.GetJoinedGroups(t.Context()); err != nil || len(groups) != 0 {
+		t.Errorf("joined %v, %v", groups, err)
+	}
+}
+
 func TestKnowsWhoIsOnWhatsApp(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
