@@ -52,7 +52,7 @@ verify: lint generate/check test/race fuzz ## The long suite: race detector, fuz
 	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/signalstore ./infra/e2e
 
 bench: ## Measure what the documentation states
-	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector ./dispatcher ./api
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector
 
 clean: ## Remove built tools (the data directory .chasqui stays)
 	rm -rf $(TOOLS)

@@ -1,0 +1,86 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/testdb"
+)
+
+func TestMain(m *testing.M) { testdb.Run(m) }
+
+func TestMigratingAgainChangesNothing(t *testing.T) {
+	t.Parallel()
+	if err := postgres.Migrate(t.Context(), testdb.DSN(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRolesRefuseAnOlderSchemaAndAcceptANewer(t *testing.T) {
+	t.Parallel()
+	pool := testdb.New(t)
+	if err := postgres.CheckSchema(t.Context(), pool); err != nil {
+		t.Errorf("the current one: %v", err)
+	}
+	for _, step := range []struct {
+		sql  string
+		want error
+	}{
+		{"INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)", nil},
+		{"DELETE FROM goose_db_version WHERE version_id > 1", postgres.ErrSchemaOld},
+		{"DROP TABLE goose_db_version", postgres.ErrSchemaOld},
+	} {
+		if _, err := pool.Exec(t.Context(), step.sql); err != nil {
+			t.Fatal(err)
+		}
+		if err := postgres.CheckSchema(t.Context(), pool); !errors.Is(err, step.want) {
+			t.Errorf("after %s: %v, want %v", step.sql, err, step.want)
+		}
+	}
+}
+
+func TestATransactionThatIdlesIsEnded(t *testing.T) {
+	t.Parallel()
+	pool, err := postgres.Open(t.Context(), testdb.DSN(t), postgres.Options{MaxConns: 1, Name: "test", AsyncCommit: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	for setting, want := range map[string]string{
+		"idle_in_transaction_session_timeout": "5s", "synchronous_commit": "off", "TimeZone": "UTC", "application_name": "chasqui test",
+	} {
+		var got string
+		if err := pool.QueryRow(t.Context(), "SELECT current_setting($1)", setting).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %s, %v, want %s", setting, got, err, want)
+		}
+	}
+}
+
+func TestAnAddressThatLeadsNowhereIsNotEchoed(t *testing.T) {
+	t.Parallel()
+	for _, dsn := range []string{"postgres://user:s3cret@127.0.0.1:1/x", "postgres://user:s3cret@[bad"} {
+		if _, err := postgres.Open(context.Background(), dsn, postgres.Options{}); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("opened, or leaked: %v", err)
+		}
+	}
+}
+
+func TestRetryable(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{"40001": true, "40P01": true, "23505": false} {
+		err := fmt.Errorf("write: %w", &pgconn.PgError{Code: code})
+		if postgres.Retryable(err) != want || postgres.ErrorCode(err) != code {
+			t.Errorf("%s: retryable is %v", code, !want)
+		}
+	}
+	if postgres.Retryable(pgx.ErrNoRows) || postgres.ErrorCode(nil) != "" {
+		t.Error("what PostgreSQL did not say is retryable")
+	}
+}
