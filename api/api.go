@@ -182,7 +182,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	}
 	s.running.Go(func() {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("the API no longer listens", "error", err)
+			s.log.ErrorContext(ctx, "the API no longer listens", "error", err)
 		}
 	})
 	s.running.Go(s.sweep)

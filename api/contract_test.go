@@ -76,7 +76,7 @@ func TestContractIsChecked(t *testing.T) {
 		"a missing member":      {"GET", "/v1/sessions", "", `{"data":[]}`},
 		"a wrong type":          {"GET", "/v1/sessions", "", `{"data":{},"hasMore":false}`},
 		"a wrong item":          {"GET", "/v1/events", "", `{"data":[{"id":"evt_1"}],"hasMore":false,"nextCursor":""}`},
-		"an unknown field":      {"POST", "/v1/sessions", `{"id":"x","nmae":"y"}`, ""},
+		"an unknown field":      {"POST", "/v1/sessions", `{"id":"x","nama":"y"}`, ""},
 		"content of no variant": {"POST", "/v1/sessions/x/messages", `{"to":"5491123456789","content":{"type":"video"}}`, ""},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), c.method, "http://127.0.0.1:3000"+c.path, strings.NewReader(c.sent))
@@ -85,7 +85,7 @@ func TestContractIsChecked(t *testing.T) {
 		}
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("X-API-Key", testKey)
-		ok := true
+		var ok bool
 		if c.answered == "" {
 			ok, _ = v.ValidateHttpRequest(r)
 		} else {

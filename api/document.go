@@ -162,7 +162,7 @@ func humaConfig() huma.Config {
 	}
 	config.Transformers = []huma.Transformer{func(ctx huma.Context, _ string, v any) (any, error) {
 		if p, ok := v.(*Problem); ok {
-			return located(p, ctx.Context(), ctx.URL().Path), nil
+			return located(ctx.Context(), p, ctx.URL().Path), nil
 		}
 		return v, nil
 	}}

@@ -204,7 +204,7 @@ func (s *Server) readEvents(ctx context.Context, after int64, sessionID string, 
 		return after, nil
 	}
 	rows, err := s.q.EventPage(ctx, s.pool, db.EventPageParams{
-		After: after, Head: head.Seq, SessionID: sessionID, Types: types, Scan: eventScan, MaxRows: int32(limit) + 1, //nolint:gosec // at most 201
+		After: after, Head: head.Seq, SessionID: sessionID, Types: types, Scan: eventScan, MaxRows: int32(limit) + 1,
 	})
 	if err != nil {
 		return after, fmt.Errorf("read events: %w", err)

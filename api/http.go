@@ -209,13 +209,13 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, p *Problem
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
-	if err := json.NewEncoder(w).Encode(located(p, r.Context(), r.URL.Path)); err != nil {
+	if err := json.NewEncoder(w).Encode(located(r.Context(), p, r.URL.Path)); err != nil {
 		s.log.DebugContext(r.Context(), "answer not written", "error", err)
 	}
 }
 
 // located returns p with the request it answers.
-func located(p *Problem, ctx context.Context, path string) *Problem {
+func located(ctx context.Context, p *Problem, path string) *Problem {
 	c := *p
 	c.Instance, c.RequestID = shorten(path), callOf(ctx).id
 	return &c

@@ -90,7 +90,7 @@ func TestRefusals(t *testing.T) {
 		{name: "a compressed body", method: "POST", path: "/v1/sessions", body: `x`, headers: []string{"Content-Encoding", "gzip"}, code: UnsupportedMediaType},
 		{name: "null", method: "POST", path: "/v1/sessions", body: `null`, code: ValidationFailed},
 		{name: "an array", method: "POST", path: "/v1/sessions", body: `[]`, code: ValidationFailed, location: "body"},
-		{name: "unknown field", method: "POST", path: "/v1/sessions", body: `{"id":"new","nmae":"x"}`, code: ValidationFailed, location: "body.nmae", says: "unknown_field"},
+		{name: "unknown field", method: "POST", path: "/v1/sessions", body: `{"id":"new","nama":"x"}`, code: ValidationFailed, location: "body.nama", says: "unknown_field"},
 		{name: "a field in the wrong case", method: "POST", path: "/v1/sessions", body: `{"id":"new","Name":"x"}`, code: ValidationFailed, location: "body.Name"},
 		{name: "unknown field in a send", method: "POST", path: sales + "/messages", body: `{"to":"5491123456789","content":{"type":"text","text":"x","txt":"y"}}`, code: ValidationFailed, location: "body.content.txt", says: "unknown_field"},
 		{name: "a huge unknown field", method: "POST", path: "/v1/sessions", body: `{"id":"new","` + huge + `":"` + huge + `"}`, code: ValidationFailed},

@@ -12,7 +12,7 @@ type Page struct {
 }
 
 // rows is how many rows to read: one more than the page, which tells whether there are more.
-func (p Page) rows() int32 { return int32(p.Limit) + 1 } //nolint:gosec // at most 201
+func (p Page) rows() int32 { return int32(p.Limit) + 1 }
 
 // List is a page of a list, newest first.
 type List[T any] struct {

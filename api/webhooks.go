@@ -213,7 +213,7 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 		}
 		row, err := s.q.EndpointInsert(ctx, tx, db.EndpointInsertParams{
 			ID: events.NewID(), Url: in.Body.URL, Events: types, Sessions: texts(in.Body.Sessions), Format: in.Body.Format, Headers: headers, Secret: newSecret(),
-			TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight), OrderMode: in.Body.Order, State: in.Body.State, //nolint:gosec // bounded by the schema
+			TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight), OrderMode: in.Body.Order, State: in.Body.State,
 		})
 		if err != nil {
 			return created, fmt.Errorf("insert endpoint: %w", err)
@@ -383,10 +383,10 @@ func (c changeEndpoint) onto(row db.WebhookEndpoint) db.EndpointChangeParams {
 		p.Sessions = texts(*c.Sessions)
 	}
 	if c.TimeoutSeconds != nil {
-		p.TimeoutSeconds = int32(*c.TimeoutSeconds) //nolint:gosec // bounded by the schema
+		p.TimeoutSeconds = int32(*c.TimeoutSeconds)
 	}
 	if c.MaxInFlight != nil {
-		p.MaxInFlight = int32(*c.MaxInFlight) //nolint:gosec // bounded by the schema
+		p.MaxInFlight = int32(*c.MaxInFlight)
 	}
 	if c.Order != nil {
 		p.OrderMode = *c.Order
