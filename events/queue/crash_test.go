@@ -18,6 +18,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	. "github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/devstack"
@@ -50,14 +51,17 @@ func worker() int {
 	time.AfterFunc(5*time.Minute, func() { os.Exit(4) })
 	ctx, name := context.Background(), os.Getenv(workerName)
 	fail := func(err error) int { fmt.Fprintln(os.Stderr, name, err); return 1 }
-	pool, err := postgres.Open(ctx, os.Getenv(workerEnv), postgres.Options{MaxConns: 8})
-	if err != nil {
-		return fail(err)
+	open := func(o postgres.Options) *pgxpool.Pool { // it may start while the server is away
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if pool, err := postgres.Open(ctx, os.Getenv(workerEnv), o); err == nil {
+				return pool
+			}
+			<-tick.C
+		}
 	}
-	async, err := postgres.Open(ctx, os.Getenv(workerEnv), postgres.Options{MaxConns: 2, AsyncCommit: true})
-	if err != nil {
-		return fail(err)
-	}
+	pool, async := open(postgres.Options{MaxConns: 8}), open(postgres.Options{MaxConns: 2, AsyncCommit: true})
 	waker := NewWaker(pool.Config().ConnConfig)
 	waker.Start()
 	s, err := NewSubscriber(SubscriberConfig{Pool: pool, CompletePool: async, Waker: waker, Owner: name, Lease: workerLease,
