@@ -79,6 +79,9 @@ func spawn(t *testing.T, name, dir string, env []string, argv ...string) *proces
 	go func() { _ = p.cmd.Wait(); close(p.done) }()
 	t.Cleanup(func() {
 		p.stop(t)
+		if strings.Contains(p.log.String(), "WARNING: DATA RACE") { // GOFLAGS=-race builds the binary with the detector too
+			t.Errorf("%s has a data race", name)
+		}
 		if t.Failed() {
 			t.Logf("--- %s\n%s", name, p.log.tail(12000))
 		}

@@ -54,6 +54,8 @@ type network struct {
 	clients int
 
 	reconnecting sync.WaitGroup
+	ending       sync.Mutex // guards ended
+	ended        bool
 }
 
 // setup starts a network and checks, when the test ends, that the server knew every stanza.
@@ -165,7 +167,7 @@ func (n *network) open(container *signalstore.Container, device *store.Device, n
 	c.EnableAutoReconnect = false
 	c.AddEventHandlerWithSuccessStatus(func(event any) bool {
 		if _, lost := event.(*events.Disconnected); lost {
-			n.reconnecting.Go(c.reconnect)
+			n.whileRunning(func() { n.reconnecting.Go(c.reconnect) })
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -176,10 +178,22 @@ func (n *network) open(container *signalstore.Container, device *store.Device, n
 		return !message || !c.refuse
 	})
 	n.t.Cleanup(func() {
+		n.ending.Lock()
+		n.ended = true
+		n.ending.Unlock()
 		n.reconnecting.Wait()
 		c.Disconnect()
 	})
 	return c
+}
+
+// whileRunning calls f unless the test is ending: what whatsmeow reports then comes too late to be waited for.
+func (n *network) whileRunning(f func()) {
+	n.ending.Lock()
+	defer n.ending.Unlock()
+	if !n.ended {
+		f()
+	}
 }
 
 // reconnect connects a client again that lost its connection, until the test ends.
