@@ -42,6 +42,14 @@ func (s *Sandbox) handler() http.Handler {
 		"GET /stats":                      s.getStats,
 	} {
 		control.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			select { // phones need the listener to be brought back; until they are, none must be said not to exist
+			case <-s.loaded:
+			case <-s.ctx.Done():
+				s.refuse(w, r, failure(http.StatusServiceUnavailable, "the sandbox is stopping"))
+				return
+			case <-r.Context().Done():
+				return
+			}
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			status, body, err := operation(r)
 			if err != nil {

@@ -54,7 +54,8 @@ type Sandbox struct {
 	cfg Config
 	log *slog.Logger
 
-	startStop sync.Mutex // held by Start and Stop
+	startStop sync.Mutex    // held by Start and Stop
+	loaded    chan struct{} // closed once every phone of the database is there
 	started   bool
 	stopped   bool
 
@@ -83,7 +84,7 @@ func New(cfg Config) *Sandbox {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone)}
+	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone), loaded: make(chan struct{})}
 }
 
 // Start prepares the database, listens, and brings back every phone; phones connect in the background. ctx bounds the start alone. A
@@ -151,6 +152,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	close(s.loaded)
 	return nil
 }
 
