@@ -13,7 +13,6 @@ import (
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
-	waLog "go.mau.fi/whatsmeow/util/log"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/chasqui/chasqui/infra/postgres"
@@ -43,7 +42,7 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	client := whatsmeow.NewClient(device, phoneLog{signalstore.SlogLogger(p.log), false})
+	client := whatsmeow.NewClient(device, signalstore.SlogLogger(p.log))
 	c := &connection{phone: p, client: client, ctx: ctx, end: end, up: make(chan struct{})}
 	client.EnableAutoReconnect = false
 	// The server is told of a message only when handle has committed it, and a copy that comes after a crash can be decrypted again.
@@ -226,30 +225,6 @@ func (c *connection) markRead(ctx context.Context, batch []unread) error {
 		return failure(http.StatusGatewayTimeout, "the server has not taken the read receipt yet")
 	}
 	return nil
-}
-
-// phoneLog lowers what whatsmeow logs for a phone: its progress is nothing to whoever runs the sandbox, and a broken connection is the
-// tests' daily bread. Why a connection ended is logged by phone.run, so nothing is lost.
-type phoneLog struct {
-	waLog.Logger
-	socket bool // the WebSocket's own module, whose only errors are that it broke
-}
-
-// Infof implements waLog.Logger.
-func (l phoneLog) Infof(msg string, args ...any) { l.Debugf(msg, args...) }
-
-// Errorf implements waLog.Logger.
-func (l phoneLog) Errorf(msg string, args ...any) {
-	if l.socket {
-		l.Debugf(msg, args...)
-		return
-	}
-	l.Logger.Errorf(msg, args...)
-}
-
-// Sub implements waLog.Logger.
-func (l phoneLog) Sub(module string) waLog.Logger {
-	return phoneLog{l.Logger.Sub(module), l.socket || module == "Socket"}
 }
 
 // loopback leads whatsmeow's fixed address to the sandbox's own listener.

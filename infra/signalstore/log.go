@@ -44,12 +44,16 @@ func (l cipherLog) write(caller, msg string) {
 
 // SlogLogger adapts a logger for whatsmeow. Contents of messages and keys do not pass: a stanza is logged as its tag, id and type, bytes
 // and long strings as their length, structures as their type; the modules that log every stanza (Recv and Send) are silent. What whatsmeow
-// calls information ("Successfully authenticated", "Uploading 50 new prekeys") is debug here: who runs many sessions reads their states.
-func SlogLogger(log *slog.Logger) waLog.Logger { return logger{log} }
+// calls information ("Successfully authenticated", "Uploading 50 new prekeys") is debug here: who runs many sessions reads their states. So
+// are the errors of its module Socket, which only say that a connection broke: whoever connects logs why it does so again.
+func SlogLogger(log *slog.Logger) waLog.Logger { return logger{log: log, errors: slog.LevelError} }
 
-type logger struct{ log *slog.Logger }
+type logger struct {
+	log    *slog.Logger
+	errors slog.Level
+}
 
-func (l logger) Errorf(msg string, args ...any) { l.write(slog.LevelError, msg, args) }
+func (l logger) Errorf(msg string, args ...any) { l.write(l.errors, msg, args) }
 func (l logger) Warnf(msg string, args ...any)  { l.write(slog.LevelWarn, msg, args) }
 func (l logger) Infof(msg string, args ...any)  { l.write(slog.LevelDebug, msg, args) }
 func (l logger) Debugf(msg string, args ...any) { l.write(slog.LevelDebug, msg, args) }
@@ -59,7 +63,11 @@ func (l logger) Sub(module string) waLog.Logger {
 	if module == "Recv" || module == "Send" {
 		return waLog.Noop
 	}
-	return logger{l.log.With("module", module)}
+	errors := l.errors
+	if module == "Socket" {
+		errors = slog.LevelDebug
+	}
+	return logger{l.log.With("module", module), errors}
 }
 
 // longest is what a string or an error may have: JIDs, ids and most errors are shorter, while a frame with a message in it, which whatsmeow

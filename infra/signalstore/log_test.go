@@ -27,6 +27,9 @@ func TestLogsNoContents(t *testing.T) {
 	log.Sub("Recv").Debugf("%s", "secret")
 	log.Sub("Send").Debugf("%s", "secret")
 	log.Sub("Socket").Errorf("Failed for %s after %d: %v", chat, 7, errors.New("cause"))
+	if strings.Contains(out.String(), "level=ERROR msg=\"Failed for") {
+		t.Error("a broken connection is an error")
+	}
 	log.Errorf("Handler panicked: %v\n%s", "oops", []byte("goroutine 7 [running]:"))
 	log.Infof("Successfully authenticated")
 	got := out.String()
