@@ -259,22 +259,3 @@ func FuzzSend(f *testing.F) {
 		}
 	})
 }
-
-// FuzzParseAddress: what is accepted is canonical, and stays what it is.
-func FuzzParseAddress(f *testing.F) {
-	for _, seed := range []string{"5491123456789", "+5491123456789", "1@lid", "120363025246125486@g.us", "5491123456789-1400000000@g.us", "status@broadcast", "+@s.whatsapp.net", "٣٣٣٣٣٣٣", "5491123456789:7@s.whatsapp.net"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		jid, err := events.ParseAddress(s)
-		if err != nil {
-			return
-		}
-		if again, err := events.ParseAddress(jid); err != nil || again != jid {
-			t.Errorf("%q is %q, which is %q: %v", s, jid, again, err)
-		}
-		if strings.ContainsFunc(jid, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' }) {
-			t.Errorf("%q is %q", s, jid)
-		}
-	})
-}
