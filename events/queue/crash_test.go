@@ -150,7 +150,15 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 		messages, lanes, kills = 18_000, 300, 9
 	}
 	ctx := t.Context()
-	server, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: filepath.Join(t.TempDir(), "postgres")})
+	dir, err := os.MkdirTemp("", "chasqui-queue-") // which, unlike t.TempDir, the user who runs PostgreSQL for root may enter
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: filepath.Join(dir, "postgres")})
 	if err != nil {
 		t.Fatal(err)
 	}
