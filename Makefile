@@ -48,8 +48,8 @@ fuzz: ## Run each fuzzer for 30 s
 	  for n in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -d' ' -f2); do \
 	    echo "$$n ($$(dirname $$f))"; $(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$n$$" -fuzztime 30s || exit 1; done; done
 
-verify: lint generate/check test/race fuzz ## The long suite: race detector, fuzzers, the longer crash tests
-	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/signalstore ./infra/e2e
+verify: lint generate/check test/race fuzz ## The long suite: race detector, fuzzers, the longer crash tests, the downloaded PostgreSQL
+	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/devstack
 
 bench: ## Measure what the documentation states
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector
