@@ -82,6 +82,11 @@ func exampleEvent(t events.Type, data any) events.Event {
 	return events.Event{ID: exampleEventID, Type: t, Timestamp: exampleTime, SessionID: "sales", Data: data}
 }
 
+var exampleFile = events.Media{
+	ID: "med_01932f0c5d6b7a10b1f4d0c4a8e2f001", URL: "https://chasqui.example.com/v1/media/med_01932f0c5d6b7a10b1f4d0c4a8e2f001/content", Mimetype: "application/pdf",
+	Size: 48213, SHA256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", FileName: "invoice.pdf",
+}
+
 // eventShapes has every type of events.Types.
 var eventShapes = func() map[events.Type]eventShape {
 	scanning, incoming, sent := exampleSession, exampleMessage, exampleMessage
@@ -92,12 +97,17 @@ var eventShapes = func() map[events.Type]eventShape {
 	receipt := events.StatusData{
 		MessageID: exampleMessageID, WhatsAppID: exampleMessage.WhatsAppID, ChatID: exampleMessage.ChatID, Status: events.StatusRead, By: &sent.To, At: exampleTime,
 	}
+	lost := events.MediaFailedData{
+		MessageID: exampleMessageID, WhatsAppID: exampleMessage.WhatsAppID, ChatID: exampleMessage.ChatID, Media: exampleFile,
+		Error: events.MessageError{Code: string(MediaFetchFailed), Message: "WhatsApp has the file no more, and neither has the phone."},
+	}
 	session, message, status := reflect.TypeFor[events.SessionData](), reflect.TypeFor[events.MessageData](), reflect.TypeFor[events.StatusData]()
 	return map[events.Type]eventShape{
 		events.SessionStatus:   {"A session's state has changed", session, exampleEvent(events.SessionStatus, events.SessionData{Session: exampleSession})},
 		events.SessionQR:       {"A session shows a QR code to scan", session, exampleEvent(events.SessionQR, events.SessionData{Session: scanning, QR: &events.QR{Text: exampleQRText, ExpiresAt: exampleTime}})},
 		events.MessageReceived: {"A message has come in", message, exampleEvent(events.MessageReceived, events.MessageData{Message: incoming})},
 		events.MessageSent:     {"A message has gone out, from here or from the owner's phone", message, exampleEvent(events.MessageSent, events.MessageData{Message: sent})},
+		events.MediaFailed:     {"The file of a message cannot be had", reflect.TypeFor[events.MediaFailedData](), exampleEvent(events.MediaFailed, lost)},
 		events.MessageUpdated:  {"A message was delivered, read or played, or has failed", status, exampleEvent(events.MessageUpdated, receipt)},
 	}
 }()

@@ -230,7 +230,7 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	tx.Publish(events.TopicCommands, queue.Message{
 		ID: id, Lane: events.SendLane(sessionID), Session: sessionID, Payload: command, Metadata: map[string]string{events.MetaCommand: events.CommandSend},
 	})
-	return postgres.Message(row)
+	return s.message(row)
 }
 
 // canonical returns the id under which an address is known to the session: a person's phone where only the LID was given.
@@ -291,7 +291,7 @@ func (s *Server) awaitSent(ctx context.Context, out *messageOutput, wait time.Du
 		if err != nil {
 			return true, fmt.Errorf("read message: %w", err)
 		}
-		out.Body, err = postgres.Message(row)
+		out.Body, err = s.message(row)
 		return out.Body.Status.Done(), err
 	})
 	var p *Problem
@@ -358,9 +358,14 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, fmt.Errorf("list messages: %w", err)
 	}
-	return paged(rows, in.Limit, "/v1/sessions/"+in.SessionID+"/messages", query, postgres.Message, func(v db.MessageView) string {
+	return paged(rows, in.Limit, "/v1/sessions/"+in.SessionID+"/messages", query, s.message, func(v db.MessageView) string {
 		return events.MessagePrefix.Format(v.ID)
 	})
+}
+
+// message returns the public form of a message.
+func (s *Server) message(v db.MessageView) (events.Message, error) {
+	return postgres.Message(v, s.URL())
 }
 
 // parseCursor reads the cursor of a list in the order of its ids.
@@ -395,7 +400,7 @@ func (s *Server) getMessage(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
-	message, err := postgres.Message(row)
+	message, err := s.message(row)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,12 @@ const (
 	IdempotencyInProgress  Code = "idempotency_in_progress"
 	CursorExpired          Code = "cursor_expired"
 	PayloadTooLarge        Code = "payload_too_large"
+	MediaTooLarge          Code = "media_too_large"
 	UnsupportedMediaType   Code = "unsupported_media_type"
+	MediaNotFound          Code = "media_not_found"
+	MediaExpired           Code = "media_expired"
+	MediaFetchFailed       Code = "media_fetch_failed"
+	MediaPending           Code = "media_pending"
 	ValidationFailed       Code = "validation_failed"
 	IdempotencyKeyReused   Code = "idempotency_key_reused"
 	RecipientNotOnWhatsApp Code = "recipient_not_on_whatsapp"
@@ -81,6 +86,11 @@ var explanations = map[Code]explanation{
 	PairingExpired:         {409, "Pairing expired", "Nobody scanned a QR code in time. Start or restart the session for new ones."},
 	IdempotencyInProgress:  {409, "Still in progress", "A request with this Idempotency-Key is still running. Repeat it after the time in Retry-After."},
 	CursorExpired:          {410, "Cursor expired", "The event of this cursor is no longer kept. Read without after to begin at the oldest event that is."},
+	MediaNotFound:          {404, "Media not found", "Nothing has this media id. A file that came with a message has its id in the message's content."},
+	MediaExpired:           {410, "Media expired", "The bytes of this media are kept no more: they are older than the operator keeps them, or were deleted."},
+	MediaTooLarge:          {413, "Media too large", "The file is larger than is taken here (the setting MEDIA_MAX_MB). In JSON, base64 takes at most 16 MiB: upload larger files with POST /v1/media as multipart/form-data, and send the id."},
+	MediaFetchFailed:       {422, "Media could not be fetched", "The file cannot be had: its URL leads nowhere, to an address that is not allowed, or to something else than a file, or WhatsApp and the phone have it no more. The detail says which."},
+	MediaPending:           {503, "Media on its way", "The file of this message is still being fetched from WhatsApp. Repeat it after the time in Retry-After."},
 	PayloadTooLarge:        {413, "Payload too large", "The body is larger than this operation takes: 1 MiB of JSON."},
 	UnsupportedMediaType:   {415, "Unsupported media type", "Send the body as Content-Type: application/json, without Content-Encoding."},
 	ValidationFailed:       {422, "Validation failed", "The request is well formed, but some of it cannot be. errors names each place and what is wrong there. Unknown fields and query parameters are refused, so that a typing error is not silently ignored."},
@@ -132,7 +142,7 @@ func problem(code Code, detail string) *Problem {
 	switch code {
 	case Unauthorized:
 		p.headers.Set("WWW-Authenticate", `Bearer realm="chasqui"`)
-	case IdempotencyInProgress, Unavailable:
+	case IdempotencyInProgress, Unavailable, MediaPending:
 		p.headers.Set("Retry-After", "2")
 	}
 	return p

@@ -46,6 +46,8 @@ type Config struct {
 	// WhatsAppURL (ws://host:port/ws/chat) and WhatsAppRootKey (the certificate root, 32 bytes) lead to another server than WhatsApp's own.
 	WhatsAppURL     string
 	WhatsAppRootKey []byte
+	// PublicURL is the API's address as clients reach it, without a slash at its end, for the links to media in events.
+	PublicURL string
 	// MaxConns bounds the pool of connections for messages and the one for Signal state; 0 means 16 each.
 	MaxConns int32
 	// Logger takes what happens; nil means slog.Default. Texts, keys and QR codes are never logged.

@@ -68,7 +68,7 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content 
 		if !fresh || p.Type == events.ContentUndecryptable {
 			return nil
 		}
-		m, err := postgres.Message(view(p, row))
+		m, err := postgres.Message(view(p, row), c.s.c.cfg.PublicURL)
 		if err != nil {
 			return err
 		}

@@ -240,7 +240,7 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 		m := row.MessageView
 		if p.Status == string(events.StatusSent) {
 			m.Timestamp, m.ErrorCode, m.ErrorMessage = p.Timestamp.UTC(), nil, nil
-			return publishSent(tx, m, *p.Timestamp)
+			return s.publishSent(tx, m, *p.Timestamp)
 		}
 		return publishEnd(tx, unsent{id, s.id, m.ChatID, m.WhatsappID}, events.MessageStatus(p.Status), p.ErrorCode, p.ErrorMessage, now)
 	})
@@ -252,8 +252,8 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 }
 
 // publishSent tells that a message was sent.
-func publishSent(tx *queue.Tx, v db.MessageView, at time.Time) error {
-	m, err := postgres.Message(v)
+func (s *session) publishSent(tx *queue.Tx, v db.MessageView, at time.Time) error {
+	m, err := postgres.Message(v, s.c.cfg.PublicURL)
 	if err != nil {
 		return err
 	}

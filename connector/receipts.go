@@ -59,7 +59,7 @@ func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 				if err != nil {
 					return fmt.Errorf("read message: %w", err)
 				}
-				if err := publishSent(tx, v, e.Timestamp); err != nil {
+				if err := s.publishSent(tx, v, e.Timestamp); err != nil {
 					return err
 				}
 			}

@@ -22,10 +22,11 @@ const (
 	MessageReceived Type = "message.received"
 	MessageSent     Type = "message.sent"
 	MessageUpdated  Type = "message.status"
+	MediaFailed     Type = "media.failed"
 )
 
 // Types lists every type, in the order of the documentation.
-var Types = []Type{SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated}
+var Types = []Type{SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated, MediaFailed}
 
 // An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and
 // every redelivery carry the same bytes and the same id.
@@ -59,29 +60,43 @@ type StatusData struct {
 	Error      *MessageError `json:"error,omitempty"`
 }
 
+// MediaFailedData is the data of media.failed: a message came, and its file cannot be had.
+type MediaFailedData struct {
+	MessageID  string       `json:"messageId" example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	WhatsAppID string       `json:"whatsappId" example:"3EB0C767D097B7A0F1D2E3"`
+	ChatID     string       `json:"chatId" doc:"JID of the chat." example:"5491123456789@s.whatsapp.net"`
+	Media      Media        `json:"media"`
+	Error      MessageError `json:"error"`
+}
+
 // Metadata of a queue message on the topic events, from which the sequencer fills the log without parsing the body.
 const (
 	MetaType      = "type"
 	MetaSession   = "session"
 	MetaOrderKey  = "order_key"
 	MetaTimestamp = "occurred_at" // RFC 3339 with nanoseconds
+	MetaMedia     = "media"       // UUID of the media whose bytes are still on their way; absent where there are none to wait for
 )
 
 // Publish puts an event on the queue inside tx. chatID is the ordering key beside the session: events of one chat keep their order; ""
 // means the session's own lane. It returns the event's id.
 func Publish(tx *queue.Tx, t Type, sessionID, chatID string, at time.Time, data any) (uuid.UUID, error) {
+	return PublishAwaiting(tx, t, sessionID, chatID, at, data, uuid.Nil)
+}
+
+// PublishAwaiting is Publish for an event whose media (uuid.Nil: none) is still on its way; webhooks wait for it.
+func PublishAwaiting(tx *queue.Tx, t Type, sessionID, chatID string, at time.Time, data any, media uuid.UUID) (uuid.UUID, error) {
 	id := NewID()
 	body, err := json.Marshal(Event{ID: EventPrefix.Format(id), Type: t, Timestamp: at.UTC(), SessionID: sessionID, Data: data})
 	if err != nil {
 		return id, fmt.Errorf("encode event %s: %w", t, err)
 	}
-	tx.Publish(TopicEvents, queue.Message{
-		ID:      id,
-		Lane:    EventLane(sessionID, chatID),
-		Payload: body,
-		Metadata: map[string]string{
-			MetaType: string(t), MetaSession: sessionID, MetaOrderKey: chatID, MetaTimestamp: at.UTC().Format(time.RFC3339Nano),
-		},
-	})
+	metadata := map[string]string{
+		MetaType: string(t), MetaSession: sessionID, MetaOrderKey: chatID, MetaTimestamp: at.UTC().Format(time.RFC3339Nano),
+	}
+	if media != uuid.Nil {
+		metadata[MetaMedia] = media.String()
+	}
+	tx.Publish(TopicEvents, queue.Message{ID: id, Lane: EventLane(sessionID, chatID), Payload: body, Metadata: metadata})
 	return id, nil
 }

@@ -18,6 +18,7 @@ const (
 	EventPrefix    Prefix = "evt_"
 	EndpointPrefix Prefix = "we_"
 	DeliveryPrefix Prefix = "dlv_"
+	MediaPrefix    Prefix = "med_"
 )
 
 // NewID returns a UUIDv7: ordered by time, so that indexes grow at their end and partitions by id are partitions by time.

@@ -36,6 +36,13 @@ const (
 const (
 	// ContentText is a text.
 	ContentText = "text"
+	// ContentImage and those after it, to ContentSticker, carry media. A voice note is an audio that WhatsApp shows as recorded.
+	ContentImage    = "image"
+	ContentVideo    = "video"
+	ContentAudio    = "audio"
+	ContentVoice    = "voice"
+	ContentDocument = "document"
+	ContentSticker  = "sticker"
 	// ContentUnsupported is a message of a kind that this version does not read yet: it is shown as having come, without its content.
 	ContentUnsupported = "unsupported"
 	// ContentUndecryptable is a message that could not be decrypted; WhatsApp is asked to send it again, and that copy replaces it.
@@ -44,9 +51,28 @@ const (
 
 // Content is what a message says.
 type Content struct {
-	Type string `json:"type" enum:"text,unsupported,undecryptable" doc:"unsupported: a kind that this version does not read yet. undecryptable: WhatsApp is asked to send it again, and that copy replaces it." example:"text"`
+	Type string `json:"type" enum:"text,image,video,audio,voice,document,sticker,unsupported,undecryptable" doc:"unsupported: a kind that this version does not read yet. undecryptable: WhatsApp is asked to send it again, and that copy replaces it." example:"text"`
 	Text string `json:"text,omitempty" doc:"What it says, when type is text." example:"Your order is ready."`
+
+	Media     *Media `json:"media,omitempty" doc:"The file, when type is image, video, audio, voice, document or sticker."`
+	Caption   string `json:"caption,omitempty" doc:"What is written under an image, video or document." example:"The invoice"`
+	ViewOnce  bool   `json:"viewOnce,omitempty" doc:"The recipient can open it once."`
+	GIF       bool   `json:"gif,omitempty" doc:"A video that plays by itself, without sound, again and again."`
+	VideoNote bool   `json:"videoNote,omitempty" doc:"A video that was recorded in the chat and is shown round."`
 }
+
+// Media is a file of a message. It is known from the message itself: its bytes may still be on their way.
+type Media struct {
+	ID       string `json:"id" doc:"The media's id, for GET /v1/media/{mediaId} and to send it again." example:"med_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	URL      string `json:"url" doc:"Where its bytes are, with the API key. It never changes; while they are on their way a GET waits for them." example:"https://chasqui.example.com/v1/media/med_01932f0c5d6b7a10b1f4d0c4a8e2f001/content"`
+	Mimetype string `json:"mimetype" doc:"What the sender says it is." example:"image/jpeg"`
+	Size     int64  `json:"size" doc:"Bytes." example:"48213"`
+	SHA256   string `json:"sha256" doc:"Of the bytes, in lowercase hex." example:"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"`
+	FileName string `json:"fileName,omitempty" example:"invoice.pdf"`
+}
+
+// MediaURL is the URL of a media's bytes, under the API's address as clients reach it.
+func MediaURL(publicURL, id string) string { return publicURL + "/v1/media/" + id + "/content" }
 
 // MessageError says why a message failed.
 type MessageError struct {

@@ -6,6 +6,7 @@ import "github.com/google/uuid"
 const (
 	TopicCommands = "commands" // api to connector
 	TopicEvents   = "events"   // connector and dispatcher to the sequencer
+	TopicMedia    = "media"    // connector to the dispatcher: files to fetch, unordered
 )
 
 // Wake-ups that carry no message, only the news that rows changed (queue.Notifier, queue.Waker). A lost one costs a poll's interval.
@@ -15,6 +16,7 @@ const (
 	WakeMessages   = "messages"   // keys: UUIDs of messages whose sending ended
 	WakeDeliveries = "deliveries" // deliveries may be due
 	WakeLog        = "log"        // the event log grew
+	WakeMedia      = "media.done" // keys: UUIDs of media whose bytes have come, or will not
 )
 
 // SendLane is the lane of a session's sends, edits and reactions: one at a time, in order.
@@ -31,8 +33,25 @@ func EventLane(sessionID, chatID string) string {
 // EndpointLane is the lane of the events about a webhook endpoint. No session's lane begins with @.
 func EndpointLane(id uuid.UUID) string { return "@" + EndpointPrefix.Format(id) }
 
+// MediaLane is the lane in which a session's phone is asked for media that WhatsApp has no more.
+func MediaLane(sessionID string) string { return sessionID + "/media" }
+
+// A MediaJob asks the dispatcher to fetch a media's bytes. The media row is the truth.
+type MediaJob struct {
+	MediaID uuid.UUID `json:"mediaId"`
+}
+
 // CommandSend is the metadata value of a send command; its payload is a SendCommand.
 const CommandSend = "message.send"
+
+// CommandRetryMedia is the metadata value of a command that asks the phone to upload a media again; its payload is a RetryMediaCommand.
+const CommandRetryMedia = "media.retry"
+
+// A RetryMediaCommand only points at a row.
+type RetryMediaCommand struct {
+	MediaID   uuid.UUID `json:"mediaId"`
+	SessionID string    `json:"sessionId"`
+}
 
 // MetaCommand is the metadata key that names the command.
 const MetaCommand = "command"

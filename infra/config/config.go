@@ -5,8 +5,10 @@
 package config
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
+	"strconv"
 )
 
 // Logging is every role's.
@@ -33,11 +35,21 @@ type Door struct {
 	Port int `env:"PORT" flag:"port" kind:"port" default:"3000" doc:"The API's port; 0 picks a free one."`
 }
 
+// Public is the API as its clients reach it: for the links in answers and events.
+type Public struct {
+	Door
+	PublicURL string `env:"PUBLIC_URL" kind:"http" doc:"The API's address as clients reach it, for the links in answers and events; the same for every role. Default: http://127.0.0.1 with the port."`
+}
+
+// Base is PublicURL or its default.
+func (p Public) Base() string {
+	return cmp.Or(p.PublicURL, "http://127.0.0.1:"+strconv.Itoa(p.Port))
+}
+
 // HTTP is the API's.
 type HTTP struct {
-	Door
-	APIKey    string `env:"API_KEY" kind:"secret" doc:"The key that clients send as X-API-Key or Authorization: Bearer. dev generates one and keeps it in the data directory."`
-	PublicURL string `env:"PUBLIC_URL" kind:"http" doc:"The API's address as clients reach it, for the links in answers. Default: http://127.0.0.1 with the port."`
+	Public
+	APIKey string `env:"API_KEY" kind:"secret" doc:"The key that clients send as X-API-Key or Authorization: Bearer. dev generates one and keeps it in the data directory."`
 }
 
 // Webhooks says where events are pushed to.
@@ -65,6 +77,33 @@ func (w *WhatsApp) check() error {
 	return nil
 }
 
+// ObjectStore is the S3 that holds the bytes of media; dev and up bring their own when it is unset.
+type ObjectStore struct {
+	S3Endpoint  string `env:"S3_ENDPOINT" kind:"http" doc:"The S3 server for media, as https://host:port. Unset, dev and up run an embedded one."`
+	S3Bucket    string `env:"S3_BUCKET" kind:"name" default:"chasqui" doc:"The bucket; it is made when it is missing."`
+	S3AccessKey string `env:"S3_ACCESS_KEY" kind:"secret" doc:"The S3 access key."`
+	S3SecretKey string `env:"S3_SECRET_KEY" kind:"secret" doc:"The S3 secret key."`
+	S3Region    string `env:"S3_REGION" kind:"name" default:"us-east-1" doc:"The S3 region."`
+	S3PublicURL string `env:"S3_PUBLIC_URL" kind:"http" doc:"The S3 server as clients reach it, for presigned URLs. Default: S3_ENDPOINT."`
+}
+
+func (o *ObjectStore) check() error {
+	if o.S3Endpoint != "" && (o.S3AccessKey == "" || o.S3SecretKey == "") {
+		return problem{"S3_ACCESS_KEY", "S3_ENDPOINT is set: set S3_ACCESS_KEY and S3_SECRET_KEY too"}
+	}
+	return nil
+}
+
+// Media bounds what is taken and kept.
+type Media struct {
+	MaxMegabytes int `env:"MEDIA_MAX_MB" kind:"count" default:"256" doc:"The largest file that is taken, uploaded or received, in MiB. WhatsApp itself takes documents up to 2,048."`
+}
+
+// MediaKeeping is how long the bytes of media stay.
+type MediaKeeping struct {
+	MediaDays int `env:"MEDIA_RETENTION_DAYS" kind:"count" default:"90" doc:"Days that the bytes of media are kept."`
+}
+
 // Simulation is the sandbox's.
 type Simulation struct {
 	SandboxPort int `env:"SANDBOX_PORT" flag:"sandbox-port" kind:"port" default:"3001" doc:"The sandbox's port; 0 picks a free one."`
@@ -77,6 +116,9 @@ type Stack struct {
 	Listener
 	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's key. One process at a time may use it."`
 	Database
+	ObjectStore
+	Media
+	MediaKeeping
 	Webhooks
 	WhatsApp
 	Connecting
@@ -108,7 +150,9 @@ type Up struct {
 type API struct {
 	HTTP `required:"API_KEY"`
 	Listener
-	Database `required:"DATABASE_URL"`
+	Database    `required:"DATABASE_URL"`
+	ObjectStore `required:"S3_ENDPOINT"`
+	Media
 	Webhooks
 	Logging
 }
@@ -125,7 +169,9 @@ type Connecting struct {
 
 // Connector is the configuration of `chasqui connector`.
 type Connector struct {
-	Database `required:"DATABASE_URL"`
+	Database    `required:"DATABASE_URL"`
+	ObjectStore `required:"S3_ENDPOINT"`
+	Public
 	WhatsApp
 	Connecting
 	Health
@@ -139,7 +185,12 @@ type Retention struct {
 
 // Dispatcher is the configuration of `chasqui dispatcher`.
 type Dispatcher struct {
-	Database `required:"DATABASE_URL"`
+	Database    `required:"DATABASE_URL"`
+	ObjectStore `required:"S3_ENDPOINT"`
+	Public
+	WhatsApp
+	Media
+	MediaKeeping
 	Networks
 	Retention
 	Health

@@ -95,9 +95,9 @@ func TestRolesWantWhatTheyNeed(t *testing.T) {
 		target any
 		want   []string
 	}{
-		"api":        {new(API), []string{"API_KEY", "DATABASE_URL"}},
-		"connector":  {new(Connector), []string{"DATABASE_URL"}},
-		"dispatcher": {new(Dispatcher), []string{"DATABASE_URL"}},
+		"api":        {new(API), []string{"API_KEY", "DATABASE_URL", "S3_ENDPOINT"}},
+		"connector":  {new(Connector), []string{"DATABASE_URL", "S3_ENDPOINT"}},
+		"dispatcher": {new(Dispatcher), []string{"DATABASE_URL", "S3_ENDPOINT"}},
 		"sandbox":    {new(Sandbox), []string{"DATABASE_URL"}},
 		"migrate":    {new(Migrate), []string{"DATABASE_URL"}},
 		"up":         {new(Up), []string{"API_KEY"}},

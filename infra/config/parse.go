@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,9 @@ import (
 // secretKinds are the kinds whose values never appear in a message: a URL may hold
 // a password.
 var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true}
+
+// goodName is what buckets (3 to 63 characters) and regions of S3 are called, as far as all servers agree.
+var goodName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // parse checks a value by its setting's kind and stores it. Its errors say what
 // to write instead, never what was written.
@@ -68,6 +72,11 @@ func parse(s setting, value string) error {
 	case "host":
 		if strings.ContainsAny(value, "/ ") || strings.Contains(value, ":") && net.ParseIP(value) == nil {
 			err = errors.New("use an address or a name, without a port")
+		}
+		parsed = value
+	case "name":
+		if !goodName.MatchString(value) {
+			err = errors.New("use letters, digits, dots and hyphens, at most 63 of them")
 		}
 		parsed = value
 	case "path":

@@ -8,14 +8,17 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
-// Message returns the public form of a message.
-func Message(v db.MessageView) (events.Message, error) {
+// Message returns the public form of a message; publicURL is the API's address as clients reach it, for the links to media.
+func Message(v db.MessageView, publicURL string) (events.Message, error) {
 	m := events.Message{
 		ID: events.MessagePrefix.Format(v.ID), WhatsAppID: v.WhatsappID, SessionID: v.SessionID, ChatID: v.ChatID, Direction: v.Direction,
 		Status: events.MessageStatus(v.Status), ClientReference: text(v.ClientReference), ExpiresAt: v.ExpiresAt, Timestamp: v.Timestamp,
 	}
 	if err := json.Unmarshal(v.Content, &m.Content); err != nil {
 		return m, fmt.Errorf("decode content of message %s: %w", m.ID, err)
+	}
+	if media := m.Content.Media; media != nil {
+		media.URL = events.MediaURL(publicURL, media.ID)
 	}
 	if v.ErrorCode != nil {
 		m.Error = &events.MessageError{Code: *v.ErrorCode, Message: text(v.ErrorMessage)}

@@ -75,6 +75,7 @@ func (r iteratorForDeliveryInsertMany) Values() ([]interface{}, error) {
 		r.rows[0].EndpointID,
 		r.rows[0].State,
 		r.rows[0].OrderKey,
+		r.rows[0].MediaID,
 	}, nil
 }
 
@@ -83,5 +84,5 @@ func (r iteratorForDeliveryInsertMany) Err() error {
 }
 
 func (q *Queries) DeliveryInsertMany(ctx context.Context, db DBTX, arg []DeliveryInsertManyParams) (int64, error) {
-	return db.CopyFrom(ctx, []string{"deliveries"}, []string{"id", "event_id", "event_seq", "endpoint_id", "state", "order_key"}, &iteratorForDeliveryInsertMany{rows: arg})
+	return db.CopyFrom(ctx, []string{"deliveries"}, []string{"id", "event_id", "event_seq", "endpoint_id", "state", "order_key", "media_id"}, &iteratorForDeliveryInsertMany{rows: arg})
 }

@@ -107,14 +107,19 @@ WITH fence AS MATERIALIZED (
     SELECT fence.session, $8::text, $9::text, $10::timestamptz FROM fence
         ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
 ), message AS (
-    INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, timestamp)
+    INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, media_id, timestamp)
     SELECT $11::uuid, fence.session, $8::text, $12::text, $13::text, $14::text, $15::text, $16::text,
-           $17::jsonb, $10::timestamptz
+           $17::jsonb, $18::uuid, $10::timestamptz
       FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
-       SET type = excluded.type, content = excluded.content, updated_at = clock_timestamp()
+       SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, updated_at = clock_timestamp()
      WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
     RETURNING id
+), file AS (
+    INSERT INTO media (id, session_id, message_id, status, mimetype, file_name, size, sha256, kind, direct_path, media_key, enc_sha256, remote_at)
+    SELECT $18::uuid, fence.session, message.id, 'pending', $19::text, $20::text, $21::bigint,
+           $22::bytea, $23::text, $24::text, $25::bytea, $26::bytea, $10::timestamptz
+      FROM fence CROSS JOIN message WHERE $18::uuid IS NOT NULL
 )
 SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,
@@ -124,23 +129,32 @@ SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name 
 `
 
 type MessageReceiveParams struct {
-	SessionID    string
-	Owner        string
-	Epoch        int64
-	ContactID    string
-	ContactPhone string
-	ContactLid   string
-	ContactName  string
-	ChatID       string
-	ChatKind     string
-	Timestamp    time.Time
-	ID           uuid.UUID
-	SenderID     string
-	WhatsappID   string
-	Direction    string
-	Status       string
-	Type         string
-	Content      json.RawMessage
+	SessionID       string
+	Owner           string
+	Epoch           int64
+	ContactID       string
+	ContactPhone    string
+	ContactLid      string
+	ContactName     string
+	ChatID          string
+	ChatKind        string
+	Timestamp       time.Time
+	ID              uuid.UUID
+	SenderID        string
+	WhatsappID      string
+	Direction       string
+	Status          string
+	Type            string
+	Content         json.RawMessage
+	MediaID         *uuid.UUID
+	MediaMimetype   string
+	MediaFileName   string
+	MediaSize       int64
+	MediaSha256     []byte
+	MediaKind       string
+	MediaDirectPath string
+	MediaKey        []byte
+	MediaEncSha256  []byte
 }
 
 type MessageReceiveRow struct {
@@ -155,7 +169,7 @@ type MessageReceiveRow struct {
 
 // All that one incoming message writes, in one round trip: the fence, the contact, the chat, the message and last_event_at of the session
 // (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there already, and nothing is
-// to be told. An undecryptable message is replaced by its content, once.
+// to be told. An undecryptable message is replaced by its content, once. A message with media has its media row too (media_id is not NULL).
 func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiveParams) (MessageReceiveRow, error) {
 	row := db.QueryRow(ctx, messageReceive,
 		arg.SessionID,
@@ -175,6 +189,15 @@ func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiv
 		arg.Status,
 		arg.Type,
 		arg.Content,
+		arg.MediaID,
+		arg.MediaMimetype,
+		arg.MediaFileName,
+		arg.MediaSize,
+		arg.MediaSha256,
+		arg.MediaKind,
+		arg.MediaDirectPath,
+		arg.MediaKey,
+		arg.MediaEncSha256,
 	)
 	var i MessageReceiveRow
 	err := row.Scan(

@@ -189,8 +189,8 @@ func (q *Queries) MessageList(ctx context.Context, db DBTX, sessionID string, ch
 }
 
 const messageQueue = `-- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, client_reference, expires_at, timestamp)
-VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9)
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, media_id, client_reference, expires_at, timestamp)
+VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9, $10)
 `
 
 type MessageQueueParams struct {
@@ -200,6 +200,7 @@ type MessageQueueParams struct {
 	WhatsappID      string
 	Type            string
 	Content         json.RawMessage
+	MediaID         *uuid.UUID
 	ClientReference *string
 	ExpiresAt       *time.Time
 	Timestamp       time.Time
@@ -213,6 +214,7 @@ func (q *Queries) MessageQueue(ctx context.Context, db DBTX, arg MessageQueuePar
 		arg.WhatsappID,
 		arg.Type,
 		arg.Content,
+		arg.MediaID,
 		arg.ClientReference,
 		arg.ExpiresAt,
 		arg.Timestamp,

@@ -103,6 +103,7 @@ type Delivery struct {
 	LastClass  *string
 	CreatedAt  time.Time
 	FinishedAt *time.Time
+	MediaID    *uuid.UUID
 }
 
 type Event struct {
@@ -136,6 +137,29 @@ type IdempotencyKey struct {
 	ExpiresAt time.Time
 }
 
+type Medium struct {
+	ID           uuid.UUID
+	SessionID    *string
+	MessageID    *uuid.UUID
+	Status       string
+	Mimetype     string
+	FileName     string
+	Size         int64
+	Sha256       []byte
+	Object       []byte
+	Details      json.RawMessage
+	Kind         *string
+	DirectPath   *string
+	MediaKey     []byte
+	EncSha256    []byte
+	RemoteAt     *time.Time
+	AskedAt      *time.Time
+	ErrorCode    *string
+	ErrorMessage *string
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
 type Message struct {
 	ID              uuid.UUID
 	SessionID       string
@@ -153,6 +177,7 @@ type Message struct {
 	Timestamp       time.Time
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
+	MediaID         *uuid.UUID
 }
 
 type MessageView struct {
@@ -181,6 +206,13 @@ type MessageView struct {
 	SenderPhone     string
 	SenderLid       string
 	SenderName      string
+}
+
+type Object struct {
+	Sha256    []byte
+	Key       string
+	Size      int64
+	CreatedAt time.Time
 }
 
 type QueueDead struct {
@@ -268,6 +300,12 @@ type SessionView struct {
 	ShownState        string
 }
 
+type Upload struct {
+	Key       string
+	Doomed    bool
+	ExpiresAt time.Time
+}
+
 type WebhookEndpoint struct {
 	ID                  uuid.UUID
 	Url                 string
@@ -287,4 +325,6 @@ type WebhookEndpoint struct {
 	BreakerTrips        int32
 	CreatedAt           time.Time
 	UpdatedAt           time.Time
+	WaitForMedia        bool
+	ConfiguredUrl       *string
 }

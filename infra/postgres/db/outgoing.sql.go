@@ -21,7 +21,7 @@ WITH fence AS MATERIALIZED (
     UPDATE messages SET status = 'sending', updated_at = clock_timestamp() FROM fence
      WHERE messages.id = $1::uuid AND messages.session_id = fence.session AND messages.status = 'queued'
        AND (messages.expires_at IS NULL OR messages.expires_at > clock_timestamp()))
-SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content,
+SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.media_id,
        coalesce(m.expires_at <= clock_timestamp(), false)::boolean AS expired
   FROM fence JOIN messages m ON m.id = $1::uuid AND m.session_id = fence.session
 `
@@ -32,6 +32,7 @@ type MessageBeginSendRow struct {
 	Status     string
 	Type       string
 	Content    json.RawMessage
+	MediaID    *uuid.UUID
 	Expired    bool
 }
 
@@ -50,6 +51,7 @@ func (q *Queries) MessageBeginSend(ctx context.Context, db DBTX, iD uuid.UUID, s
 		&i.Status,
 		&i.Type,
 		&i.Content,
+		&i.MediaID,
 		&i.Expired,
 	)
 	return i, err

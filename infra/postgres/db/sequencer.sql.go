@@ -19,18 +19,31 @@ type DeliveryInsertManyParams struct {
 	EndpointID uuid.UUID
 	State      string
 	OrderKey   *string
+	MediaID    *uuid.UUID
+}
+
+const deliveryWaitForMedia = `-- name: DeliveryWaitForMedia :exec
+UPDATE deliveries SET run_at = statement_timestamp() + make_interval(secs => $1::float8)
+ WHERE event_id = ANY ($2::uuid[]) AND media_id IS NOT NULL AND state IN ('pending', 'held')
+`
+
+// The deliveries of these events that have media wait for it, as long as they may.
+func (q *Queries) DeliveryWaitForMedia(ctx context.Context, db DBTX, waitSeconds float64, eventIds []uuid.UUID) error {
+	_, err := db.Exec(ctx, deliveryWaitForMedia, waitSeconds, eventIds)
+	return err
 }
 
 const endpointListForEvents = `-- name: EndpointListForEvents :many
-SELECT id, events, sessions, order_mode, state FROM webhook_endpoints WHERE state <> 'deleted'
+SELECT id, events, sessions, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted'
 `
 
 type EndpointListForEventsRow struct {
-	ID        uuid.UUID
-	Events    []string
-	Sessions  []string
-	OrderMode string
-	State     string
+	ID           uuid.UUID
+	Events       []string
+	Sessions     []string
+	OrderMode    string
+	State        string
+	WaitForMedia bool
 }
 
 func (q *Queries) EndpointListForEvents(ctx context.Context, db DBTX) ([]EndpointListForEventsRow, error) {
@@ -48,6 +61,7 @@ func (q *Queries) EndpointListForEvents(ctx context.Context, db DBTX) ([]Endpoin
 			&i.Sessions,
 			&i.OrderMode,
 			&i.State,
+			&i.WaitForMedia,
 		); err != nil {
 			return nil, err
 		}
@@ -104,6 +118,31 @@ func (q *Queries) EventInsertMany(ctx context.Context, db DBTX, arg EventInsertM
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const mediaListPending = `-- name: MediaListPending :many
+SELECT id FROM media WHERE id = ANY ($1::uuid[]) AND status = 'pending' ORDER BY id FOR SHARE
+`
+
+// Those whose bytes are still on their way. The lock makes whoever ends the wait come wholly before this or after the deliveries are there.
+func (q *Queries) MediaListPending(ctx context.Context, db DBTX, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, mediaListPending, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

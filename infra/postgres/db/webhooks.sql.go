@@ -37,13 +37,13 @@ func (q *Queries) DeliveryCancelDeleted(ctx context.Context, db DBTX, maxRows in
 const endpointChange = `-- name: EndpointChange :one
 UPDATE webhook_endpoints
    SET url = $1, events = $2, sessions = $3, headers = $4, timeout_seconds = $5,
-       max_in_flight = $6, order_mode = $7, state = $8, updated_at = now(),
-       disabled_reason = CASE WHEN $9::boolean THEN '' ELSE disabled_reason END,
-       failing_since = CASE WHEN $9::boolean THEN NULL ELSE failing_since END,
-       breaker_until = CASE WHEN $9::boolean THEN NULL ELSE breaker_until END,
-       breaker_trips = CASE WHEN $9::boolean THEN 0 ELSE breaker_trips END,
-       consecutive_failures = CASE WHEN $9::boolean THEN 0 ELSE consecutive_failures END
- WHERE id = $10 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at
+       max_in_flight = $6, order_mode = $7, wait_for_media = $8, state = $9, updated_at = now(),
+       disabled_reason = CASE WHEN $10::boolean THEN '' ELSE disabled_reason END,
+       failing_since = CASE WHEN $10::boolean THEN NULL ELSE failing_since END,
+       breaker_until = CASE WHEN $10::boolean THEN NULL ELSE breaker_until END,
+       breaker_trips = CASE WHEN $10::boolean THEN 0 ELSE breaker_trips END,
+       consecutive_failures = CASE WHEN $10::boolean THEN 0 ELSE consecutive_failures END
+ WHERE id = $11 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url
 `
 
 type EndpointChangeParams struct {
@@ -54,6 +54,7 @@ type EndpointChangeParams struct {
 	TimeoutSeconds int32
 	MaxInFlight    int32
 	OrderMode      string
+	WaitForMedia   bool
 	State          string
 	Fresh          bool
 	ID             uuid.UUID
@@ -69,6 +70,7 @@ func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChang
 		arg.TimeoutSeconds,
 		arg.MaxInFlight,
 		arg.OrderMode,
+		arg.WaitForMedia,
 		arg.State,
 		arg.Fresh,
 		arg.ID,
@@ -93,6 +95,8 @@ func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChang
 		&i.BreakerTrips,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.WaitForMedia,
+		&i.ConfiguredUrl,
 	)
 	return i, err
 }
@@ -124,7 +128,7 @@ func (q *Queries) EndpointDelete(ctx context.Context, db DBTX, id uuid.UUID) (in
 }
 
 const endpointGet = `-- name: EndpointGet :one
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted'
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted'
 `
 
 func (q *Queries) EndpointGet(ctx context.Context, db DBTX, id uuid.UUID) (WebhookEndpoint, error) {
@@ -149,13 +153,15 @@ func (q *Queries) EndpointGet(ctx context.Context, db DBTX, id uuid.UUID) (Webho
 		&i.BreakerTrips,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.WaitForMedia,
+		&i.ConfiguredUrl,
 	)
 	return i, err
 }
 
 const endpointInsert = `-- name: EndpointInsert :one
-INSERT INTO webhook_endpoints (id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at
+INSERT INTO webhook_endpoints (id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, wait_for_media, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url
 `
 
 type EndpointInsertParams struct {
@@ -169,6 +175,7 @@ type EndpointInsertParams struct {
 	TimeoutSeconds int32
 	MaxInFlight    int32
 	OrderMode      string
+	WaitForMedia   bool
 	State          string
 }
 
@@ -184,6 +191,7 @@ func (q *Queries) EndpointInsert(ctx context.Context, db DBTX, arg EndpointInser
 		arg.TimeoutSeconds,
 		arg.MaxInFlight,
 		arg.OrderMode,
+		arg.WaitForMedia,
 		arg.State,
 	)
 	var i WebhookEndpoint
@@ -206,12 +214,14 @@ func (q *Queries) EndpointInsert(ctx context.Context, db DBTX, arg EndpointInser
 		&i.BreakerTrips,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.WaitForMedia,
+		&i.ConfiguredUrl,
 	)
 	return i, err
 }
 
 const endpointList = `-- name: EndpointList :many
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at FROM webhook_endpoints
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url FROM webhook_endpoints
  WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id < $1::uuid)
  ORDER BY id DESC LIMIT $2
 `
@@ -244,6 +254,8 @@ func (q *Queries) EndpointList(ctx context.Context, db DBTX, before *uuid.UUID, 
 			&i.BreakerTrips,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.WaitForMedia,
+			&i.ConfiguredUrl,
 		); err != nil {
 			return nil, err
 		}
@@ -256,7 +268,7 @@ func (q *Queries) EndpointList(ctx context.Context, db DBTX, before *uuid.UUID, 
 }
 
 const endpointLock = `-- name: EndpointLock :one
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE
 `
 
 func (q *Queries) EndpointLock(ctx context.Context, db DBTX, id uuid.UUID) (WebhookEndpoint, error) {
@@ -281,6 +293,8 @@ func (q *Queries) EndpointLock(ctx context.Context, db DBTX, id uuid.UUID) (Webh
 		&i.BreakerTrips,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.WaitForMedia,
+		&i.ConfiguredUrl,
 	)
 	return i, err
 }

@@ -1,7 +1,7 @@
 -- name: MessageReceive :one
 -- All that one incoming message writes, in one round trip: the fence, the contact, the chat, the message and last_event_at of the session
 -- (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there already, and nothing is
--- to be told. An undecryptable message is replaced by its content, once.
+-- to be told. An undecryptable message is replaced by its content, once. A message with media has its media row too (media_id is not NULL).
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
@@ -26,14 +26,19 @@ WITH fence AS MATERIALIZED (
     SELECT fence.session, @chat_id::text, @chat_kind::text, @timestamp::timestamptz FROM fence
         ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
 ), message AS (
-    INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, timestamp)
+    INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, media_id, timestamp)
     SELECT @id::uuid, fence.session, @chat_id::text, @sender_id::text, @whatsapp_id::text, @direction::text, @status::text, @type::text,
-           @content::jsonb, @timestamp::timestamptz
+           @content::jsonb, sqlc.narg(media_id)::uuid, @timestamp::timestamptz
       FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
-       SET type = excluded.type, content = excluded.content, updated_at = clock_timestamp()
+       SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, updated_at = clock_timestamp()
      WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
     RETURNING id
+), file AS (
+    INSERT INTO media (id, session_id, message_id, status, mimetype, file_name, size, sha256, kind, direct_path, media_key, enc_sha256, remote_at)
+    SELECT sqlc.narg(media_id)::uuid, fence.session, message.id, 'pending', @media_mimetype::text, @media_file_name::text, @media_size::bigint,
+           @media_sha256::bytea, @media_kind::text, @media_direct_path::text, @media_key::bytea, @media_enc_sha256::bytea, @timestamp::timestamptz
+      FROM fence CROSS JOIN message WHERE sqlc.narg(media_id)::uuid IS NOT NULL
 )
 SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,

@@ -7,7 +7,7 @@ WITH fence AS MATERIALIZED (
     UPDATE messages SET status = 'sending', updated_at = clock_timestamp() FROM fence
      WHERE messages.id = @id::uuid AND messages.session_id = fence.session AND messages.status = 'queued'
        AND (messages.expires_at IS NULL OR messages.expires_at > clock_timestamp()))
-SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content,
+SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.media_id,
        coalesce(m.expires_at <= clock_timestamp(), false)::boolean AS expired
   FROM fence JOIN messages m ON m.id = @id::uuid AND m.session_id = fence.session;
 

@@ -15,7 +15,16 @@ ON CONFLICT (id) DO NOTHING
 RETURNING seq, id;
 
 -- name: EndpointListForEvents :many
-SELECT id, events, sessions, order_mode, state FROM webhook_endpoints WHERE state <> 'deleted';
+SELECT id, events, sessions, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted';
 
 -- name: DeliveryInsertMany :copyfrom
-INSERT INTO deliveries (id, event_id, event_seq, endpoint_id, state, order_key) VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO deliveries (id, event_id, event_seq, endpoint_id, state, order_key, media_id) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: MediaListPending :many
+-- Those whose bytes are still on their way. The lock makes whoever ends the wait come wholly before this or after the deliveries are there.
+SELECT id FROM media WHERE id = ANY (@ids::uuid[]) AND status = 'pending' ORDER BY id FOR SHARE;
+
+-- name: DeliveryWaitForMedia :exec
+-- The deliveries of these events that have media wait for it, as long as they may.
+UPDATE deliveries SET run_at = statement_timestamp() + make_interval(secs => @wait_seconds::float8)
+ WHERE event_id = ANY (@event_ids::uuid[]) AND media_id IS NOT NULL AND state IN ('pending', 'held');

@@ -7,8 +7,8 @@ SELECT * FROM webhook_endpoints
  ORDER BY id DESC LIMIT sqlc.arg(max_rows);
 
 -- name: EndpointInsert :one
-INSERT INTO webhook_endpoints (id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *;
+INSERT INTO webhook_endpoints (id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, wait_for_media, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING *;
 
 -- name: EndpointLock :one
 SELECT * FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE;
@@ -17,7 +17,7 @@ SELECT * FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE;
 -- fresh gives it a clean record: what failed before is no reason to hold back now.
 UPDATE webhook_endpoints
    SET url = @url, events = @events, sessions = @sessions, headers = @headers, timeout_seconds = @timeout_seconds,
-       max_in_flight = @max_in_flight, order_mode = @order_mode, state = @state, updated_at = now(),
+       max_in_flight = @max_in_flight, order_mode = @order_mode, wait_for_media = @wait_for_media, state = @state, updated_at = now(),
        disabled_reason = CASE WHEN @fresh::boolean THEN '' ELSE disabled_reason END,
        failing_since = CASE WHEN @fresh::boolean THEN NULL ELSE failing_since END,
        breaker_until = CASE WHEN @fresh::boolean THEN NULL ELSE breaker_until END,
