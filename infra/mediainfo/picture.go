@@ -110,11 +110,11 @@ func (f format) read(src *source, body io.Reader) (Picture, error) {
 	if f.cost(header.Bytes(), config) > maxDecoded {
 		return picture, nil
 	}
-	decoded, err := decode(f.decode, io.MultiReader(bytes.NewReader(header.Bytes()), body))
-	if err != nil {
-		if fault := src.fault(); fault != nil {
-			return Picture{}, fmt.Errorf("decode a picture: %w", fault)
-		}
+	decoded := decode(f.decode, io.MultiReader(bytes.NewReader(header.Bytes()), body))
+	if fault := src.fault(); decoded == nil && fault != nil {
+		return Picture{}, fmt.Errorf("decode a picture: %w", fault)
+	}
+	if decoded == nil {
 		return picture, nil
 	}
 	picture.Thumbnail = thumbnail(decoded, turn)
@@ -134,21 +134,25 @@ func readWebP(src *source, body io.Reader) (Picture, error) {
 	if !shape.decodable || shape.cost() > maxDecoded {
 		return picture, nil
 	}
-	if decoded, err := decode(webp.Decode, bytes.NewReader(data)); err == nil {
+	if decoded := decode(webp.Decode, bytes.NewReader(data)); decoded != nil {
 		picture.Thumbnail = thumbnail(decoded, 1)
 	}
 	return picture, nil
 }
 
-// decode turns a panic of a decoder into an error: a damaged picture must not
-// take the process down, whatever it is that nobody thought of.
-func decode(by func(io.Reader) (image.Image, error), r io.Reader) (decoded image.Image, err error) {
+// decode returns nil when the picture is damaged, also when that makes a decoder
+// panic: no file must take the process down, whatever nobody thought of.
+func decode(by func(io.Reader) (image.Image, error), r io.Reader) (decoded image.Image) {
 	defer func() {
-		if what := recover(); what != nil {
-			decoded, err = nil, fmt.Errorf("decode a picture: %v", what)
+		if recover() != nil {
+			decoded = nil
 		}
 	}()
-	return by(r)
+	decoded, err := by(r)
+	if err != nil {
+		return nil
+	}
+	return decoded
 }
 
 // costPNG counts one to eight bytes a pixel, by the colour model, and half as
