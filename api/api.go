@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -23,9 +24,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/mediainfo"
+	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/s3"
 )
 
 const (
@@ -46,9 +50,14 @@ type Config struct {
 	PublicURL  string               // the API as its clients reach it; empty: as it listens
 	WebhookURL string               // an endpoint for all events that is there from the start; empty: none
 	Guard      *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
+	S3         *s3.Store            // where the bytes of media are; its owner closes it, after Stop
 	Logger     *slog.Logger         // nil: slog's default
 	Metrics    *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
 	Version    string               // the program's, for /v1/version
+	// MediaMaxBytes bounds a file; 0 means 256 MiB.
+	MediaMaxBytes int64
+	// Listener is listened on instead of Addr, where it is there already.
+	Listener net.Listener
 }
 
 // Server is the HTTP service. Make it with New.
@@ -65,6 +74,11 @@ type Server struct {
 	durations *prometheus.HistogramVec
 	inFlight  prometheus.Gauge
 
+	large      chan struct{} // holds one for each large body in memory
+	looking    chan struct{} // holds one while a file is looked at
+	transcoder *mediainfo.Transcoder
+	fetcher    *http.Client
+
 	mu       sync.Mutex
 	http     *http.Server // nil: not started
 	listener net.Listener
@@ -75,6 +89,7 @@ type Server struct {
 	pool  *pgxpool.Pool
 	queue *queue.DB
 	waker *queue.Waker
+	store *mediastore.Store
 }
 
 // New checks the configuration and lays out the routes. Nothing runs before Start.
@@ -91,6 +106,8 @@ func New(config Config) (*Server, error) {
 	if s.guard = config.Guard; s.guard == nil {
 		s.guard = netguard.New(netguard.Config{})
 	}
+	s.config.MediaMaxBytes = cmp.Or(config.MediaMaxBytes, 256<<20)
+	s.fetcher = s.newFetcher()
 	metrics := config.Metrics
 	if metrics == nil {
 		metrics = prometheus.NewRegistry()
@@ -116,7 +133,10 @@ func New(config Config) (*Server, error) {
 
 // newRoutes returns a Server that has its routes and the document of them, and nothing else.
 func newRoutes() *Server {
-	s := &Server{q: db.New(), router: chi.NewRouter(), log: slog.Default()}
+	s := &Server{
+		q: db.New(), router: chi.NewRouter(), log: slog.Default(),
+		large: make(chan struct{}, largeBodies), looking: make(chan struct{}, 1), transcoder: mediainfo.NewTranscoder(""),
+	}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_http_requests_total", Help: "Requests answered."}, []string{"method", "route", "status"})
 	s.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "chasqui_http_request_duration_seconds", Help: "Time to answer, waiting included.", Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
@@ -135,6 +155,7 @@ func newRoutes() *Server {
 	s.addSessions()
 	s.addQR()
 	s.addMessages()
+	s.addMedia()
 	s.addEndpoints()
 	s.addEvents()
 	return s
@@ -167,12 +188,15 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		}
 	}()
 	s.pool, s.queue, s.waker = pool, &queue.DB{Pool: pool, Notifier: notifier}, queue.NewWaker(pool.Config().ConnConfig)
+	s.store = mediastore.New(mediastore.Config{S3: s.config.S3, Pool: pool, Logger: s.log})
 	if err := s.configureEndpoint(ctx); err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Addr)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+	listener := s.config.Listener
+	if listener == nil {
+		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Addr); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
 	}
 	s.listener, s.stopping, s.kick = listener, make(chan struct{}), make(chan struct{}, 1)
 	s.waker.Start()
@@ -206,6 +230,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		err = errors.Join(fmt.Errorf("end requests: %w", err), s.http.Close())
 	}
 	s.running.Wait()
+	s.fetcher.CloseIdleConnections()
 	s.waker.Stop()
 	s.queue.Notifier.Close()
 	s.pool.Close()

@@ -46,12 +46,15 @@ type Idempotent struct {
 type operation struct {
 	method, path, id, tag string
 	summary, description  string
-	status                int           // of a success
-	also                  map[int]any   // other successes, with the same body, and their examples
-	request, response     any           // examples
-	codes                 []Code        // the problems of its own; those that every operation can have are added
-	wait                  time.Duration // the longest that it waits for news
-	public                bool          // needs no API key
+	status                int                     // of a success
+	also                  map[int]any             // other successes, with the same body, and their examples
+	request, response     any                     // examples
+	codes                 []Code                  // the problems of its own; those that every operation can have are added
+	wait                  time.Duration           // the longest that it waits for news
+	public                bool                    // needs no API key
+	maxBody               int64                   // bytes of JSON that it takes; 0 means maxBody
+	streams               bool                    // reads its own body
+	multipart             map[string]*huma.Schema // the fields of that body
 	responses             map[string]*huma.Response
 }
 
@@ -70,6 +73,7 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	} else {
 		codes = append(codes, Unauthorized)
 	}
+	op.Metadata = map[string]any{metaOperation: o}
 	input := reflect.TypeFor[I]()
 	if _, ok := input.FieldByName("IdempotencyKey"); ok {
 		codes = append(codes, IdempotencyInProgress, IdempotencyKeyReused)
@@ -107,7 +111,12 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 		}
 		return out, nil
 	})
-	if registered := operationAt(s.huma.OpenAPI().Paths[o.path], o.method); len(o.also) > 0 {
+	registered := operationAt(s.huma.OpenAPI().Paths[o.path], o.method)
+	if o.multipart != nil {
+		form := &huma.Schema{Type: huma.TypeObject, Required: []string{"file"}, Properties: o.multipart}
+		registered.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: form}}}
+	}
+	if len(o.also) > 0 {
 		for status, example := range o.also {
 			other := *registered.Responses[success]
 			other.Description = http.StatusText(status)
@@ -156,6 +165,7 @@ func humaConfig() huma.Config {
 	config.Tags = []*huma.Tag{
 		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
 		{Name: "Messages", Description: "What goes out and what came in."},
+		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},
 		{Name: "System", Description: "For load balancers and monitoring."},

@@ -58,6 +58,23 @@ func once[T any](ctx context.Context, s *Server, key string, effect func(context
 	return value, replayed, err
 }
 
+// answered says whether a request with this key has been answered already, so that what is slow need not be done again before once says so
+// for sure.
+func (s *Server) answered(ctx context.Context, key string) (bool, error) {
+	if key == "" {
+		return false, nil
+	}
+	principal := callOf(ctx).principal
+	_, err := s.q.IdempotencyGet(ctx, s.pool, principal[:], key)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read idempotency key: %w", err)
+	}
+	return true, nil
+}
+
 // takeKey takes the key for the current request, or returns the answer that is stored under it.
 func (s *Server) takeKey(ctx context.Context, tx *queue.Tx, key string) (stored []byte, err error) {
 	c := callOf(ctx)

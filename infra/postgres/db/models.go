@@ -137,7 +137,7 @@ type IdempotencyKey struct {
 	ExpiresAt time.Time
 }
 
-type Medium struct {
+type Media struct {
 	ID           uuid.UUID
 	SessionID    *string
 	MessageID    *uuid.UUID
