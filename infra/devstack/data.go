@@ -54,9 +54,15 @@ func (d *Data) APIKey() (string, error) { return d.keep("api-key", 32) }
 // that name still claims is a dead predecessor's.
 func (d *Data) Owner() (string, error) { return d.keep("owner", 8) }
 
-// keep returns the file's content, which is random hex from its creation on.
-func (d *Data) keep(name string, size int) (string, error) {
-	path := filepath.Join(d.dir, name)
+// S3Dir is where the embedded S3 server belongs.
+func (d *Data) S3Dir() string { return filepath.Join(d.dir, "s3") }
+
+func (d *Data) keep(name string, size int) (string, error) { return keep(d.dir, name, size) }
+
+// keep returns the content of the folder's file of that name, which is random hex
+// (of size bytes) from its creation on.
+func keep(dir, name string, size int) (string, error) {
+	path := filepath.Join(dir, name)
 	content, err := os.ReadFile(path)
 	if value := strings.TrimSpace(string(content)); err == nil && value != "" {
 		return value, nil
