@@ -33,6 +33,7 @@ import (
 	"github.com/chasqui/chasqui/infra/devstack"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/telemetry"
@@ -137,6 +138,7 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, ou
 type process struct {
 	devstack.Group
 	dsn     string
+	s3      *s3.Store
 	owner   string // what is in the names of this process's claims and leases; "": fresh random names
 	metrics *prometheus.Registry
 	health  []func() error // of the roles that do not tell it themselves
@@ -168,10 +170,24 @@ func (p *process) startSandbox(ctx context.Context, host string, c config.Simula
 	return nil
 }
 
-func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c config.Connecting) error {
+// openS3 opens the store of media; syncDir is where the embedded server keeps its data, "" for any other.
+func (p *process) openS3(ctx context.Context, c config.ObjectStore, syncDir string) (err error) {
+	p.s3, err = s3.Open(ctx, s3.Config{
+		Endpoint: c.S3Endpoint, Bucket: c.S3Bucket, AccessKey: c.S3AccessKey, SecretKey: c.S3SecretKey, Region: c.S3Region, PublicURL: c.S3PublicURL,
+		SyncDir: syncDir, Logger: slog.Default(),
+	})
+	if err != nil {
+		return err
+	}
+	p.OnStop("object store", func(context.Context) error { p.s3.Close(); return nil })
+	p.ready.S3Endpoint = c.S3Endpoint
+	return nil
+}
+
+func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c config.Connecting, public config.Public) error {
 	s := connector.New(connector.Config{
 		DSN: p.dsn, Owner: p.name("connector"), TakeOver: p.owner != "", Capacity: c.Capacity,
-		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, Metrics: p.metrics,
+		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, PublicURL: public.Base(), S3: p.s3, Metrics: p.metrics,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -181,10 +197,11 @@ func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c confi
 	return nil
 }
 
-func (p *process) startDispatcher(ctx context.Context, n config.Networks, r config.Retention) error {
+func (p *process) startDispatcher(ctx context.Context, c config.Dispatching) error {
 	s := dispatcher.New(dispatcher.Config{
-		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(n),
-		Retention: time.Duration(r.EventDays) * 24 * time.Hour, Version: version(), Metrics: p.metrics,
+		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(c.Networks), S3: p.s3,
+		WhatsAppURL: c.WhatsAppURL, PublicURL: c.Base(), MediaMaxBytes: c.MaxBytes(), MediaRetention: time.Duration(c.MediaDays) * 24 * time.Hour,
+		Retention: time.Duration(c.EventDays) * 24 * time.Hour, Version: version(), Metrics: p.metrics,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -194,13 +211,13 @@ func (p *process) startDispatcher(ctx context.Context, n config.Networks, r conf
 	return nil
 }
 
-func (p *process) startAPI(ctx context.Context, c config.HTTP, l config.Listener, w config.Webhooks) error {
+func (p *process) startAPI(ctx context.Context, c config.Serving, listener net.Listener) error {
 	if len(c.APIKey) < 16 {
 		slog.Warn("API_KEY is short enough to be guessed; make one with: openssl rand -hex 32")
 	}
 	s, err := api.New(api.Config{
-		DSN: p.dsn, Addr: net.JoinHostPort(l.Host, strconv.Itoa(c.Port)), APIKey: c.APIKey, PublicURL: c.PublicURL,
-		WebhookURL: w.WebhookURL, Guard: guard(w.Networks), Metrics: p.metrics, Version: version(),
+		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
+		WebhookURL: c.WebhookURL, Guard: guard(c.Networks), S3: p.s3, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
 	})
 	if err != nil {
 		return fmt.Errorf("start api: %w", err)
@@ -256,13 +273,19 @@ func alone(ctx context.Context, dsn, readyFile string, start func(*process) erro
 
 func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
-		return p.startAPI(ctx, c.HTTP, c.Listener, c.Webhooks)
+		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
+			return err
+		}
+		return p.startAPI(ctx, c.Serving, nil)
 	})
 }
 
 func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
-		if err := p.startConnector(ctx, c.WhatsApp, c.Connecting); err != nil {
+		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
+			return err
+		}
+		if err := p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Public); err != nil {
 			return err
 		}
 		return p.startHealth(ctx, c.Health)
@@ -271,7 +294,10 @@ func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 
 func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error {
 	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
-		if err := p.startDispatcher(ctx, c.Networks, c.Retention); err != nil {
+		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
+			return err
+		}
+		if err := p.startDispatcher(ctx, c.Dispatching); err != nil {
 			return err
 		}
 		return p.startHealth(ctx, c.Health)
@@ -335,6 +361,26 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 	if err := runMigrate(ctx, &config.Migrate{Database: c.Database}, out); err != nil {
 		return err
 	}
+	var objectsEnded <-chan struct{} // likewise
+	syncDir := ""
+	if c.S3Endpoint == "" {
+		objects, err := devstack.StartS3(ctx, devstack.S3Config{Dir: data.S3Dir(), Logger: slog.Default()})
+		if err != nil {
+			return err
+		}
+		defer objects.Stop()
+		c.S3Endpoint, c.S3AccessKey, c.S3SecretKey, objectsEnded = objects.Endpoint(), objects.AccessKey(), objects.SecretKey(), objects.Done()
+		if simulation == nil {
+			syncDir = objects.Dir()
+		}
+	}
+	// The API's address stands in what the others write, so it is settled before they start.
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer listener.Close()
+	c.Port = listener.Addr().(*net.TCPAddr).Port
 	p := newProcess(c.DatabaseURL)
 	defer p.Stop()
 	// The data directory's lock is ours, so whoever had these names before is dead.
@@ -350,10 +396,15 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 		}
 	}
 	for _, start := range []func() error{
-		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting) },
-		func() error { return p.startDispatcher(ctx, c.Networks, c.Retention) },
+		func() error { return p.openS3(ctx, c.ObjectStore, syncDir) },
+		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Public) },
+		func() error {
+			return p.startDispatcher(ctx, config.Dispatching{
+				Public: c.Public, WhatsApp: c.WhatsApp, Media: c.Media, MediaKeeping: c.MediaKeeping, Networks: c.Networks, Retention: c.Retention,
+			})
+		},
 		func() error { return p.startHealth(ctx, c.Health) },
-		func() error { return p.startAPI(ctx, c.HTTP, c.Listener, c.Webhooks) },
+		func() error { return p.startAPI(ctx, c.Serving, listener) },
 		func() error { return devstack.Answers(ctx, p.ready.URL+"/readyz") },
 	} {
 		if err := start(); err != nil {
@@ -375,6 +426,8 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 		return nil
 	case <-databaseEnded:
 		return errors.New("the embedded PostgreSQL has ended and cannot be started again; the log says why")
+	case <-objectsEnded:
+		return errors.New("the embedded S3 server has ended and cannot be started again; the log says why")
 	}
 }
 

@@ -99,6 +99,9 @@ type Media struct {
 	MaxMegabytes int `env:"MEDIA_MAX_MB" kind:"count" default:"256" doc:"The largest file that is taken, uploaded or received, in MiB. WhatsApp itself takes documents up to 2,048."`
 }
 
+// MaxBytes is MaxMegabytes in bytes.
+func (m Media) MaxBytes() int64 { return int64(m.MaxMegabytes) << 20 }
+
 // MediaKeeping is how long the bytes of media stay.
 type MediaKeeping struct {
 	MediaDays int `env:"MEDIA_RETENTION_DAYS" kind:"count" default:"90" doc:"Days that the bytes of media are kept."`
@@ -112,14 +115,11 @@ type Simulation struct {
 // Stack is what dev and up have in common: all roles and their database in one
 // process tree.
 type Stack struct {
-	HTTP
-	Listener
+	Serving
 	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's key. One process at a time may use it."`
 	Database
 	ObjectStore
-	Media
 	MediaKeeping
-	Webhooks
 	WhatsApp
 	Connecting
 	Retention
@@ -146,14 +146,19 @@ type Up struct {
 	Stack `required:"API_KEY"`
 }
 
+// Serving is what the HTTP service needs beside its stores.
+type Serving struct {
+	HTTP
+	Listener
+	Webhooks
+	Media
+}
+
 // API is the configuration of `chasqui api`.
 type API struct {
-	HTTP `required:"API_KEY"`
-	Listener
+	Serving     `required:"API_KEY"`
 	Database    `required:"DATABASE_URL"`
 	ObjectStore `required:"S3_ENDPOINT"`
-	Media
-	Webhooks
 	Logging
 }
 
@@ -183,16 +188,21 @@ type Retention struct {
 	EventDays int `env:"EVENT_RETENTION_DAYS" kind:"count" default:"30" doc:"Days that events, deliveries and their attempts are kept."`
 }
 
-// Dispatcher is the configuration of `chasqui dispatcher`.
-type Dispatcher struct {
-	Database    `required:"DATABASE_URL"`
-	ObjectStore `required:"S3_ENDPOINT"`
+// Dispatching is what the dispatcher needs beside its stores.
+type Dispatching struct {
 	Public
 	WhatsApp
 	Media
 	MediaKeeping
 	Networks
 	Retention
+}
+
+// Dispatcher is the configuration of `chasqui dispatcher`.
+type Dispatcher struct {
+	Database    `required:"DATABASE_URL"`
+	ObjectStore `required:"S3_ENDPOINT"`
+	Dispatching
 	Health
 	Logging
 }

@@ -64,6 +64,19 @@ func New(t testing.TB) s3.Config {
 	return bucket(t, embedded)
 }
 
+// Open is New, opened; it is closed when the test ends.
+func Open(t testing.TB) *s3.Store {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	store, err := s3.Open(ctx, New(t))
+	if err != nil {
+		t.Fatalf("tests3: %v", err)
+	}
+	t.Cleanup(store.Close)
+	return store
+}
+
 // Each runs the test with a fresh bucket on each kind of server. MinIO is left out
 // where its binary is not there, but in CI that is a failure: `make minio` builds it.
 func Each(t *testing.T, test func(*testing.T, s3.Config)) {
