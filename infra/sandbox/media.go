@@ -164,7 +164,7 @@ func (c *connection) receive(ctx context.Context, file whatsmeow.DownloadableMes
 		m.MediaError = errBroken.Error()
 	case !bytes.Equal(opened.encSHA256, got.EncSHA256), !bytes.Equal(opened.sha256, file.GetFileSHA256()):
 		m.MediaError = "the file has another hash than the message says"
-	case said != nil && said.GetFileLength() != uint64(opened.size): //nolint:gosec // a size is not negative
+	case said != nil && said.GetFileLength() != uint64(opened.size):
 		m.MediaError = "the file has another length than the message says"
 	}
 	m.Size, m.SHA256 = opened.size, hex.EncodeToString(opened.sha256)
@@ -182,7 +182,7 @@ func (c *connection) upload(ctx context.Context, file mediaCopy) (url, path stri
 	}
 	var answer whatsmeow.UploadResponse
 	//nolint:staticcheck // SA1019: whatsmeow marks its internals as deprecated; its public API encrypts a file anew, under another key
-	err = c.client.DangerousInternals().RawUpload(ctx, blob, uint64(blob.Size()), file.EncSHA256, file.Class, false, &answer) //nolint:gosec // as above
+	err = c.client.DangerousInternals().RawUpload(ctx, blob, uint64(blob.Size()), file.EncSHA256, file.Class, false, &answer)
 	if err != nil {
 		return "", "", fmt.Errorf("upload media: %w", err)
 	}
@@ -195,5 +195,5 @@ func dimensions(file io.Reader) (width, height *uint32) {
 	if err != nil {
 		return nil, nil
 	}
-	return proto.Uint32(uint32(config.Width)), proto.Uint32(uint32(config.Height)) //nolint:gosec // both formats have at most 32 bits for them
+	return proto.Uint32(uint32(config.Width)), proto.Uint32(uint32(config.Height))
 }

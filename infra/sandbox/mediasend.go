@@ -160,7 +160,7 @@ func (s *Sandbox) compose(ctx context.Context, a Attachment, plain *server.BlobW
 		return nil, err
 	}
 	hash, encHash := plain.SHA256(), sealed.SHA256()
-	size, now, mimetype := proto.Uint64(uint64(plain.Size())), proto.Int64(time.Now().Unix()), &a.Mimetype //nolint:gosec // no size is negative
+	size, now, mimetype := proto.Uint64(uint64(plain.Size())), proto.Int64(time.Now().Unix()), &a.Mimetype
 	var caption *string
 	if a.Caption != "" {
 		caption = &a.Caption

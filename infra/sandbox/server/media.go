@@ -72,12 +72,13 @@ func handleMediaConn(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.N
 // restart of the server.
 func (s *Server) mediaAuth(d *device, until time.Time) string {
 	claim := d.jid(types.DefaultUserServer).ADString() + " " + strconv.FormatInt(until.Unix(), 10)
-	return base64.RawURLEncoding.EncodeToString(append(s.mediaProof(claim), claim...))
+	return base64.RawURLEncoding.EncodeToString(append(d.account.mediaProof(claim), claim...))
 }
 
-func (s *Server) mediaProof(claim string) []byte {
-	mac := hmac.New(sha256.New, []byte("media auth of "+s.seed))
-	mac.Write([]byte(claim))
+// mediaProof is made with a key of the account that only its phone has beside the server, and that outlives both processes.
+func (a *account) mediaProof(claim string) []byte {
+	mac := hmac.New(sha256.New, a.keys.Identity.Priv[:])
+	mac.Write([]byte("media_conn " + claim))
 	return mac.Sum(nil)
 }
 
@@ -89,15 +90,19 @@ func (s *Server) authorize(auth string) int {
 		return http.StatusUnauthorized
 	}
 	claim := string(raw[sha256.Size:])
-	if !hmac.Equal(raw[:sha256.Size], s.mediaProof(claim)) {
-		return http.StatusUnauthorized
-	}
 	name, until, _ := strings.Cut(claim, " ")
 	seconds, err := strconv.ParseInt(until, 10, 64)
 	if err != nil || time.Now().Unix() > seconds {
 		return http.StatusUnauthorized
 	}
-	if jid, err := types.ParseJID(name); err != nil || s.device(jid) == nil {
+	jid, err := types.ParseJID(name)
+	if err != nil {
+		return http.StatusUnauthorized
+	}
+	if a := s.user(jid); a == nil || !hmac.Equal(raw[:sha256.Size], a.mediaProof(claim)) {
+		return http.StatusUnauthorized
+	}
+	if s.device(jid) == nil {
 		return http.StatusForbidden
 	}
 	return 0
