@@ -52,6 +52,7 @@ type operation struct {
 	codes                 []Code        // the problems of its own; those that every operation can have are added
 	wait                  time.Duration // the longest that it waits for news
 	public                bool          // needs no API key
+	ticket                ticketPurpose // what a ticket that stands in for the key must be for; "": none does
 	responses             map[string]*huma.Response
 }
 
@@ -69,6 +70,10 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 		op.Security = []map[string][]string{}
 	} else {
 		codes = append(codes, Unauthorized)
+	}
+	if o.ticket != "" {
+		op.Security = append(slices.Clone(s.huma.OpenAPI().Security), map[string][]string{"ticket": {}})
+		op.Metadata = map[string]any{ticketKey: o.ticket}
 	}
 	input := reflect.TypeFor[I]()
 	if _, ok := input.FieldByName("IdempotencyKey"); ok {
@@ -151,6 +156,7 @@ func humaConfig() huma.Config {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The setting API_KEY."},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a bearer token."},
+		"ticket": {Type: "apiKey", In: "query", Name: "ticket", Description: "A ticket of POST /v1/stream-tickets, where a browser cannot send a header."},
 	}
 	config.Components.Examples = map[string]*huma.Example{}
 	config.Tags = []*huma.Tag{

@@ -268,6 +268,13 @@ type SessionView struct {
 	ShownState        string
 }
 
+type StreamTicket struct {
+	Hash      []byte
+	Principal []byte
+	Purpose   string
+	ExpiresAt time.Time
+}
+
 type WebhookEndpoint struct {
 	ID                  uuid.UUID
 	Url                 string
