@@ -58,6 +58,8 @@ type Config struct {
 	MediaMaxBytes int64
 	// Listener is listened on instead of Addr, where it is there already.
 	Listener net.Listener
+
+	limits limits // of streams; zero: the default
 }
 
 // Server is the HTTP service. Make it with New.
@@ -78,6 +80,11 @@ type Server struct {
 	looking    chan struct{} // holds one while a file is looked at
 	transcoder *mediainfo.Transcoder
 	fetcher    *http.Client
+	limits     limits
+	tail       *tail
+	backlog    chan struct{} // one token for each stream that reads the log itself
+	streams    *prometheus.GaugeVec
+	streamsCut *prometheus.CounterVec
 
 	mu       sync.Mutex
 	http     *http.Server // nil: not started
@@ -112,7 +119,11 @@ func New(config Config) (*Server, error) {
 	if metrics == nil {
 		metrics = prometheus.NewRegistry()
 	}
-	for _, c := range []prometheus.Collector{s.requests, s.durations, s.inFlight} {
+	if s.limits = config.limits; s.limits == (limits{}) {
+		s.limits = defaultLimits
+	}
+	s.tail, s.backlog = newTail(s.limits.tail), make(chan struct{}, backlogReaders)
+	for _, c := range []prometheus.Collector{s.requests, s.durations, s.inFlight, s.streams, s.streamsCut} {
 		if err := metrics.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -142,6 +153,8 @@ func newRoutes() *Server {
 		Name: "chasqui_http_request_duration_seconds", Help: "Time to answer, waiting included.", Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 	}, []string{"method", "route"})
 	s.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "chasqui_http_requests_in_flight", Help: "Requests being answered."})
+	s.streams = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "chasqui_event_streams", Help: "Streams of events that are open."}, []string{"kind"})
+	s.streamsCut = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_event_streams_cut_total", Help: "Streams of events that were cut off because their consumer was too slow."}, []string{"kind"})
 
 	r := s.router
 	r.Use(identify, s.observe, s.recoverPanics, s.refuseOddURLs, middleware.GetHead)
@@ -158,6 +171,8 @@ func newRoutes() *Server {
 	s.addMedia()
 	s.addEndpoints()
 	s.addEvents()
+	s.addStreams()
+	s.addTickets()
 	return s
 }
 
@@ -201,7 +216,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	s.listener, s.stopping, s.kick = listener, make(chan struct{}), make(chan struct{}, 1)
 	s.waker.Start()
 	s.http = &http.Server{
-		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: s.limits.request, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken connections, which are their clients' business
 	}
 	s.running.Go(func() {
@@ -210,11 +225,12 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		}
 	})
 	s.running.Go(s.sweep)
+	s.running.Go(s.followLog)
 	s.log.InfoContext(ctx, "api ready", "url", s.urlLocked())
 	return nil
 }
 
-// Stop ends the service: no new requests, those that wait answer at once, the others have 10 s (or until ctx ends). It waits for all of it,
+// Stop ends the service: no new requests, those that wait answer and streams end at once, the others have 10 s (or until ctx ends). It waits for all of it,
 // and may be called again.
 func (s *Server) Stop(ctx context.Context) error {
 	s.mu.Lock()

@@ -55,6 +55,7 @@ type operation struct {
 	maxBody               int64                   // bytes of JSON that it takes; 0 means maxBody
 	streams               bool                    // reads its own body
 	multipart             map[string]*huma.Schema // the fields of that body
+	ticket                ticketPurpose           // what a ticket that stands in for the key must be for; "": none does
 	responses             map[string]*huma.Response
 }
 
@@ -74,6 +75,9 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 		codes = append(codes, Unauthorized)
 	}
 	op.Metadata = map[string]any{metaOperation: o}
+	if o.ticket != "" {
+		op.Security = append(slices.Clone(s.huma.OpenAPI().Security), map[string][]string{"ticket": {}})
+	}
 	input := reflect.TypeFor[I]()
 	if _, ok := input.FieldByName("IdempotencyKey"); ok {
 		codes = append(codes, IdempotencyInProgress, IdempotencyKeyReused)
@@ -160,6 +164,7 @@ func humaConfig() huma.Config {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The setting API_KEY."},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a bearer token."},
+		"ticket": {Type: "apiKey", In: "query", Name: "ticket", Description: "A ticket of POST /v1/stream-tickets, where a browser cannot send a header."},
 	}
 	config.Components.Examples = map[string]*huma.Example{}
 	config.Tags = []*huma.Tag{

@@ -154,8 +154,9 @@ func (s *Server) refuseOddURLs(next http.Handler) http.Handler {
 	})
 }
 
-// authenticate lets only the API key's holder pass, except to operations that are declared public. Both keys are hashed before they are
-// compared in constant time, so that neither content nor length shows in the time it takes.
+// authenticate lets only the API key's holder pass, except to operations that are declared public, and the holder of a ticket where the
+// operation takes one and no key is sent. Both keys are hashed before they are compared in constant time, so that neither content nor length
+// shows in the time it takes; a ticket is looked up by its hash.
 func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if security := ctx.Operation().Security; security != nil && len(security) == 0 {
 		next(ctx)
@@ -164,6 +165,17 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	key := ctx.Header("X-API-Key")
 	if scheme, token, ok := strings.Cut(ctx.Header("Authorization"), " "); key == "" && ok && strings.EqualFold(scheme, "Bearer") {
 		key = strings.TrimSpace(token)
+	}
+	if ticket, purpose := takeTicket(ctx); ticket != "" && key == "" {
+		principal, err := s.redeem(ctx.Context(), ticket, purpose)
+		if err != nil {
+			r, w := humachi.Unwrap(ctx)
+			s.writeProblem(w, r, s.problemOf(ctx.Context(), err))
+			return
+		}
+		callOf(ctx.Context()).principal = principal
+		next(ctx)
+		return
 	}
 	got := sha256.Sum256([]byte(key))
 	if key == "" || subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1 {

@@ -116,7 +116,7 @@ func (s *Server) addMedia() {
 		summary: "Delete a file", description: "Its bytes go; a message that names it still does.", codes: []Code{MediaNotFound},
 	}, s.deleteMedia)
 	register(s, operation{
-		method: "GET", path: "/v1/media/{mediaId}/content", id: "get-media-content", tag: "Media", status: 200, wait: transferTimeout,
+		method: "GET", path: "/v1/media/{mediaId}/content", id: "get-media-content", tag: "Media", status: 200, wait: transferTimeout, ticket: ticketMedia,
 		summary: "Read a file's bytes",
 		description: "The bytes themselves, or with Range a part of them. While a received file is on its way from WhatsApp the answer waits for it, up to 30 s, and is then media_pending. " +
 			"The URL never changes, and neither do its bytes: ETag is their SHA-256.",

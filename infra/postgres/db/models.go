@@ -300,6 +300,13 @@ type SessionView struct {
 	ShownState        string
 }
 
+type StreamTicket struct {
+	Hash      []byte
+	Principal []byte
+	Purpose   string
+	ExpiresAt time.Time
+}
+
 type Upload struct {
 	Key       string
 	Doomed    bool
