@@ -9,13 +9,14 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/chasqui/chasqui/infra/netguard"
 )
 
 // secretKinds are the kinds whose values never appear in a message: a URL may hold
 // a password.
-var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true}
+var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true, "passphrase": true}
 
 // parse checks a value by its setting's kind and stores it. Its errors say what
 // to write instead, never what was written.
@@ -44,6 +45,15 @@ func parse(s setting, value string) error {
 		}
 		s.field.Set(reflect.ValueOf(networks))
 		return nil
+	case "list":
+		var list []string
+		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				list = append(list, item)
+			}
+		}
+		s.field.Set(reflect.ValueOf(list))
+		return nil
 	case "key":
 		key, err := hex.DecodeString(value)
 		if err != nil || len(key) != 32 {
@@ -60,6 +70,8 @@ func parse(s setting, value string) error {
 		parsed, err = parsePostgres(value)
 	case "secret":
 		parsed, err = parseSecret(value)
+	case "passphrase":
+		parsed, err = parsePassphrase(value)
 	case "address":
 		if _, port, bad := net.SplitHostPort(value); bad != nil || !isPort(port) {
 			err = errors.New("use host:port, such as 127.0.0.1:9090 or :9090")
@@ -136,6 +148,17 @@ func parseSecret(value string) (string, error) {
 	}
 	if len(value) > 512 {
 		return "", errors.New("it is longer than 512 characters")
+	}
+	return value, nil
+}
+
+// parsePassphrase takes any text that is long enough not to be guessed at once.
+func parsePassphrase(value string) (string, error) {
+	switch length := utf8.RuneCountInString(value); {
+	case length < 12:
+		return "", errors.New("use at least 12 characters, such as five words at random")
+	case length > 1024:
+		return "", errors.New("it is longer than 1024 characters")
 	}
 	return value, nil
 }
