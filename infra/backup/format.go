@@ -150,9 +150,9 @@ type reader struct {
 	table  *table
 }
 
-// newReader opens a file and reads its header.
-func newReader(src io.Reader, passphrase string, factor int) (*reader, error) {
-	in := bufio.NewReaderSize(src, 64<<10)
+// unlock finds the key of a file, which takes the time and memory that guessing shall take, by its passphrase.
+func unlock(src io.Reader, passphrase string, factor int) (age.Identity, error) {
+	in := bufio.NewReader(src)
 	if begin, err := in.Peek(len(magic)); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read backup: %w", err)
 	} else if string(begin) != magic {
@@ -163,10 +163,23 @@ func newReader(src io.Reader, passphrase string, factor int) (*reader, error) {
 		return nil, fmt.Errorf("use passphrase: %w", err)
 	}
 	identity.SetMaxWorkFactor(factor)
-	opened, err := age.Decrypt(in, identity)
+	head, err := age.ExtractHeader(in)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
+	}
+	key, err := age.DecryptHeader(head, identity)
 	if errors.Is(err, age.ErrIncorrectIdentity) {
 		return nil, ErrPassphrase
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
+	}
+	return age.NewInjectedFileKeyIdentity(key), nil
+}
+
+// newReader opens a file whose key is known and reads its header.
+func newReader(src io.Reader, key age.Identity) (*reader, error) {
+	opened, err := age.Decrypt(src, key)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"filippo.io/age"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/chasqui/chasqui/events"
@@ -35,14 +36,21 @@ type File struct {
 	Header  Header
 	Summary Summary
 
-	config Config
-	src    io.ReadSeeker
+	key age.Identity
+	src io.ReadSeeker
 }
 
 // Open reads a whole backup, which proves that the passphrase is right and that every byte is as it was written, and checks that this
 // program can restore it. It touches no database. c.Passphrase alone is used.
 func Open(c Config, src io.ReadSeeker) (*File, error) {
-	r, err := newReader(src, c.Passphrase, c.workFactor())
+	key, err := unlock(src, c.Passphrase, c.workFactor())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := src.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("read backup: %w", err)
+	}
+	r, err := newReader(src, key)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +68,7 @@ func Open(c Config, src io.ReadSeeker) (*File, error) {
 	for {
 		_, _, err := r.next()
 		if errors.Is(err, io.EOF) {
-			return &File{Header: r.Header, Summary: summarise(r.Header.Sessions, r.counts), config: c, src: src}, nil
+			return &File{Header: r.Header, Summary: summarise(r.Header.Sessions, r.counts), key: key, src: src}, nil
 		}
 		if err != nil {
 			return nil, err
@@ -143,7 +151,7 @@ func (f *File) Restore(ctx context.Context, c Config, only []string) (Summary, e
 	if _, err := f.src.Seek(0, io.SeekStart); err != nil {
 		return Summary{}, fmt.Errorf("read backup: %w", err)
 	}
-	rows, err := newReader(f.src, f.config.Passphrase, f.config.workFactor())
+	rows, err := newReader(f.src, f.key)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -159,7 +167,8 @@ func (f *File) Restore(ctx context.Context, c Config, only []string) (Summary, e
 	if err := r.tx.Commit(ctx); err != nil {
 		return Summary{}, fmt.Errorf("commit: %w", err)
 	}
-	return summarise(chosen, r.counts), wake(ctx, c.DSN)
+	wake(ctx, c.DSN)
+	return summarise(chosen, r.counts), nil
 }
 
 // checkAbsent refuses to restore over what is there.
@@ -318,7 +327,7 @@ func (r *restoring) flush(ctx context.Context) error {
 }
 
 // finish makes what was inserted fit to run. A session that is to run, and did not come to an end that only a person's restart leaves,
-// starts; nobody holds one. The Signal state may be older than what the original has done since.
+// starts; nobody holds one. The original may have gone on since, so that the Signal sessions begin anew.
 func (r *restoring) finish(ctx context.Context) error {
 	_, err := r.tx.Exec(ctx, `UPDATE public.sessions SET reason = '', updated_at = now(),
 			state = CASE WHEN desired = 'started' THEN 'starting' ELSE 'stopped' END
@@ -335,18 +344,17 @@ func (r *restoring) finish(ctx context.Context) error {
 	if len(lost) > 0 {
 		return fmt.Errorf("the backup lacks the devices of %s: leave them out with --only, and link them anew", enumerate(lost))
 	}
-	return signalstore.Forward(ctx, r.tx, r.SignalSchema, keys(r.devices))
+	return signalstore.Renew(ctx, r.tx, r.SignalSchema, keys(r.devices))
 }
 
 // wake tells connectors that there are sessions. Failure policy: they look for themselves every second, so that a wake-up lost is no error.
-func wake(ctx context.Context, dsn string) error {
+func wake(ctx context.Context, dsn string) {
 	pool, err := postgres.Open(ctx, dsn, postgres.Options{MaxConns: 1, Name: "backup"})
 	if err != nil {
-		return nil //nolint:nilerr // everything is restored; see the failure policy
+		return
 	}
 	defer pool.Close()
 	n := queue.NewNotifier(pool)
 	n.Notify(events.WakeControl)
 	n.Close()
-	return nil
 }

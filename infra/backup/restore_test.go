@@ -142,7 +142,11 @@ func dump(t *testing.T, c *Config) []string {
 	if _, err := Write(t.Context(), *c, &file); err != nil {
 		t.Fatal(err)
 	}
-	r, err := newReader(&file, passphrase, factor)
+	key, err := unlock(bytes.NewReader(file.Bytes()), passphrase, factor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newReader(&file, key)
 	if err != nil {
 		t.Fatal(err)
 	}
