@@ -29,6 +29,7 @@ import (
 	"github.com/chasqui/chasqui/api"
 	"github.com/chasqui/chasqui/connector"
 	"github.com/chasqui/chasqui/dispatcher"
+	"github.com/chasqui/chasqui/infra/backup"
 	"github.com/chasqui/chasqui/infra/config"
 	"github.com/chasqui/chasqui/infra/devstack"
 	"github.com/chasqui/chasqui/infra/netguard"
@@ -64,6 +65,8 @@ func commands() []command {
 		define("dispatcher", "the event log and the webhooks alone; run as many as you like", runDispatcher),
 		define("sandbox", "the simulated WhatsApp alone", runSandbox),
 		define("migrate", "bring the database's schema up to date", runMigrate),
+		define("backup", "write all sessions with their keys into one encrypted file", runBackup),
+		define("restore", "bring the sessions of a backup back; they reconnect without a QR code", runRestore),
 		define("healthcheck", "ask a role on this machine whether it works; the exit status tells", runHealthcheck),
 		define("openapi", "print the API's description as YAML", runOpenAPI),
 	}
@@ -86,13 +89,13 @@ func define[C any](name, summary string, start func(context.Context, *C, io.Writ
 	}}
 }
 
-// newLogger logs text for a person in dev and up, JSON lines elsewhere.
+// newLogger logs text where a person watches, JSON lines elsewhere.
 func newLogger(settings any, name string, out io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{}
 	if s, ok := settings.(interface{ Level() slog.Level }); ok {
 		options.Level = s.Level()
 	}
-	if name == "dev" || name == "up" {
+	if slices.Contains([]string{"dev", "up", "backup", "restore"}, name) {
 		return slog.New(slog.NewTextHandler(out, options))
 	}
 	return slog.New(slog.NewJSONHandler(out, options)).With("role", name)
@@ -445,6 +448,95 @@ func runMigrate(ctx context.Context, c *config.Migrate, _ io.Writer) error {
 		return err
 	}
 	return errors.Join(devices.Upgrade(ctx), devices.Close())
+}
+
+func runBackup(ctx context.Context, c *config.Backup, out io.Writer) error {
+	return withDatabase(ctx, c.DatabaseURL, c.Data, false, func(dsn string) error {
+		var s backup.Summary
+		write := func(to io.Writer) (err error) {
+			s, err = backup.Write(ctx, archive(dsn, c.Archive), to)
+			return err
+		}
+		var err error
+		if c.File == "-" {
+			err = write(out)
+		} else {
+			err = backup.Create(c.File, write)
+		}
+		if err != nil {
+			return err
+		}
+		slog.Info("the backup is complete", "file", c.File, "sessions", len(s.Sessions), "devices", s.Tables["whatsmeow_device"],
+			"webhookEndpoints", s.Endpoints, "rows", s.Rows)
+		slog.Warn("never run these sessions from here and from a restored backup at the same time: WhatsApp would replace one with the other, " +
+			"and messages of both would get lost")
+		return nil
+	})
+}
+
+// runRestore reads the whole file before it touches a database.
+func runRestore(ctx context.Context, c *config.Restore, out io.Writer) error {
+	source, err := backup.OpenSource(c.File, os.Stdin)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	file, err := backup.Open(archive("", c.Archive), source)
+	if err != nil {
+		return err
+	}
+	return withDatabase(ctx, c.DatabaseURL, c.Data, true, func(dsn string) error {
+		if err := runMigrate(ctx, &config.Migrate{Database: config.Database{DatabaseURL: dsn}}, out); err != nil {
+			return err
+		}
+		s, err := file.Restore(ctx, archive(dsn, c.Archive), c.Only)
+		if err != nil {
+			return err
+		}
+		slog.Info("the backup is restored; connectors take its sessions now, or when they start", "madeAt", file.Header.CreatedAt,
+			"sessions", len(s.Sessions), "devices", s.Tables["whatsmeow_device"], "webhookEndpoints", s.Endpoints, "rows", s.Rows)
+		slog.Warn("make sure that the original does not run any more: WhatsApp would replace one with the other, and messages of both would get lost")
+		return nil
+	})
+}
+
+func archive(dsn string, a config.Archive) backup.Config {
+	return backup.Config{DSN: dsn, SignalSchema: connector.SignalSchema, Passphrase: a.Passphrase, Version: version()}
+}
+
+// withDatabase gives use the database of the setting or, without one, that of the data directory: the one which a running dev or up has
+// there, else its own. Only with create it makes one where there is none.
+func withDatabase(ctx context.Context, dsn, dir string, create bool, use func(dsn string) error) error {
+	if dsn != "" {
+		if err := awaitDatabase(ctx, dsn); err != nil {
+			return err
+		}
+		return use(dsn)
+	}
+	if !create && !devstack.HasPostgres(dir) {
+		return fmt.Errorf("there is no database in the data directory %q: set DATABASE_URL, or say with --data where dev or up keep theirs", dir)
+	}
+	data, err := devstack.OpenData(dir)
+	if errors.Is(err, devstack.ErrLocked) {
+		if dsn, err = devstack.RunningDSN(dir); err != nil {
+			return err
+		}
+		if err := awaitDatabase(ctx, dsn); err != nil {
+			return fmt.Errorf("another chasqui uses the data directory %q, and its database does not answer: if it has one of its own, set the same "+
+				"DATABASE_URL: %w", dir, err)
+		}
+		return use(dsn)
+	}
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	database, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: data.PostgresDir(), Logger: slog.Default()})
+	if err != nil {
+		return err
+	}
+	defer database.Stop()
+	return use(database.DSN())
 }
 
 func runHealthcheck(ctx context.Context, c *config.Healthcheck, _ io.Writer) error {

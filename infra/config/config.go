@@ -21,7 +21,7 @@ func (l Logging) Level() slog.Level { return l.LogLevel }
 
 // Database is every role's; dev and up bring their own when it is unset.
 type Database struct {
-	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one."`
+	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one, which backup and restore find in the data directory."`
 }
 
 // Listener is where the HTTP service of a role listens.
@@ -112,11 +112,16 @@ type Simulation struct {
 	SandboxPort int `env:"SANDBOX_PORT" flag:"sandbox-port" kind:"port" default:"3001" doc:"The sandbox's port; 0 picks a free one."`
 }
 
+// Directory is where dev and up keep what they have.
+type Directory struct {
+	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's key. One process at a time may use it."`
+}
+
 // Stack is what dev and up have in common: all roles and their database in one
 // process tree.
 type Stack struct {
 	Serving
-	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's key. One process at a time may use it."`
+	Directory
 	Database
 	ObjectStore
 	MediaKeeping
@@ -218,6 +223,34 @@ type Sandbox struct {
 // Migrate is the configuration of `chasqui migrate`.
 type Migrate struct {
 	Database `required:"DATABASE_URL"`
+	Logging
+}
+
+// Archive is a backup's file and what opens it.
+type Archive struct {
+	File    string `env:"BACKUP_FILE" flag:"file" kind:"path" doc:"The backup's file; - is standard output for backup, standard input for restore. An existing file is never overwritten."`
+	Sealing `required:"BACKUP_PASSPHRASE"`
+}
+
+// Sealing is what a backup is encrypted with.
+type Sealing struct {
+	Passphrase string `env:"BACKUP_PASSPHRASE" kind:"passphrase" doc:"What a backup is encrypted with, 12 characters or more. Whoever has it and the file has the accounts; without it the file is worthless."`
+}
+
+// Backup is the configuration of `chasqui backup`.
+type Backup struct {
+	Archive `required:"BACKUP_FILE"`
+	Database
+	Directory
+	Logging
+}
+
+// Restore is the configuration of `chasqui restore`.
+type Restore struct {
+	Archive `required:"BACKUP_FILE"`
+	Database
+	Directory
+	Only []string `env:"RESTORE_ONLY" flag:"only" kind:"list" doc:"Ids of the sessions to restore, separated by commas. Unset, all of the backup's."`
 	Logging
 }
 

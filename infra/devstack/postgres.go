@@ -117,7 +117,7 @@ func StartPostgres(ctx context.Context, config PostgresConfig) (_ *Postgres, err
 	if err != nil {
 		return nil, err
 	}
-	p.cluster, p.socket = filepath.Join(p.home, "cluster"), socketFolder(p.home)
+	p.cluster, p.socket = filepath.Join(p.home, clusterFolder), socketFolder(p.home)
 	if p.lock, err = TakeLock(filepath.Join(p.home, "lock")); err != nil {
 		return nil, fmt.Errorf("lock the embedded PostgreSQL's folder: %w", err)
 	}
