@@ -53,7 +53,7 @@ type mediaWorker struct {
 
 func (d *Dispatcher) startMedia() error {
 	subscriber, err := queue.NewSubscriber(queue.SubscriberConfig{
-		Pool: d.pool, Waker: d.waker, Owner: d.cfg.Owner, MaxLanes: mediaWorkers, FetchLanes: mediaWorkers, PerLane: 1,
+		Pool: d.pool, Waker: d.waker, Owner: d.cfg.Owner, Lease: 15 * time.Second, MaxLanes: mediaWorkers, FetchLanes: mediaWorkers, PerLane: 1,
 		MaxAttempts: mediaAttempts + 1, Logger: d.log,
 	})
 	if err != nil {

@@ -87,17 +87,26 @@ func Each(t *testing.T, test func(*testing.T, s3.Config)) {
 // EachServer is Each with a server for this test alone, which it may kill.
 func EachServer(t *testing.T, test func(*testing.T, *Server)) {
 	t.Helper()
-	each(t, func(t *testing.T, kind string) {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		server, err := start(ctx, kind)
-		if err != nil {
-			t.Fatalf("tests3: %v", err)
-		}
-		t.Cleanup(server.Stop)
-		server.Config.Bucket = fresh()
-		test(t, server)
-	})
+	each(t, func(t *testing.T, kind string) { test(t, own(t, kind)) })
+}
+
+// Start returns an embedded server for this test alone, which it may kill, with the settings of a fresh bucket.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	return own(t, embedded)
+}
+
+func own(t testing.TB, kind string) *Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	server, err := start(ctx, kind)
+	if err != nil {
+		t.Fatalf("tests3: %v", err)
+	}
+	t.Cleanup(server.Stop)
+	server.Config.Bucket = fresh()
+	return server
 }
 
 func each(t *testing.T, test func(*testing.T, string)) {
