@@ -382,7 +382,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // the API has closed it, unless the start failed before
 	c.Port = listener.Addr().(*net.TCPAddr).Port
 	p := newProcess(c.DatabaseURL)
 	defer p.Stop()

@@ -34,8 +34,6 @@ const (
 	transferStall = 30 * time.Second
 	// contentWait is how long a GET of a file waits while it is on its way.
 	contentWait = 30 * time.Second
-	// maxPresign bounds the life of a presigned URL: what S3's signatures allow.
-	maxPresign = 7 * 24 * 60 * 60
 	// maxField and maxParts bound the other fields of a multipart body.
 	maxField, maxParts = 64 << 10, 20
 )
@@ -395,7 +393,7 @@ func (s *Server) getMediaContent(ctx context.Context, in *struct {
 		}
 	}
 	return &huma.StreamResponse{Body: func(huma.Context) {
-		defer content.Close()
+		defer content.close()
 		header := in.writer.Header()
 		header.Set("Content-Type", m.Mimetype)
 		header.Set("Content-Disposition", disposition(m.Mimetype, m.FileName))
@@ -458,7 +456,7 @@ type content struct {
 }
 
 func (c *content) open(at int64) (err error) {
-	c.Close()
+	c.close()
 	c.at, c.begun = at, at
 	c.body, err = c.store.Open(c.ctx, c.hash, at, -1)
 	return err
@@ -494,12 +492,10 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Close implements io.Closer.
-func (c *content) Close() error {
-	if c.body == nil {
-		return nil
+// close lets go of what is open, which was only read.
+func (c *content) close() {
+	if c.body != nil {
+		_ = c.body.Close()
+		c.body = nil
 	}
-	body := c.body
-	c.body = nil
-	return body.Close()
 }

@@ -457,7 +457,7 @@ func TestHeartbeats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.CloseNow() //nolint:errcheck // only a failure comes here with it open
+	defer ws.CloseNow() // only a failure comes here with it open
 	read := make(chan error, 1)
 	go func() {
 		_, _, err := ws.Read(context.Background())
@@ -486,7 +486,7 @@ func TestPingUnanswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.CloseNow()                                                                          //nolint:errcheck // it is cut off
+	defer ws.CloseNow()                                                                          // it is cut off
 	f.eventually("the end", func() bool { return strings.Contains(f.log.String(), "too slow") }) // nobody reads, so nobody answers
 	f.open(0)
 }

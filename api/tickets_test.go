@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -64,7 +63,7 @@ func TestTickets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.CloseNow() //nolint:errcheck // nothing is left to close
+	defer ws.CloseNow() // nothing is left to close
 	if status := f.status(f.base, "/v1/events/ws?ticket="+ticket.Ticket); status != 401 {
 		t.Errorf("used, it is answered %d", status)
 	}
@@ -95,7 +94,7 @@ func TestTickets(t *testing.T) {
 func TestTicketOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	other, err := New(Config{DSN: f.config.DSN, Addr: "127.0.0.1:0", APIKey: testKey, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	other, err := New(Config{DSN: f.config.DSN, Addr: "127.0.0.1:0", APIKey: testKey, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

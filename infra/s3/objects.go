@@ -53,7 +53,7 @@ type object struct {
 
 func (o *object) Read(p []byte) (int, error) {
 	n, err := o.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = o.store.failure(o.ctx, "read object", err)
 	}
 	return n, err

@@ -252,7 +252,7 @@ func (r *source) fill(ctx context.Context, buffer []byte) (n int, ended bool, er
 	for n < len(buffer) {
 		m, err := r.Read(buffer[n:])
 		n += m
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n, true, nil
 		}
 		if err == nil {

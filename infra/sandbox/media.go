@@ -140,7 +140,7 @@ func (c *connection) receive(ctx context.Context, file whatsmeow.DownloadableMes
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		m.MediaError = "the path of the file is none"
-		return &m, nil, nil //nolint:nilerr // the path is the sender's
+		return &m, nil, nil // the path is the sender's
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

@@ -84,7 +84,7 @@ func TestNoMediaAreLostOrTornWhenTheSandboxIsKilled(t *testing.T) {
 			<-progress
 		}
 		kill()
-		_, kill = startChild(t, dsn, host(url))
+		_, _ = startChild(t, dsn, host(url))
 	}
 	sending.Wait()
 	out := shown(t, url, bert, count, everything)
@@ -120,7 +120,7 @@ func TestNoMediaAreLostOrTornWhenTheSandboxIsKilled(t *testing.T) {
 		t.Fatal("the receipt was not taken")
 	}
 	kill()
-	_, kill = startChild(t, dsn, host(url))
+	_, _ = startChild(t, dsn, host(url))
 	var answer *events.MediaRetry
 	c.await("the answer", func() bool {
 		for _, evt := range c.other {

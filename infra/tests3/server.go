@@ -153,7 +153,7 @@ func (m *minioProcess) start() error {
 func (m *minioProcess) kill() {
 	if m.exit != nil {
 		close(m.exit)
-		<-m.ended
+		<-m.ended //nolint:errcheck // it was told to end
 		m.exit = nil
 	}
 }
@@ -170,7 +170,7 @@ func freeAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return listener.Addr().String(), nil
 }
 

@@ -70,6 +70,7 @@ func (n *network) tryRequest(method, pathAndQuery string, body io.Reader, header
 // auth asks for a client's media connection.
 func (c *client) auth() string {
 	c.n.t.Helper()
+	//nolint:staticcheck // SA1019: whatsmeow asks for it by itself only when it uploads
 	media, err := c.DangerousInternals().RefreshMediaConn(c.n.t.Context(), true)
 	if err != nil {
 		c.n.t.Fatal(err)
