@@ -199,7 +199,7 @@ func (p *process) startAPI(ctx context.Context, c config.HTTP, l config.Listener
 	}
 	s, err := api.New(api.Config{
 		DSN: p.dsn, Addr: net.JoinHostPort(l.Host, strconv.Itoa(c.Port)), APIKey: c.APIKey, PublicURL: c.PublicURL,
-		WebhookURL: w.WebhookURL, Guard: guard(w.Networks), Metrics: p.metrics, Version: version(),
+		WebhookURL: w.WebhookURL, RateLimit: c.RateLimit, Guard: guard(w.Networks), Metrics: p.metrics, Version: version(),
 	})
 	if err != nil {
 		return fmt.Errorf("start api: %w", err)

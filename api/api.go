@@ -44,7 +44,8 @@ type Config struct {
 	Addr       string               // host:port to listen on; port 0 picks a free one
 	APIKey     string               // the one key that opens everything
 	PublicURL  string               // the API as its clients reach it; empty: as it listens
-	WebhookURL string               // an endpoint for all events that is there from the start; empty: none
+	WebhookURL string               // an endpoint in the original's format that is there from the start; empty: none
+	RateLimit  int                  // requests a minute and key, over all processes; 0: no limit
 	Guard      *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
 	Logger     *slog.Logger         // nil: slog's default
 	Metrics    *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
@@ -69,8 +70,13 @@ type Server struct {
 	http     *http.Server // nil: not started
 	listener net.Listener
 	stopping chan struct{} // closed: whoever waits for news gives up
+	address  string        // URL while it runs; requests read it without mu, which Stop holds until they are over
 	kick     chan struct{} // capacity 1: there is something to sweep
 	running  sync.WaitGroup
+
+	limits   limits
+	failures failures
+	began    time.Time // of the last Start
 
 	pool  *pgxpool.Pool
 	queue *queue.DB
@@ -130,13 +136,14 @@ func newRoutes() *Server {
 	r.Get("/", s.showFront)
 	r.Get("/problems/{code}", s.showProblem)
 	s.huma = humachi.New(r, humaConfig())
-	s.huma.UseMiddleware(s.authenticate, s.takeBody)
+	s.huma.UseMiddleware(s.deprecate, s.authenticate, s.takeBody)
 	s.addSystem()
 	s.addSessions()
 	s.addQR()
 	s.addMessages()
 	s.addEndpoints()
 	s.addEvents()
+	s.addLegacy()
 	return s
 }
 
@@ -175,6 +182,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		return fmt.Errorf("listen: %w", err)
 	}
 	s.listener, s.stopping, s.kick = listener, make(chan struct{}), make(chan struct{}, 1)
+	s.began, s.address = time.Now(), s.urlLocked()
 	s.waker.Start()
 	s.http = &http.Server{
 		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,

@@ -34,6 +34,9 @@ const introduction = `chasqui runs WhatsApp accounts: requests in, signed webhoo
 
 **Lists** are newest first, in pages: pass ` + "`nextCursor`" + ` as ` + "`cursor`" + ` while ` + "`hasMore`" + ` is true, or follow the Link header.
 
+**Limits.** A key may make as many requests a minute as the operator allows (12,000 unless set otherwise), over all of them together. ` + "`RateLimit`" + ` says what is left, and
+` + "`rate_limited`" + ` when there is nothing.
+
 **Growing.** /v1 only ever grows. Accept fields, event types, enum values and problem codes that you do not know. In requests, on the other hand, unknown fields and query
 parameters are refused, so that a typing error is not silently ignored.`
 
@@ -52,6 +55,8 @@ type operation struct {
 	codes                 []Code        // the problems of its own; those that every operation can have are added
 	wait                  time.Duration // the longest that it waits for news
 	public                bool          // needs no API key
+	successor             string        // of a route of the original's: what takes its place today, for the headers; "": not deprecated
+	readsBody             string        // the media type of a body that the operation reads by itself, bounded; "": takeBody does
 	responses             map[string]*huma.Response
 }
 
@@ -64,11 +69,19 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
+	op.Metadata = map[string]any{}
+	if o.readsBody != "" {
+		op.Metadata[readsBody] = o.readsBody
+	}
+	problemShape, examples := reflect.TypeFor[Problem](), ""
+	if o.successor != "" {
+		op.Deprecated, op.Metadata[successor], problemShape, examples = true, o.successor, reflect.TypeFor[LegacyProblem](), "legacy_"
+	}
 	codes := append([]Code{InternalError, Unavailable}, o.codes...)
 	if o.public {
 		op.Security = []map[string][]string{}
 	} else {
-		codes = append(codes, Unauthorized)
+		codes = append(codes, Unauthorized, RateLimited)
 	}
 	input := reflect.TypeFor[I]()
 	if _, ok := input.FieldByName("IdempotencyKey"); ok {
@@ -85,7 +98,7 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	if o.response != nil && op.Responses[success] == nil {
 		op.Responses[success] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: o.response}}}
 	}
-	problems := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
+	problems := s.huma.OpenAPI().Components.Schemas.Schema(problemShape, true, "")
 	slices.Sort(codes)
 	for _, code := range slices.Compact(codes) {
 		status := strconv.Itoa(explanations[code].status)
@@ -95,8 +108,12 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 			op.Responses[status] = r
 		}
 		r.Description = strings.TrimPrefix(r.Description+" or "+string(code), " or ")
-		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Ref: "#/components/examples/" + string(code)}
-		s.huma.OpenAPI().Components.Examples[string(code)] = &huma.Example{Summary: explanations[code].title, Value: exampleProblem(code)}
+		example := exampleProblem(code)
+		if o.successor != "" {
+			example["success"], example["error"] = false, explanations[code].text
+		}
+		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Ref: "#/components/examples/" + examples + string(code)}
+		s.huma.OpenAPI().Components.Examples[examples+string(code)] = &huma.Example{Summary: explanations[code].title, Value: example}
 	}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, 2*databaseBudget+o.wait) // also where a query waits for a connection
@@ -117,6 +134,40 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 			registered.Responses[strconv.Itoa(status)] = &other
 		}
 	}
+	s.describeHeaders(o)
+}
+
+// describeHeaders adds the headers that the layers around an operation set to its successes and its 429. They are on the other answers too,
+// where they would only make the document longer.
+func (s *Server) describeHeaders(o operation) {
+	var names []string
+	if !o.public {
+		names = append(names, "RateLimit", "RateLimit-Policy")
+	}
+	if o.successor != "" {
+		names = append(names, "Deprecation", "Link")
+	}
+	for status, r := range operationAt(s.huma.OpenAPI().Paths[o.path], o.method).Responses {
+		if status[0] != '2' && status != "429" {
+			continue
+		}
+		for _, name := range names {
+			if r.Headers == nil {
+				r.Headers = map[string]*huma.Header{}
+			}
+			if r.Headers[name] == nil {
+				r.Headers[name] = &huma.Header{Ref: "#/components/headers/" + name}
+			}
+		}
+	}
+}
+
+// sharedHeaders are those that describeHeaders refers to.
+var sharedHeaders = map[string]*huma.Header{
+	"RateLimit":        {Description: "What is left of this key's requests: r of them in the next t seconds. Absent where the operator set no limit.", Schema: &huma.Schema{Type: huma.TypeString}, Example: `"default";r=11999;t=42`},
+	"RateLimit-Policy": {Description: "The limit: q requests in w seconds.", Schema: &huma.Schema{Type: huma.TypeString}, Example: `"default";q=12000;w=60`},
+	"Deprecation":      {Description: "This is a route of the original program, kept for its clients.", Schema: &huma.Schema{Type: huma.TypeString}, Example: "true"},
+	"Link":             {Description: "What takes its place.", Schema: &huma.Schema{Type: huma.TypeString}, Example: `</v1/sessions>; rel="successor-version"`},
 }
 
 func operationAt(item *huma.PathItem, method string) *huma.Operation {
@@ -153,12 +204,14 @@ func humaConfig() huma.Config {
 		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a bearer token."},
 	}
 	config.Components.Examples = map[string]*huma.Example{}
+	config.Components.Headers = sharedHeaders
 	config.Tags = []*huma.Tag{
 		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
 		{Name: "Messages", Description: "What goes out and what came in."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},
 		{Name: "System", Description: "For load balancers and monitoring."},
+		{Name: "Compatibility", Description: "The routes of the original program, for its clients. Each has a successor under /v1, which its header Link names."},
 	}
 	config.Transformers = []huma.Transformer{func(ctx huma.Context, _ string, v any) (any, error) {
 		if p, ok := v.(*Problem); ok {
@@ -352,6 +405,7 @@ func (s *Server) describeEvents() {
 			Responses: map[string]*huma.Response{"2XX": {Description: "It is taken."}},
 		}}
 	}
+	document.Webhooks["legacy.message"] = s.describeLegacyWebhook(document.Webhooks[string(events.MessageReceived)])
 }
 
 // serveDocument answers with the document in one of its forms, made once.

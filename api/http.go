@@ -45,6 +45,8 @@ type call struct {
 	principal [sha256.Size]byte // SHA-256 of the API key
 	body      [sha256.Size]byte // SHA-256 of the body's bytes
 	taken     bool              // whether the body has been read
+	request   *http.Request     // of an operation that reads its body by itself
+	writer    http.ResponseWriter
 }
 
 type callKey struct{}
@@ -148,10 +150,18 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if scheme, token, ok := strings.Cut(ctx.Header("Authorization"), " "); key == "" && ok && strings.EqualFold(scheme, "Bearer") {
 		key = strings.TrimSpace(token)
 	}
+	r, w := humachi.Unwrap(ctx)
+	if wait := s.failures.blocked(r.RemoteAddr, time.Now()); wait > 0 {
+		s.writeProblem(w, r, rateLimited("too many requests without a valid key came from this address", wait))
+		return
+	}
 	got := sha256.Sum256([]byte(key))
 	if key == "" || subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1 {
-		r, w := humachi.Unwrap(ctx)
 		detail := "this API key is not valid"
+		if wait := s.failures.add(r.RemoteAddr, time.Now()); wait > 0 {
+			s.writeProblem(w, r, rateLimited("too many requests without a valid key came from this address", wait))
+			return
+		}
 		if key == "" {
 			detail = "an API key is needed"
 		}
@@ -159,6 +169,14 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	callOf(ctx.Context()).principal = s.principal
+	if s.config.RateLimit > 0 {
+		admitted := s.takeRequest(r.Context(), s.principal)
+		admitted.headers(w.Header(), s.config.RateLimit)
+		if !admitted.ok {
+			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this key has made its %d requests of this minute", s.config.RateLimit), admitted.left))
+			return
+		}
+	}
 	next(ctx)
 }
 
@@ -169,6 +187,11 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 	c := callOf(r.Context())
 	if c.taken {
 		c.body = sha256.Sum256(nil)
+		next(ctx)
+		return
+	}
+	if ctx.Operation().Metadata[readsBody] != nil {
+		c.request, c.writer = r, w
 		next(ctx)
 		return
 	}
@@ -195,6 +218,10 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the request, which may wait for longer
 	c.taken, c.body = true, sha256.Sum256(body)
+	if body, err = legacyForm(ctx, r, body); err != nil {
+		s.writeProblem(w, r, problem(BadRequest, "the form is not understood"))
+		return
+	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	next(ctx)
 }
@@ -215,9 +242,12 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, p *Problem
 }
 
 // located returns p with the request it answers.
-func located(ctx context.Context, p *Problem, path string) *Problem {
+func located(ctx context.Context, p *Problem, path string) any {
 	c := *p
 	c.Instance, c.RequestID = shorten(path), callOf(ctx).id
+	if isLegacy(path) {
+		return &LegacyProblem{Sentence: legacySentence(&c), Problem: c}
+	}
 	return &c
 }
 

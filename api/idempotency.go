@@ -103,6 +103,7 @@ func (s *Server) sweep() {
 			func(ctx context.Context) (int64, error) { return s.q.IdempotencySweep(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.DeliveryCancelDeleted(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.EndpointRemoveDeleted(ctx, s.pool) },
+			func(ctx context.Context) (int64, error) { return s.q.RateLimitSweep(ctx, s.pool) },
 		} {
 			for n := int64(sweepBatch); n == sweepBatch; {
 				var err error

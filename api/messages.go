@@ -365,7 +365,7 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 
 // message returns the public form of a message.
 func (s *Server) message(v db.MessageView) (events.Message, error) {
-	return postgres.Message(v, s.URL())
+	return postgres.Message(v, s.address)
 }
 
 // parseCursor reads the cursor of a list in the order of its ids.
