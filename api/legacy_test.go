@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -157,6 +158,16 @@ func (f *fixture) plain(method, path, contentType string, body interface{ Read([
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	return f.send(r)
+}
+
+// plainJSON posts JSON to a route whose document names another form.
+func (f *fixture) plainJSON(path string, body any) answer {
+	f.t.Helper()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.plain("POST", path, "application/json", bytes.NewReader(raw))
 }
 
 func TestLegacySendFails(t *testing.T) {
