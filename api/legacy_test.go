@@ -1,9 +1,12 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -231,7 +234,6 @@ func TestLegacyRefusals(t *testing.T) {
 		{name: "no body", method: "POST", path: "/api/start-session", code: BadRequest},
 		{name: "XML", method: "POST", path: "/api/start-session", body: `<a/>`, headers: []string{"Content-Type", "application/xml"}, code: UnsupportedMediaType},
 		{name: "a bad form", method: "POST", path: "/api/start-session", body: `a=%zz`, headers: []string{"Content-Type", "application/x-www-form-urlencoded"}, code: BadRequest},
-		{name: "too large", method: "POST", path: "/api/send-message", body: `{"message":"` + strings.Repeat("x", maxBody) + `"}`, code: PayloadTooLarge},
 		{name: "no number", method: "POST", path: "/api/send-message", body: `{"sessionId":"mi-sesion-01","message":"x"}`, code: ValidationFailed, says: "number"},
 		{name: "letters", method: "POST", path: "/api/send-message", body: `{"sessionId":"mi-sesion-01","number":"54911CALLME","message":"x"}`, code: ValidationFailed, says: "number: give a phone number"},
 		{name: "a fraction", method: "POST", path: "/api/send-message", body: `{"sessionId":"mi-sesion-01","number":5491123456789.5,"message":"x"}`, code: ValidationFailed, says: "number"},
@@ -275,6 +277,22 @@ func TestLegacyRefusals(t *testing.T) {
 	}
 	if n := f.count("media"); n != 0 {
 		t.Errorf("%d files stay of what was refused", n)
+	}
+	// What is announced as too large is refused before it is sent.
+	for path, contentType := range map[string]string{"/api/send-message": "application/json", "/api/send-media": "application/json", "/webhook/config": "application/x-www-form-urlencoded"} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", f.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Type: %s\r\nContent-Length: 2147483648\r\n\r\n", path, testKey, contentType)
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := io.ReadAll(response.Body)
+		f.legacyProblem(answer{response, raw}, PayloadTooLarge)
 	}
 }
 
