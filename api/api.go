@@ -48,7 +48,8 @@ type Config struct {
 	Addr       string               // host:port to listen on; port 0 picks a free one
 	APIKey     string               // the one key that opens everything
 	PublicURL  string               // the API as its clients reach it; empty: as it listens
-	WebhookURL string               // an endpoint for all events that is there from the start; empty: none
+	WebhookURL string               // an endpoint in the original's format that is there from the start; empty: none
+	RateLimit  int                  // requests a minute and key, over all processes; 0: no limit
 	Guard      *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
 	S3         *s3.Store            // where the bytes of media are; its owner closes it, after Stop
 	Logger     *slog.Logger         // nil: slog's default
@@ -90,8 +91,13 @@ type Server struct {
 	http     *http.Server // nil: not started
 	listener net.Listener
 	stopping chan struct{} // closed: whoever waits for news gives up
+	address  string        // URL while it runs; requests read it without mu, which Stop holds until they are over
 	kick     chan struct{} // capacity 1: there is something to sweep
 	running  sync.WaitGroup
+
+	allowances allowances
+	failures   failures
+	began      time.Time // of the last Start
 
 	pool  *pgxpool.Pool
 	queue *queue.DB
@@ -163,7 +169,7 @@ func newRoutes() *Server {
 	r.Get("/", s.showFront)
 	r.Get("/problems/{code}", s.showProblem)
 	s.huma = humachi.New(r, humaConfig())
-	s.huma.UseMiddleware(s.authenticate, s.takeBody)
+	s.huma.UseMiddleware(s.deprecate, s.authenticate, s.takeBody)
 	s.addSystem()
 	s.addSessions()
 	s.addQR()
@@ -173,6 +179,7 @@ func newRoutes() *Server {
 	s.addEvents()
 	s.addStreams()
 	s.addTickets()
+	s.addLegacy()
 	return s
 }
 
@@ -214,6 +221,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		}
 	}
 	s.listener, s.stopping, s.kick = listener, make(chan struct{}), make(chan struct{}, 1)
+	s.began, s.address = time.Now(), s.urlLocked()
 	s.waker.Start()
 	s.http = &http.Server{
 		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: s.limits.request, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,

@@ -129,17 +129,26 @@ func (f *fixture) do(method, path string, body any, headers ...string) answer {
 			r.Header.Del(headers[i])
 		}
 	}
+	a := f.send(r)
+	if a.StatusCode != 0 {
+		checkContract(f.t, method, f.base+path, r.Header, sent, a)
+	}
+	return a
+}
+
+// send makes a request and reads its answer; StatusCode is 0 when there is none.
+func (f *fixture) send(r *http.Request) answer {
+	f.t.Helper()
 	response, err := client.Do(r)
 	if err != nil {
-		f.t.Errorf("%s %s: %v", method, path, err)
+		f.t.Errorf("%s %s: %v", r.Method, r.URL.Path, err)
 		return answer{Response: &http.Response{Header: http.Header{}}}
 	}
 	defer response.Body.Close()
 	a := answer{Response: response}
 	if a.body, err = io.ReadAll(response.Body); err != nil {
-		f.t.Errorf("%s %s: read answer: %v", method, path, err)
+		f.t.Errorf("%s %s: read answer: %v", r.Method, r.URL.Path, err)
 	}
-	checkContract(f.t, method, f.base+path, r.Header, sent, a)
 	return a
 }
 

@@ -78,8 +78,7 @@ var fitting = map[string][]string{
 	events.ContentDocument: {genericType, ""},
 }
 
-// attach stores the file of a message and finds out what its message has to say of it. Nothing is written but what is swept again: the
-// message's transaction keeps it.
+// attach stores the file of a message. Nothing is written but what is swept again: the message's transaction keeps it.
 func (s *Server) attach(ctx context.Context, location, contentType string, from mediaSource) (*attachment, error) {
 	if from.Mimetype != "" && !validMimetype(from.Mimetype) {
 		return nil, invalid(location+".mimetype", "expected a media type such as image/jpeg")
@@ -88,20 +87,23 @@ func (s *Server) attach(ctx context.Context, location, contentType string, from 
 	if err != nil {
 		return nil, err
 	}
-	a.mimetype = cmp.Or(from.Mimetype, a.mimetype)
-	a.fileName = cleanName(cmp.Or(from.FileName, a.fileName))
-	if base, _, _ := strings.Cut(a.mimetype, ";"); base == "" || contentType != events.ContentDocument && strings.HasSuffix(base, "/octet-stream") {
-		a.mimetype = fitting[contentType][0]
-	}
-	if !fits(a.mimetype, contentType) {
-		s.drop(ctx, a)
-		return nil, problem(UnsupportedMediaType, "a message of type "+contentType+" cannot have a file of type "+shorten(a.mimetype)+"; name its mimetype if that is wrong, or send it as a document")
-	}
-	if err := s.describe(ctx, contentType, a); err != nil {
+	if err := s.complete(ctx, contentType, a, from.Mimetype, from.FileName); err != nil {
 		s.drop(ctx, a)
 		return nil, err
 	}
 	return a, nil
+}
+
+// complete settles what a file is and what it is called, and finds out what its message has to say of it.
+func (s *Server) complete(ctx context.Context, contentType string, a *attachment, mimetype, fileName string) error {
+	a.mimetype, a.fileName = cmp.Or(mimetype, a.mimetype), cleanName(cmp.Or(fileName, a.fileName))
+	if base, _, _ := strings.Cut(a.mimetype, ";"); base == "" || contentType != events.ContentDocument && strings.HasSuffix(base, "/octet-stream") {
+		a.mimetype = fitting[contentType][0]
+	}
+	if !fits(a.mimetype, contentType) {
+		return problem(UnsupportedMediaType, "a message of type "+contentType+" cannot have a file of type "+shorten(a.mimetype)+"; name its mimetype if that is wrong, or send it as a document")
+	}
+	return s.describe(ctx, contentType, a)
 }
 
 // take gets the file from where the request says.
@@ -218,12 +220,9 @@ func (s *Server) fetch(ctx context.Context, location, address string) (*attachme
 	if answer.StatusCode != http.StatusOK {
 		return nil, failed(fmt.Sprintf("it answers %d", answer.StatusCode))
 	}
-	mimetype := answer.Header.Get("Content-Type")
-	if !validMimetype(mimetype) {
-		mimetype = ""
-	}
+	name := nameOf(answer)
 	body := &fetched{r: answer.Body}
-	a, err := s.save(ctx, body, answer.ContentLength, mimetype, nameOf(answer))
+	a, err := s.save(ctx, body, answer.ContentLength, mimetypeOf(answer.Header.Get("Content-Type"), name), name)
 	if body.err != nil {
 		return nil, failed(fetchFailure(ctx, body.err))
 	}
@@ -426,6 +425,23 @@ func fits(mimetype, contentType string) bool {
 		}
 	}
 	return false
+}
+
+// extensions are the media types of the files that phones and people send, for clients that do not say them. The system's own table is not
+// asked: it is there on some machines and not on others.
+var extensions = map[string]string{
+	".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif", ".mp4": "video/mp4", ".3gp": "video/3gpp",
+	".mov": "video/quicktime", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".amr": "audio/amr", ".wav": "audio/wav",
+	".pdf": "application/pdf", ".txt": "text/plain", ".csv": "text/csv", ".zip": "application/zip", ".doc": "application/msword", ".xls": "application/vnd.ms-excel",
+	".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+// mimetypeOf is what a file is: what its sender says, else what its name says; "" where neither does.
+func mimetypeOf(said, name string) string {
+	if base, _, _ := strings.Cut(said, ";"); validMimetype(said) && !strings.HasSuffix(base, "/octet-stream") {
+		return said
+	}
+	return extensions[strings.ToLower(path.Ext(name))]
 }
 
 func validMimetype(s string) bool {

@@ -34,6 +34,9 @@ const introduction = `chasqui runs WhatsApp accounts: requests in, signed webhoo
 
 **Lists** are newest first, in pages: pass ` + "`nextCursor`" + ` as ` + "`cursor`" + ` while ` + "`hasMore`" + ` is true, or follow the Link header.
 
+**Limits.** A key may make as many requests a minute as the operator allows (12,000 unless set otherwise), over all of them together. ` + "`RateLimit`" + ` says what is left, and
+` + "`rate_limited`" + ` when there is nothing.
+
 **Growing.** /v1 only ever grows. Accept fields, event types, enum values and problem codes that you do not know. In requests, on the other hand, unknown fields and query
 parameters are refused, so that a typing error is not silently ignored.`
 
@@ -46,16 +49,16 @@ type Idempotent struct {
 type operation struct {
 	method, path, id, tag string
 	summary, description  string
-	status                int                     // of a success
-	also                  map[int]any             // other successes, with the same body, and their examples
-	request, response     any                     // examples
-	codes                 []Code                  // the problems of its own; those that every operation can have are added
-	wait                  time.Duration           // the longest that it waits for news
-	public                bool                    // needs no API key
-	maxBody               int64                   // bytes of JSON that it takes; 0 means maxBody
-	streams               bool                    // reads its own body
-	multipart             map[string]*huma.Schema // the fields of that body
-	ticket                ticketPurpose           // what a ticket that stands in for the key must be for; "": none does
+	status                int           // of a success
+	also                  map[int]any   // other successes, with the same body, and their examples
+	request, response     any           // examples
+	codes                 []Code        // the problems of its own; those that every operation can have are added
+	wait                  time.Duration // the longest that it waits for news
+	public                bool          // needs no API key
+	maxBody               int64         // bytes of JSON that it takes; 0 means maxBody
+	multipart             *huma.Schema  // of a body that it reads by itself, as it comes
+	ticket                ticketPurpose // what a ticket that stands in for the key must be for; "": none does
+	successor             string        // of a route of the original's: what takes its place today, for the headers; "": not deprecated
 	responses             map[string]*huma.Response
 }
 
@@ -68,13 +71,17 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
+	op.Metadata = map[string]any{metaOperation: o}
+	problemShape, examples := reflect.TypeFor[Problem](), ""
+	if o.successor != "" {
+		op.Deprecated, problemShape, examples = true, reflect.TypeFor[LegacyProblem](), "legacy_"
+	}
 	codes := append([]Code{InternalError, Unavailable}, o.codes...)
 	if o.public {
 		op.Security = []map[string][]string{}
 	} else {
-		codes = append(codes, Unauthorized)
+		codes = append(codes, Unauthorized, RateLimited)
 	}
-	op.Metadata = map[string]any{metaOperation: o}
 	if o.ticket != "" {
 		op.Security = append(slices.Clone(s.huma.OpenAPI().Security), map[string][]string{"ticket": {}})
 	}
@@ -93,7 +100,7 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	if o.response != nil && op.Responses[success] == nil {
 		op.Responses[success] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: o.response}}}
 	}
-	problems := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
+	problems := s.huma.OpenAPI().Components.Schemas.Schema(problemShape, true, "")
 	slices.Sort(codes)
 	for _, code := range slices.Compact(codes) {
 		status := strconv.Itoa(explanations[code].status)
@@ -103,8 +110,12 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 			op.Responses[status] = r
 		}
 		r.Description = strings.TrimPrefix(r.Description+" or "+string(code), " or ")
-		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Ref: "#/components/examples/" + string(code)}
-		s.huma.OpenAPI().Components.Examples[string(code)] = &huma.Example{Summary: explanations[code].title, Value: exampleProblem(code)}
+		example := exampleProblem(code)
+		if o.successor != "" {
+			example["success"], example["error"] = false, explanations[code].text
+		}
+		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Ref: "#/components/examples/" + examples + string(code)}
+		s.huma.OpenAPI().Components.Examples[examples+string(code)] = &huma.Example{Summary: explanations[code].title, Value: example}
 	}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, 2*databaseBudget+o.wait) // also where a query waits for a connection
@@ -117,8 +128,7 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	})
 	registered := operationAt(s.huma.OpenAPI().Paths[o.path], o.method)
 	if o.multipart != nil {
-		form := &huma.Schema{Type: huma.TypeObject, Required: []string{"file"}, Properties: o.multipart}
-		registered.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: form}}}
+		registered.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: o.multipart, Example: o.request}}}
 	}
 	if len(o.also) > 0 {
 		for status, example := range o.also {
@@ -130,6 +140,40 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 			registered.Responses[strconv.Itoa(status)] = &other
 		}
 	}
+	s.describeHeaders(o)
+}
+
+// describeHeaders adds the headers that the layers around an operation set to its successes and its 429. They are on the other answers too,
+// where they would only make the document longer.
+func (s *Server) describeHeaders(o operation) {
+	var names []string
+	if !o.public {
+		names = append(names, "RateLimit", "RateLimit-Policy")
+	}
+	if o.successor != "" {
+		names = append(names, "Deprecation", "Link")
+	}
+	for status, r := range operationAt(s.huma.OpenAPI().Paths[o.path], o.method).Responses {
+		if status[0] != '2' && status != "429" {
+			continue
+		}
+		for _, name := range names {
+			if r.Headers == nil {
+				r.Headers = map[string]*huma.Header{}
+			}
+			if r.Headers[name] == nil {
+				r.Headers[name] = &huma.Header{Ref: "#/components/headers/" + name}
+			}
+		}
+	}
+}
+
+// sharedHeaders are those that describeHeaders refers to.
+var sharedHeaders = map[string]*huma.Header{
+	"RateLimit":        {Description: "What is left of this key's requests: r of them in the next t seconds. Absent where the operator set no limit.", Schema: &huma.Schema{Type: huma.TypeString}, Example: `"default";r=11999;t=42`},
+	"RateLimit-Policy": {Description: "The limit: q requests in w seconds.", Schema: &huma.Schema{Type: huma.TypeString}, Example: `"default";q=12000;w=60`},
+	"Deprecation":      {Description: "This is a route of the original program, kept for its clients.", Schema: &huma.Schema{Type: huma.TypeString}, Example: "true"},
+	"Link":             {Description: "What takes its place.", Schema: &huma.Schema{Type: huma.TypeString}, Example: `</v1/sessions>; rel="successor-version"`},
 }
 
 func operationAt(item *huma.PathItem, method string) *huma.Operation {
@@ -167,6 +211,7 @@ func humaConfig() huma.Config {
 		"ticket": {Type: "apiKey", In: "query", Name: "ticket", Description: "A ticket of POST /v1/stream-tickets, where a browser cannot send a header."},
 	}
 	config.Components.Examples = map[string]*huma.Example{}
+	config.Components.Headers = sharedHeaders
 	config.Tags = []*huma.Tag{
 		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
 		{Name: "Messages", Description: "What goes out and what came in."},
@@ -174,6 +219,7 @@ func humaConfig() huma.Config {
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},
 		{Name: "System", Description: "For load balancers and monitoring."},
+		{Name: "Compatibility", Description: "The routes of the original program, for its clients. Each has a successor under /v1, which its header Link names."},
 	}
 	config.Transformers = []huma.Transformer{func(ctx huma.Context, _ string, v any) (any, error) {
 		if p, ok := v.(*Problem); ok {
@@ -367,6 +413,7 @@ func (s *Server) describeEvents() {
 			Responses: map[string]*huma.Response{"2XX": {Description: "It is taken."}},
 		}}
 	}
+	document.Webhooks["legacy.message"] = s.describeLegacyWebhook(document.Webhooks[string(events.MessageReceived)])
 }
 
 // serveDocument answers with the document in one of its forms, made once.

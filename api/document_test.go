@@ -106,7 +106,7 @@ func TestDocument(t *testing.T) {
 	for name, item := range document.Webhooks {
 		check(name, item)
 	}
-	if len(document.Webhooks) != len(events.Types) {
+	if len(document.Webhooks) != len(events.Types)+1 { // and the original's
 		t.Errorf("%d types of event are documented of %d", len(document.Webhooks), len(events.Types))
 	}
 	for name, schema := range document.Components.Schemas {

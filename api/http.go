@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -166,29 +167,46 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if scheme, token, ok := strings.Cut(ctx.Header("Authorization"), " "); key == "" && ok && strings.EqualFold(scheme, "Bearer") {
 		key = strings.TrimSpace(token)
 	}
-	if ticket, purpose := takeTicket(ctx); ticket != "" && key == "" {
-		principal, err := s.redeem(ctx.Context(), ticket, purpose)
-		if err != nil {
-			r, w := humachi.Unwrap(ctx)
-			s.writeProblem(w, r, s.problemOf(ctx.Context(), err))
+	r, w := humachi.Unwrap(ctx)
+	if wait := s.failures.blocked(r.RemoteAddr, time.Now()); wait > 0 {
+		s.writeProblem(w, r, rateLimited("too many requests without a valid key came from this address", wait))
+		return
+	}
+	principal, err := s.principalOf(ctx, key)
+	if err != nil {
+		p := s.problemOf(ctx.Context(), err)
+		if p.Code == Unauthorized {
+			if wait := s.failures.add(r.RemoteAddr, time.Now()); wait > 0 {
+				p = rateLimited("too many requests without a valid key came from this address", wait)
+			}
+		}
+		s.writeProblem(w, r, p)
+		return
+	}
+	callOf(ctx.Context()).principal = principal
+	if s.config.RateLimit > 0 {
+		admitted := s.takeRequest(r.Context(), principal)
+		admitted.headers(w.Header(), s.config.RateLimit)
+		if !admitted.ok {
+			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this key has made its %d requests of this minute", s.config.RateLimit), admitted.left))
 			return
 		}
-		callOf(ctx.Context()).principal = principal
-		next(ctx)
-		return
 	}
-	got := sha256.Sum256([]byte(key))
-	if key == "" || subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1 {
-		r, w := humachi.Unwrap(ctx)
-		detail := "this API key is not valid"
-		if key == "" {
-			detail = "an API key is needed"
-		}
-		s.writeProblem(w, r, problem(Unauthorized, detail))
-		return
-	}
-	callOf(ctx.Context()).principal = s.principal
 	next(ctx)
+}
+
+// principalOf is whose key this is, or whose ticket where one stands in for it.
+func (s *Server) principalOf(ctx huma.Context, key string) ([sha256.Size]byte, error) {
+	ticket, purpose := takeTicket(ctx)
+	switch got := sha256.Sum256([]byte(key)); {
+	case key == "" && ticket != "":
+		return s.redeem(ctx.Context(), ticket, purpose)
+	case key == "":
+		return got, problem(Unauthorized, "an API key is needed")
+	case subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1:
+		return got, problem(Unauthorized, "this API key is not valid")
+	}
+	return s.principal, nil
 }
 
 // takeBody reads the body, bounded in size and time, before Huma does: Huma would answer 413 only after reading it all, and the body's hash
@@ -200,7 +218,7 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 	if o.wait > writeTimeout-2*databaseBudget-idleTimeout/4 {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(o.wait + writeTimeout)) // only a recorder in a test has none
 	}
-	if c.taken || o.streams {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); c.taken || o.multipart != nil && kind == "multipart/form-data" {
 		c.body = sha256.Sum256(nil)
 		next(ctx)
 		return
@@ -249,6 +267,10 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the request, which may wait for longer
 	c.taken, c.body = true, sha256.Sum256(body)
+	if body, err = legacyForm(ctx, r, body); err != nil {
+		s.writeProblem(w, r, problem(BadRequest, "the form is not understood"))
+		return
+	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	next(ctx)
 }
@@ -269,9 +291,12 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, p *Problem
 }
 
 // located returns p with the request it answers.
-func located(ctx context.Context, p *Problem, path string) *Problem {
+func located(ctx context.Context, p *Problem, path string) any {
 	c := *p
 	c.Instance, c.RequestID = shorten(path), callOf(ctx).id
+	if isLegacy(path) {
+		return &LegacyProblem{Sentence: legacySentence(&c), Problem: c}
+	}
 	return &c
 }
 

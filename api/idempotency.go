@@ -121,6 +121,7 @@ func (s *Server) sweep() {
 			func(ctx context.Context) (int64, error) { return s.q.TicketSweep(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.DeliveryCancelDeleted(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.EndpointRemoveDeleted(ctx, s.pool) },
+			func(ctx context.Context) (int64, error) { return s.q.RateLimitSweep(ctx, s.pool) },
 		} {
 			for n := int64(sweepBatch); n == sweepBatch; {
 				var err error

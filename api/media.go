@@ -12,7 +12,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -88,16 +87,16 @@ func (r *raw) Resolve(ctx huma.Context) []error {
 func (s *Server) addMedia() {
 	ready := MediaInfo{Media: exampleFile, Status: "ready", CreatedAt: exampleTime}
 	register(s, operation{
-		method: "POST", path: "/v1/media", id: "upload-media", tag: "Media", status: 201, wait: transferTimeout, streams: true,
+		method: "POST", path: "/v1/media", id: "upload-media", tag: "Media", status: 201, wait: transferTimeout,
 		summary: "Upload a file",
 		description: "Stores a file to be sent later, any number of times and from any session, by its id. The part file is streamed, so it can be as large as the operator allows " +
 			"(MEDIA_MAX_MB). The same content is stored once, whoever uploads it.",
-		multipart: map[string]*huma.Schema{
+		multipart: &huma.Schema{Type: huma.TypeObject, Required: []string{"file"}, Properties: map[string]*huma.Schema{
 			"file":     {Type: huma.TypeString, Format: "binary", Description: "The file. Its own Content-Type and filename are taken over."},
 			"mimetype": {Type: huma.TypeString, Description: "What it is, where the part does not say so."},
 			"fileName": {Type: huma.TypeString, Description: "What it is called, where the part does not say so."},
-		},
-		response: ready, codes: []Code{MediaTooLarge, UnsupportedMediaType, RequestTimeout, BadRequest, ValidationFailed},
+		}},
+		request: map[string]any{"fileName": "invoice.pdf"}, response: ready, codes: []Code{MediaTooLarge, UnsupportedMediaType, RequestTimeout, BadRequest, ValidationFailed},
 	}, s.uploadMedia)
 	register(s, operation{
 		method: "POST", path: "/v1/media/fetch", id: "fetch-media", tag: "Media", status: 201, wait: fetchTimeout,
@@ -181,7 +180,7 @@ func (s *Server) keepUpload(ctx context.Context, key string, a *attachment) (*me
 // readUpload stores the part "file" of a multipart body as it comes.
 func (s *Server) readUpload(ctx context.Context, w http.ResponseWriter, r *http.Request) (*attachment, error) {
 	var a *attachment
-	fields, err := s.readMultipart(w, r, func(name string, part *multipart.Part) (err error) {
+	fields, err := s.readMultipart(w, r, "", func(name string, part *multipart.Part) (err error) {
 		if name != "file" {
 			return invalid("body."+shorten(name), "unexpected file: the part is called file")
 		}
@@ -215,16 +214,12 @@ func (s *Server) readUpload(ctx context.Context, w http.ResponseWriter, r *http.
 
 // savePart stores a part of a multipart body, and what it says of itself.
 func (s *Server) savePart(ctx context.Context, part *multipart.Part) (*attachment, error) {
-	name, mimetype := part.FileName(), part.Header.Get("Content-Type")
-	if !validMimetype(mimetype) || mimetype == genericType {
-		mimetype = mime.TypeByExtension(strings.ToLower(path.Ext(name)))
-	}
-	return s.save(ctx, part, -1, mimetype, name)
+	return s.save(ctx, part, -1, mimetypeOf(part.Header.Get("Content-Type"), part.FileName()), part.FileName())
 }
 
-// readMultipart reads a multipart body part by part: files are given to save as they come, other fields are returned. Its errors are Problems,
-// but for save's own.
-func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, save func(name string, part *multipart.Part) error) (map[string]string, error) {
+// readMultipart reads a multipart body part by part: files are given to save as they come, other fields are returned, of which large alone may
+// have more than 64 KiB: a file in base64. Its errors are Problems, but for save's own.
+func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, large string, save func(name string, part *multipart.Part) error) (map[string]string, error) {
 	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" || parameters["boundary"] == "" {
 		return nil, problem(UnsupportedMediaType, "the body must be multipart/form-data with a boundary")
@@ -245,9 +240,13 @@ func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, save func
 		if err == nil && part.FileName() != "" {
 			err = save(part.FormName(), part)
 		} else if err == nil {
+			limit := maxField
+			if part.FormName() == large {
+				limit = maxBase64
+			}
 			var value []byte
-			if value, err = io.ReadAll(io.LimitReader(part, maxField+1)); len(value) > maxField {
-				return nil, problem(PayloadTooLarge, "the field "+shorten(part.FormName())+" has more than 64 KiB")
+			if value, err = io.ReadAll(io.LimitReader(part, int64(limit)+1)); len(value) > limit {
+				return nil, problem(PayloadTooLarge, fmt.Sprintf("the field %s has more than %d bytes; a file is sent as a file", shorten(part.FormName()), limit))
 			}
 			text := string(value)
 			if strings.ContainsRune(text, 0) || strings.ToValidUTF8(text, "") != text {

@@ -225,7 +225,11 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	if in.Body.ExpiresAt != nil && !in.Body.ExpiresAt.After(time.Now()) {
 		return nil, invalid("body.expiresAt", "expected a time in the future")
 	}
-	message, replayed, err := s.accept(ctx, in.IdempotencyKey, in.SessionID, to, &in.Body)
+	var attach func() (*attachment, error)
+	if content := &in.Body.Content; content.Media != nil {
+		attach = func() (*attachment, error) { return s.attach(ctx, "body.content.media", content.Type, content.source) }
+	}
+	message, replayed, err := s.accept(ctx, in.IdempotencyKey, in.SessionID, to, &in.Body, attach)
 	if err != nil {
 		return nil, err
 	}
@@ -239,11 +243,11 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	return out, nil
 }
 
-// accept stores a message's file, if it has one, and then the message. What is slow stands before the transaction, and is not done for a
-// request that has been answered already, nor for a session that takes nothing.
-func (s *Server) accept(ctx context.Context, key, sessionID, to string, body *sendMessage) (message events.Message, replayed bool, err error) {
+// accept stores a message's file, if it has one, and then the message. attach, nil for a message without a file, is slow: it stands before
+// the transaction, and is not called for a request that has been answered already, nor for a session that takes nothing.
+func (s *Server) accept(ctx context.Context, key, sessionID, to string, body *sendMessage, attach func() (*attachment, error)) (message events.Message, replayed bool, err error) {
 	var file *attachment
-	if body.Content.Media != nil {
+	if attach != nil {
 		answered, err := s.answered(ctx, key)
 		if err != nil {
 			return message, false, err
@@ -252,7 +256,7 @@ func (s *Server) accept(ctx context.Context, key, sessionID, to string, body *se
 			if err := s.sendingAllowed(ctx, s.pool, sessionID); err != nil {
 				return message, false, err
 			}
-			if file, err = s.attach(ctx, "body.content.media", body.Content.Type, body.Content.source); err != nil {
+			if file, err = attach(); err != nil {
 				return message, false, err
 			}
 		}
@@ -473,7 +477,7 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 
 // message returns the public form of a message.
 func (s *Server) message(v db.MessageView) (events.Message, error) {
-	return postgres.Message(v, s.URL())
+	return postgres.Message(v, s.address)
 }
 
 // parseCursor reads the cursor of a list in the order of its ids.

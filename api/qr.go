@@ -61,13 +61,22 @@ func (s *Server) getQR(ctx context.Context, in *qrInput) (*qrOutput, error) {
 	if form == "" {
 		return nil, problem(NotAcceptable, "the QR code is there as "+strings.Join(qrForms, ", "))
 	}
-	listener := s.waker.ListenKey(events.WakeSessions, in.SessionID)
+	code, err := s.awaitQR(ctx, in.SessionID, time.Duration(in.Wait)*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return renderQR(*code, form)
+}
+
+// awaitQR returns the code that a session shows, or will show within wait, or the problem that says why there is none.
+func (s *Server) awaitQR(ctx context.Context, sessionID string, wait time.Duration) (*events.QR, error) {
+	listener := s.waker.ListenKey(events.WakeSessions, sessionID)
 	defer listener.Close()
 	var code *events.QR
-	err := s.await(ctx, listener, time.Duration(in.Wait)*time.Second, func(ctx context.Context) (bool, error) {
-		row, err := s.q.SessionPairing(ctx, s.pool, in.SessionID)
+	err := s.await(ctx, listener, wait, func(ctx context.Context) (bool, error) {
+		row, err := s.q.SessionPairing(ctx, s.pool, sessionID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return false, problem(SessionNotFound, "there is no session "+in.SessionID)
+			return false, problem(SessionNotFound, "there is no session "+sessionID)
 		}
 		if err != nil {
 			return false, fmt.Errorf("read session: %w", err)
@@ -79,9 +88,9 @@ func (s *Server) getQR(ctx context.Context, in *qrInput) (*qrOutput, error) {
 		return nil, err
 	}
 	if code == nil {
-		return nil, problem(Unavailable, "there is no QR code yet; ask again, or with ?wait=30")
+		return nil, problem(Unavailable, "there is no QR code yet; ask again in a moment")
 	}
-	return renderQR(*code, form)
+	return code, nil
 }
 
 // qrOf returns the code that a session shows now, nil while there is none yet, or the problem that says why none will come.

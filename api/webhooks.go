@@ -33,11 +33,12 @@ type Endpoint struct {
 	URL             string            `json:"url" example:"https://example.com/hook"`
 	Events          []string          `json:"events" doc:"The types of event it gets; * is all, those to come included."`
 	Sessions        []string          `json:"sessions" doc:"Only these sessions; empty is all."`
-	Format          string            `json:"format" enum:"standard" doc:"The form of the body: standard is the event as /v1/events has it."`
+	Format          string            `json:"format" enum:"standard,legacy" doc:"The form of the body: standard is the event as /v1/events has it; legacy is the message alone, in the form of the original (see the webhook legacy.message)."`
 	Headers         map[string]string `json:"headers" doc:"Headers of your own, sent with every delivery."`
 	TimeoutSeconds  int               `json:"timeoutSeconds" example:"15"`
 	MaxInFlight     int               `json:"maxInFlight" example:"16"`
 	Order           string            `json:"order" enum:"none,chat,session" example:"none"`
+	WaitForMedia    bool              `json:"waitForMedia" doc:"Whether the event of a message with a file waits for it to be there, 30 s at most." example:"true"`
 	State           string            `json:"state" enum:"active,paused,disabled" doc:"disabled: chasqui gave up on it; disabledReason says why. Set it to active again when it is mended: what was held is then delivered."`
 	DisabledReason  string            `json:"disabledReason,omitempty"`
 	FailingSince    *time.Time        `json:"failingSince,omitempty" doc:"The first failure since the last success."`
@@ -86,11 +87,12 @@ type createEndpoint struct {
 	URL            string                 `json:"url" minLength:"1" maxLength:"2048" doc:"http or https. Private, loopback and metadata addresses are refused, unless WEBHOOK_ALLOW_CIDRS allows the network. user:password@ becomes Basic auth." example:"https://example.com/hook"`
 	Events         []eventFilter          `json:"events,omitempty" minItems:"1" maxItems:"100" doc:"The types of event to get; default *, which is all of them."`
 	Sessions       []sessionFilter        `json:"sessions,omitempty" maxItems:"1000" doc:"Only these sessions; default and empty: all."`
-	Format         string                 `json:"format,omitempty" enum:"standard" default:"standard"`
+	Format         string                 `json:"format,omitempty" enum:"standard,legacy" default:"standard" doc:"legacy sends the message alone, in the form of the original; events is then message.received, which is also its default."`
 	Headers        map[string]headerValue `json:"headers,omitempty" maxProperties:"20" doc:"Headers of your own, sent with every delivery."`
 	TimeoutSeconds int                    `json:"timeoutSeconds,omitempty" minimum:"5" maximum:"60" default:"15" doc:"How long a delivery may take."`
 	MaxInFlight    int                    `json:"maxInFlight,omitempty" minimum:"1" maximum:"256" default:"16" doc:"The most deliveries at once."`
 	Order          string                 `json:"order,omitempty" enum:"none,chat,session" default:"none" doc:"chat or session: the next event of the same chat or session is sent only when the one before is dealt with."`
+	WaitForMedia   *bool                  `json:"waitForMedia,omitempty" default:"true" doc:"Whether the event of a message with a file waits for it to be there, 30 s at most."`
 	State          string                 `json:"state,omitempty" enum:"active,paused" default:"active" doc:"paused: events are held until it is active."`
 }
 
@@ -103,6 +105,7 @@ type changeEndpoint struct {
 	TimeoutSeconds *int                    `json:"timeoutSeconds,omitempty" minimum:"5" maximum:"60" example:"15"`
 	MaxInFlight    *int                    `json:"maxInFlight,omitempty" minimum:"1" maximum:"256" example:"16"`
 	Order          *string                 `json:"order,omitempty" enum:"none,chat,session"`
+	WaitForMedia   *bool                   `json:"waitForMedia,omitempty" example:"true"`
 	State          *string                 `json:"state,omitempty" enum:"active,paused" example:"active"`
 }
 
@@ -126,7 +129,7 @@ type EndpointSecret struct {
 
 var exampleEndpoint = Endpoint{
 	ID: "we_01932f0c5d6b7a10b1f4d0c4a8e2f001", URL: "https://example.com/hook", Events: []string{"*"}, Sessions: []string{}, Format: "standard", Headers: map[string]string{},
-	TimeoutSeconds: 15, MaxInFlight: 16, Order: "chat", State: "active", CreatedAt: exampleTime, UpdatedAt: exampleTime,
+	TimeoutSeconds: 15, MaxInFlight: 16, Order: "chat", WaitForMedia: true, State: "active", CreatedAt: exampleTime, UpdatedAt: exampleTime,
 }
 
 const exampleSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
@@ -157,7 +160,7 @@ func (s *Server) addEndpoints() {
 	}, s.changeEndpoint)
 	register(s, operation{
 		method: "DELETE", path: path + "/{endpointId}", id: "delete-webhook-endpoint", tag: "Webhooks", status: 204,
-		summary: "Delete a webhook endpoint", description: "Nothing more is delivered to it, but for what is being sent at this moment. That of WEBHOOK_URL comes back with the next start.",
+		summary: "Delete a webhook endpoint", description: "Nothing more is delivered to it, but for what is being sent at this moment. That of WEBHOOK_URL comes back when the setting changes.",
 		codes: []Code{NotFound},
 	}, s.deleteEndpoint)
 	register(s, operation{
@@ -171,7 +174,7 @@ func (s *Server) addEndpoints() {
 func publicEndpoint(v db.WebhookEndpoint) (Endpoint, error) {
 	e := Endpoint{
 		ID: events.EndpointPrefix.Format(v.ID), URL: v.Url, Events: v.Events, Sessions: v.Sessions, Format: v.Format, TimeoutSeconds: int(v.TimeoutSeconds),
-		MaxInFlight: int(v.MaxInFlight), Order: v.OrderMode, State: v.State, DisabledReason: v.DisabledReason, FailingSince: v.FailingSince,
+		MaxInFlight: int(v.MaxInFlight), Order: v.OrderMode, WaitForMedia: v.WaitForMedia, State: v.State, DisabledReason: v.DisabledReason, FailingSince: v.FailingSince,
 		ConsecutiveFail: int(v.ConsecutiveFailures), CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 	}
 	if err := json.Unmarshal(v.Headers, &e.Headers); err != nil {
@@ -204,7 +207,12 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 		return nil, err
 	}
 	types := texts(in.Body.Events)
-	if len(types) == 0 {
+	switch {
+	case in.Body.Format == formatLegacy && len(types) == 0:
+		types = legacyEvents
+	case in.Body.Format == formatLegacy && !slices.Equal(types, legacyEvents):
+		return nil, invalid("body.events", "expected message.received alone, which is all that the format legacy has a form for")
+	case len(types) == 0:
 		types = []string{"*"}
 	}
 	endpoint, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (created CreatedEndpoint, err error) {
@@ -213,7 +221,7 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 		}
 		row, err := s.q.EndpointInsert(ctx, tx, db.EndpointInsertParams{
 			ID: events.NewID(), Url: in.Body.URL, Events: types, Sessions: texts(in.Body.Sessions), Format: in.Body.Format, Headers: headers, Secret: newSecret(),
-			TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight), OrderMode: in.Body.Order, State: in.Body.State,
+			TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight), OrderMode: in.Body.Order, WaitForMedia: in.Body.WaitForMedia == nil || *in.Body.WaitForMedia, State: in.Body.State,
 		})
 		if err != nil {
 			return created, fmt.Errorf("insert endpoint: %w", err)
@@ -352,6 +360,9 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 		if err != nil {
 			return err
 		}
+		if row.Format == formatLegacy && in.Body.Events != nil && !slices.Equal(texts(*in.Body.Events), legacyEvents) {
+			return invalid("body.events", "expected message.received alone, which is all that the format legacy has a form for")
+		}
 		change := in.Body.onto(row)
 		if headers != nil {
 			change.Headers = headers
@@ -370,7 +381,7 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 func (c changeEndpoint) onto(row db.WebhookEndpoint) db.EndpointChangeParams {
 	p := db.EndpointChangeParams{
 		ID: row.ID, Url: row.Url, Events: row.Events, Sessions: row.Sessions, Headers: row.Headers, TimeoutSeconds: row.TimeoutSeconds,
-		MaxInFlight: row.MaxInFlight, OrderMode: row.OrderMode, State: row.State,
+		MaxInFlight: row.MaxInFlight, OrderMode: row.OrderMode, WaitForMedia: row.WaitForMedia, State: row.State,
 		Fresh: c.State != nil || c.URL != nil && *c.URL != row.Url,
 	}
 	if c.URL != nil {
@@ -390,6 +401,9 @@ func (c changeEndpoint) onto(row db.WebhookEndpoint) db.EndpointChangeParams {
 	}
 	if c.Order != nil {
 		p.OrderMode = *c.Order
+	}
+	if c.WaitForMedia != nil {
+		p.WaitForMedia = *c.WaitForMedia
 	}
 	if c.State != nil {
 		p.State = *c.State
@@ -430,7 +444,12 @@ func (s *Server) kickSweep() {
 	}
 }
 
-// configureEndpoint makes the endpoint of WEBHOOK_URL what the setting says, or removes it when there is none.
+// The format of the original's webhook, and the one type of event that it has a form for.
+const formatLegacy = "legacy"
+
+var legacyEvents = []string{string(events.MessageReceived)}
+
+// configureEndpoint makes the endpoint of WEBHOOK_URL what the setting says when it has changed, or removes it when there is none any more.
 func (s *Server) configureEndpoint(ctx context.Context) error {
 	raw := s.config.WebhookURL
 	if raw != "" {
@@ -443,7 +462,7 @@ func (s *Server) configureEndpoint(ctx context.Context) error {
 			return err
 		}
 		if raw == "" {
-			if _, err := s.q.EndpointDelete(ctx, tx, configuredEndpoint); err != nil {
+			if err := s.q.EndpointUnconfigure(ctx, tx, configuredEndpoint); err != nil {
 				return fmt.Errorf("remove the endpoint of WEBHOOK_URL: %w", err)
 			}
 			return nil

@@ -93,6 +93,7 @@ func TestEndpointsChangeUnderTheSequencersLock(t *testing.T) {
 	a := f.must(201, &made, "POST", "/v1/webhook-endpoints", map[string]any{"url": "https://203.0.113.9/hook"})
 	for _, c := range [][3]string{
 		{"POST", "/v1/webhook-endpoints", `{"url":"https://203.0.113.9/second"}`}, {"PATCH", a.Header.Get("Location"), `{"state":"paused"}`}, {"DELETE", a.Header.Get("Location"), ""},
+		{"POST", "/webhook/config", `{"webhookUrl":"https://203.0.113.9/third"}`}, {"POST", "/webhook/config", `{"webhookUrl":null}`},
 	} {
 		tx, err := f.db.Begin(t.Context())
 		if err != nil {

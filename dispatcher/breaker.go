@@ -28,6 +28,7 @@ func (t *tally) add(o outcome) {
 		*t = tally{succeeded: true, gone: t.gone}
 	case classLocal:
 		t.local = true
+	case classStorage: // says nothing about the endpoint, and nothing about its other deliveries
 	default:
 		t.failures++
 		t.gone = t.gone || o.gone()

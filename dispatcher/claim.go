@@ -33,6 +33,7 @@ type target struct {
 	id      uuid.UUID
 	url     string
 	secret  string
+	format  string
 	headers map[string]string
 	timeout time.Duration
 }
@@ -91,7 +92,7 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]delive
 	}
 	targets := make(map[uuid.UUID]*target, len(endpoints))
 	for _, e := range endpoints {
-		t := &target{id: e.ID, url: e.Url, secret: e.Secret, timeout: time.Duration(e.TimeoutSeconds) * time.Second}
+		t := &target{id: e.ID, url: e.Url, secret: e.Secret, format: e.Format, timeout: time.Duration(e.TimeoutSeconds) * time.Second}
 		if err := json.Unmarshal(e.Headers, &t.headers); err != nil {
 			return nil, fmt.Errorf("decode headers of endpoint: %w", err)
 		}

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -89,6 +90,8 @@ type Dispatcher struct {
 	queries *db.Queries
 	client  *http.Client
 	timing  timing
+	// readObject reads an object of the media store; length -1 means to its end. Nil: there is no store, and files are named by their URL.
+	readObject func(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 
 	startStop sync.Mutex // held by Start and Stop
 	started   bool

@@ -25,6 +25,8 @@ const (
 	classLocal   = "local"   // a failure of ours; it costs no attempt
 	classAborted = "aborted" // not sent to its end because this process stops; neither recorded nor counted
 	classExpired = "expired" // not sent: retention has removed the event
+	classStorage = "storage" // the message's file cannot be read; it costs no attempt, and other deliveries of the endpoint go on
+	classUnfit   = "unfit"   // not sent: the endpoint's format has no form for this event
 )
 
 // resolverMemory is for how long one look-up that worked shows that the DNS server does, so that another's failure is the name's own.
@@ -41,6 +43,7 @@ func (e *tlsError) Unwrap() error { return e.error }
 // classify says what kind of failure err is.
 func (d *Dispatcher) classify(err error) string {
 	var (
+		store   *storeError
 		blocked *netguard.BlockedError
 		dns     *net.DNSError
 		op      *net.OpError
@@ -49,6 +52,10 @@ func (d *Dispatcher) classify(err error) string {
 		timeout net.Error
 	)
 	switch {
+	case errors.Is(err, errUnfit):
+		return classUnfit
+	case errors.As(err, &store):
+		return classStorage
 	case errors.As(err, &blocked):
 		return classBlocked
 	case slices.ContainsFunc(localErrors, func(e error) bool { return errors.Is(err, e) }):

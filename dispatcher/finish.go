@@ -96,7 +96,7 @@ func (d *Dispatcher) write(ctx context.Context, batch []result) error {
 	var endpoints []uuid.UUID
 	for _, r := range batch {
 		d.verdict(r).appendTo(&rows, r)
-		if r.class == classAborted || r.class == classExpired {
+		if r.class == classAborted || r.class == classExpired || r.class == classUnfit {
 			continue
 		}
 		attempts = append(attempts, r.record())
@@ -175,10 +175,12 @@ func (d *Dispatcher) verdict(r result) verdict {
 	switch {
 	case r.class == classOK:
 		return verdict{state: "succeeded", attempt: r.attempt + 1, wait: waitSame}
-	case r.class == classExpired:
+	case r.class == classExpired, r.class == classUnfit:
 		return verdict{state: "cancelled", attempt: r.attempt, wait: waitSame}
 	case r.class == classAborted, r.class == classLocal:
 		return verdict{state: "pending", attempt: r.attempt, wait: waitSame}
+	case r.class == classStorage:
+		return verdict{state: "pending", attempt: r.attempt, wait: waitDelay, delay: d.timing.localGap}
 	case r.gone():
 		return verdict{state: "held", attempt: r.attempt + 1, wait: waitSame}
 	case r.early && r.retryAfter > 0:

@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -97,11 +96,10 @@ func (d *Dispatcher) request(ctx context.Context, c delivery, o *outcome) error 
 		},
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { tlsFailed.Store(err != nil) },
 	})
-	req, err := d.newRequest(ctx, c, o.started)
-	if err != nil {
-		return err
+	res, err := d.exchange(ctx, c, o.started, true)
+	if store := (*storeError)(nil); errors.As(err, &store) && !c.patient() {
+		res, err = d.exchange(ctx, c, o.started, false)
 	}
-	res, err := d.client.Do(req)
 	if err != nil {
 		var failed *url.Error
 		if errors.As(err, &failed) {
@@ -123,17 +121,47 @@ func (d *Dispatcher) request(ctx context.Context, c delivery, o *outcome) error 
 	return nil
 }
 
-func (d *Dispatcher) newRequest(ctx context.Context, c delivery, at time.Time) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target.url, bytes.NewReader(c.body))
+// exchange sends the request and returns the answer, whose body is still to be read.
+func (d *Dispatcher) exchange(ctx context.Context, c delivery, at time.Time, files bool) (*http.Response, error) {
+	body, err := d.contentOf(ctx, c, files)
+	if err != nil {
+		return nil, err
+	}
+	req, err := d.newRequest(ctx, c, body, at)
+	if err != nil {
+		return nil, err
+	}
+	res, err := d.client.Do(req)
+	if err != nil && body.broken.Load() { // what the transport makes of it is of no one type
+		return nil, &storeError{errors.New("the message's file could not be read to its end")}
+	}
+	return res, err
+}
+
+// newRequest makes the request of a delivery. A body with a file in it is read twice: to sign it, and to send it.
+func (d *Dispatcher) newRequest(ctx context.Context, c delivery, body *content, at time.Time) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target.url, http.NoBody)
 	if err != nil {
 		return nil, errors.New("make request: the endpoint's URL is not valid")
 	}
+	req.ContentLength = body.length()
+	req.GetBody = func() (io.ReadCloser, error) { return body.reader(ctx) }
 	for k, v := range c.target.headers {
 		req.Header.Set(k, v)
 	}
 	id, timestamp := events.EventPrefix.Format(c.eventID), strconv.FormatInt(at.Unix(), 10)
-	signature, err := sign(c.target.secret, id, timestamp, c.body)
+	first, cancel := context.WithTimeout(ctx, min(storeTimeout, c.target.timeout/2))
+	defer cancel()
+	signing, err := body.reader(first)
 	if err != nil {
+		return nil, err
+	}
+	defer signing.Close()
+	signature, err := sign(c.target.secret, id, timestamp, signing)
+	if err != nil {
+		return nil, err
+	}
+	if req.Body, err = body.reader(ctx); err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
@@ -148,14 +176,16 @@ func (d *Dispatcher) newRequest(ctx context.Context, c delivery, at time.Time) (
 }
 
 // sign makes the signature of Standard Webhooks 1.0: HMAC-SHA256 over id.timestamp.body, keyed by what whsec_ and base64 stand for.
-func sign(secret, id, timestamp string, body []byte) (string, error) {
+func sign(secret, id, timestamp string, body io.Reader) (string, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil || len(key) == 0 {
 		return "", errors.New("sign: the endpoint's secret is not valid")
 	}
 	mac := hmac.New(sha256.New, key)
 	fmt.Fprintf(mac, "%s.%s.", id, timestamp)
-	mac.Write(body)
+	if _, err := io.Copy(mac, body); err != nil {
+		return "", fmt.Errorf("sign: %w", err)
+	}
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)), nil
 }
 

@@ -232,6 +232,9 @@ func matches(e db.EndpointListForEventsRow, eventType, session string) bool {
 	if len(e.Sessions) > 0 && !slices.Contains(e.Sessions, session) {
 		return false
 	}
+	if e.Format == formatLegacy && eventType != string(events.MessageReceived) {
+		return false // the original knew no other event
+	}
 	return slices.ContainsFunc(e.Events, func(want string) bool {
 		prefix, wild := strings.CutSuffix(want, "*")
 		return want == eventType || wild && (prefix == "" || strings.HasSuffix(prefix, ".")) && strings.HasPrefix(eventType, prefix)

@@ -49,12 +49,13 @@ func (p Public) Base() string {
 // HTTP is the API's.
 type HTTP struct {
 	Public
-	APIKey string `env:"API_KEY" kind:"secret" doc:"The key that clients send as X-API-Key or Authorization: Bearer. dev generates one and keeps it in the data directory."`
+	APIKey    string `env:"API_KEY" kind:"secret" doc:"The key that clients send as X-API-Key or Authorization: Bearer. dev generates one and keeps it in the data directory."`
+	RateLimit int    `env:"RATE_LIMIT" kind:"limit" default:"12000" doc:"Requests that one key may make in a minute, over all api processes together; 0 is no limit."`
 }
 
 // Webhooks says where events are pushed to.
 type Webhooks struct {
-	WebhookURL string `env:"WEBHOOK_URL" kind:"http" doc:"A webhook endpoint for all events, registered at start. More are registered through the API."`
+	WebhookURL string `env:"WEBHOOK_URL" kind:"http" doc:"A webhook that gets the messages that come in, in the original's form; POST /webhook/config sets it too. More, and for all events, are registered through the API."`
 	Networks
 }
 

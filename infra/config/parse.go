@@ -42,6 +42,8 @@ func parse(s setting, value string) error {
 		return parseNumber(s, value, 0, 65535)
 	case "count":
 		return parseNumber(s, value, 1, 100_000)
+	case "limit":
+		return parseNumber(s, value, 0, 10_000_000)
 	case "cidrs":
 		networks, err := netguard.ParseAllow(value)
 		if err != nil {

@@ -373,8 +373,8 @@ func (q *Queries) EndpointDisable(ctx context.Context, db DBTX, reason string, i
 }
 
 const endpointListClaimable = `-- name: EndpointListClaimable :many
-SELECT e.id, e.url, e.secret, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
-    SELECT w.id, w.url, w.secret, w.headers, w.timeout_seconds,
+SELECT e.id, e.url, e.secret, e.format, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
+    SELECT w.id, w.url, w.secret, w.format, w.headers, w.timeout_seconds,
            ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
              - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free,
            EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
@@ -390,6 +390,7 @@ type EndpointListClaimableRow struct {
 	ID             uuid.UUID
 	Url            string
 	Secret         string
+	Format         string
 	Headers        json.RawMessage
 	TimeoutSeconds int32
 	Free           int32
@@ -412,6 +413,7 @@ func (q *Queries) EndpointListClaimable(ctx context.Context, db DBTX) ([]Endpoin
 			&i.ID,
 			&i.Url,
 			&i.Secret,
+			&i.Format,
 			&i.Headers,
 			&i.TimeoutSeconds,
 			&i.Free,

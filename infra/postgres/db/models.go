@@ -252,6 +252,12 @@ type QueueMessage struct {
 	CreatedAt time.Time
 }
 
+type RateLimit struct {
+	Principal []byte
+	Minute    int64
+	Taken     int64
+}
+
 type Session struct {
 	ID                string
 	Name              string

@@ -34,13 +34,14 @@ func (q *Queries) DeliveryWaitForMedia(ctx context.Context, db DBTX, waitSeconds
 }
 
 const endpointListForEvents = `-- name: EndpointListForEvents :many
-SELECT id, events, sessions, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted'
+SELECT id, events, sessions, format, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted'
 `
 
 type EndpointListForEventsRow struct {
 	ID           uuid.UUID
 	Events       []string
 	Sessions     []string
+	Format       string
 	OrderMode    string
 	State        string
 	WaitForMedia bool
@@ -59,6 +60,7 @@ func (q *Queries) EndpointListForEvents(ctx context.Context, db DBTX) ([]Endpoin
 			&i.ID,
 			&i.Events,
 			&i.Sessions,
+			&i.Format,
 			&i.OrderMode,
 			&i.State,
 			&i.WaitForMedia,

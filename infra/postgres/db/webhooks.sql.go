@@ -34,6 +34,19 @@ func (q *Queries) DeliveryCancelDeleted(ctx context.Context, db DBTX, maxRows in
 	return result.RowsAffected(), nil
 }
 
+const endpointAssign = `-- name: EndpointAssign :exec
+INSERT INTO webhook_endpoints AS w (id, url, secret, format, events) VALUES ($1, $2, $3, 'legacy', '{message.received}')
+ON CONFLICT (id) DO UPDATE
+   SET url = excluded.url, format = excluded.format, events = excluded.events, updated_at = now(),
+       state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL, breaker_trips = 0, consecutive_failures = 0
+`
+
+// What /webhook/config asks for: the same endpoint, active, with a clean record.
+func (q *Queries) EndpointAssign(ctx context.Context, db DBTX, iD uuid.UUID, url string, secret string) error {
+	_, err := db.Exec(ctx, endpointAssign, iD, url, secret)
+	return err
+}
+
 const endpointChange = `-- name: EndpointChange :one
 UPDATE webhook_endpoints
    SET url = $1, events = $2, sessions = $3, headers = $4, timeout_seconds = $5,
@@ -102,14 +115,16 @@ func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChang
 }
 
 const endpointConfigure = `-- name: EndpointConfigure :exec
-INSERT INTO webhook_endpoints AS w (id, url, secret) VALUES ($1, $2, $3)
+INSERT INTO webhook_endpoints AS w (id, url, secret, format, events, configured_url)
+VALUES ($1, $2::text, $3, 'legacy', '{message.received}', $2::text)
 ON CONFLICT (id) DO UPDATE
-   SET url = excluded.url, updated_at = now(), state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL,
-       breaker_trips = 0, consecutive_failures = 0
- WHERE w.url <> excluded.url OR w.state = 'deleted'
+   SET url = excluded.url, format = excluded.format, events = excluded.events, configured_url = excluded.configured_url, updated_at = now(),
+       state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL, breaker_trips = 0, consecutive_failures = 0
+ WHERE w.configured_url IS DISTINCT FROM excluded.configured_url
 `
 
-// The endpoint of WEBHOOK_URL. Its secret and what a client chose for it stay; another URL makes it active, with a clean record.
+// The endpoint of WEBHOOK_URL, in the original's format. Its secret and what a client chose for it stay. A value that was applied before
+// changes nothing, so that what /webhook/config or a DELETE has made of it since stays; another one makes it active, with a clean record.
 func (q *Queries) EndpointConfigure(ctx context.Context, db DBTX, iD uuid.UUID, url string, secret string) error {
 	_, err := db.Exec(ctx, endpointConfigure, iD, url, secret)
 	return err
@@ -300,18 +315,30 @@ func (q *Queries) EndpointLock(ctx context.Context, db DBTX, id uuid.UUID) (Webh
 }
 
 const endpointRemoveDeleted = `-- name: EndpointRemoveDeleted :execrows
-DELETE FROM webhook_endpoints w WHERE w.state = 'deleted'
+DELETE FROM webhook_endpoints w WHERE w.state = 'deleted' AND w.configured_url IS NULL
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held')
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL)
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL)
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
 `
 
-// Once nothing of it is left to deliver. The conditions are those of the indexes.
+// Once nothing of it is left to deliver. The conditions are those of the indexes. That of WEBHOOK_URL stays, to know which value was applied.
 func (q *Queries) EndpointRemoveDeleted(ctx context.Context, db DBTX) (int64, error) {
 	result, err := db.Exec(ctx, endpointRemoveDeleted)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const endpointUnconfigure = `-- name: EndpointUnconfigure :exec
+UPDATE webhook_endpoints
+   SET state = CASE WHEN url = configured_url THEN 'deleted' ELSE state END, configured_url = NULL, updated_at = now()
+ WHERE id = $1 AND configured_url IS NOT NULL
+`
+
+// WEBHOOK_URL is unset: its endpoint goes, unless /webhook/config has given it another URL since.
+func (q *Queries) EndpointUnconfigure(ctx context.Context, db DBTX, id uuid.UUID) error {
+	_, err := db.Exec(ctx, endpointUnconfigure, id)
+	return err
 }

@@ -15,7 +15,7 @@ ON CONFLICT (id) DO NOTHING
 RETURNING seq, id;
 
 -- name: EndpointListForEvents :many
-SELECT id, events, sessions, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted';
+SELECT id, events, sessions, format, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted';
 
 -- name: DeliveryInsertMany :copyfrom
 INSERT INTO deliveries (id, event_id, event_seq, endpoint_id, state, order_key, media_id) VALUES ($1, $2, $3, $4, $5, $6, $7);

@@ -26,12 +26,27 @@ UPDATE webhook_endpoints
  WHERE id = @id RETURNING *;
 
 -- name: EndpointConfigure :exec
--- The endpoint of WEBHOOK_URL. Its secret and what a client chose for it stay; another URL makes it active, with a clean record.
-INSERT INTO webhook_endpoints AS w (id, url, secret) VALUES ($1, $2, $3)
+-- The endpoint of WEBHOOK_URL, in the original's format. Its secret and what a client chose for it stay. A value that was applied before
+-- changes nothing, so that what /webhook/config or a DELETE has made of it since stays; another one makes it active, with a clean record.
+INSERT INTO webhook_endpoints AS w (id, url, secret, format, events, configured_url)
+VALUES (@id, @url::text, @secret, 'legacy', '{message.received}', @url::text)
 ON CONFLICT (id) DO UPDATE
-   SET url = excluded.url, updated_at = now(), state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL,
-       breaker_trips = 0, consecutive_failures = 0
- WHERE w.url <> excluded.url OR w.state = 'deleted';
+   SET url = excluded.url, format = excluded.format, events = excluded.events, configured_url = excluded.configured_url, updated_at = now(),
+       state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL, breaker_trips = 0, consecutive_failures = 0
+ WHERE w.configured_url IS DISTINCT FROM excluded.configured_url;
+
+-- name: EndpointUnconfigure :exec
+-- WEBHOOK_URL is unset: its endpoint goes, unless /webhook/config has given it another URL since.
+UPDATE webhook_endpoints
+   SET state = CASE WHEN url = configured_url THEN 'deleted' ELSE state END, configured_url = NULL, updated_at = now()
+ WHERE id = @id AND configured_url IS NOT NULL;
+
+-- name: EndpointAssign :exec
+-- What /webhook/config asks for: the same endpoint, active, with a clean record.
+INSERT INTO webhook_endpoints AS w (id, url, secret, format, events) VALUES (@id, @url, @secret, 'legacy', '{message.received}')
+ON CONFLICT (id) DO UPDATE
+   SET url = excluded.url, format = excluded.format, events = excluded.events, updated_at = now(),
+       state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL, breaker_trips = 0, consecutive_failures = 0;
 
 -- name: EndpointDelete :execrows
 UPDATE webhook_endpoints SET state = 'deleted', updated_at = now() WHERE id = $1 AND state <> 'deleted';
@@ -50,8 +65,8 @@ UPDATE deliveries SET state = 'cancelled', finished_at = now()
    AND state IN ('held', 'pending');
 
 -- name: EndpointRemoveDeleted :execrows
--- Once nothing of it is left to deliver. The conditions are those of the indexes.
-DELETE FROM webhook_endpoints w WHERE w.state = 'deleted'
+-- Once nothing of it is left to deliver. The conditions are those of the indexes. That of WEBHOOK_URL stays, to know which value was applied.
+DELETE FROM webhook_endpoints w WHERE w.state = 'deleted' AND w.configured_url IS NULL
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held')
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL)
    AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL)
