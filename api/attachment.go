@@ -173,7 +173,7 @@ func (s *Server) keep(ctx context.Context, tx *queue.Tx, a *attachment) (db.Medi
 // decode stores base64, with or without the head of a data URL.
 func (s *Server) decode(ctx context.Context, location, text string) (*attachment, error) {
 	if len(text) > maxBase64 {
-		return nil, problem(MediaTooLarge, "base64 takes at most 16 MiB; upload larger files with POST /v1/media as multipart/form-data, and send the mediaId")
+		return nil, tooMuchBase64()
 	}
 	mimetype := ""
 	if rest, ok := strings.CutPrefix(text, "data:"); ok {
@@ -193,6 +193,10 @@ func (s *Server) decode(ctx context.Context, location, text string) (*attachment
 		return nil, invalid(location, "expected standard base64 with its padding")
 	}
 	return a, err
+}
+
+func tooMuchBase64() *Problem {
+	return problem(MediaTooLarge, "base64 takes at most 16 MiB; send larger files as multipart/form-data, with POST /v1/media and then their mediaId")
 }
 
 // fetch stores what a URL leads to. Every socket is checked by the guard, those of redirects too.

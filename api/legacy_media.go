@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -113,22 +112,27 @@ func (s *Server) legacyFile(ctx context.Context, m *legacyMedia) (a *attachment,
 	case m.MediaURL != "":
 		a, err = s.fetch(ctx, "body.mediaUrl", m.MediaURL)
 	default:
-		if a, err = s.decode(ctx, "body.mediaBase64", m.MediaBase64); err == nil && a.mimetype == "" && m.Mimetype == "" && m.Filename == "" {
-			a.mimetype = looksLike(m.MediaBase64)
-		}
+		a, err = s.decode(ctx, "body.mediaBase64", m.MediaBase64)
 	}
 	if err != nil {
 		return nil, err
 	}
 	a.fileName = cmp.Or(m.Filename, a.fileName)
-	a.mimetype = cmp.Or(mimetypeOf(cmp.Or(m.Mimetype, a.mimetype), a.fileName), genericType)
+	if a.mimetype = mimetypeOf(cmp.Or(m.Mimetype, a.mimetype), a.fileName); a.mimetype == "" {
+		a.mimetype = s.looksLike(ctx, a)
+	}
 	return a, nil
 }
 
-// looksLike is what a file in base64 seems to be, where nobody says it: the original's clients do not have to.
-func looksLike(text string) string {
-	head, _ := base64.StdEncoding.DecodeString(text[:min(len(text), sniffed/3*4)/4*4]) // what is no base64 has been found
-	kind := http.DetectContentType(head)
+// looksLike is what a file seems to be, where nobody says it: the original's clients do not have to.
+func (s *Server) looksLike(ctx context.Context, a *attachment) string {
+	head := make([]byte, sniffed)
+	n := 0
+	_ = s.look(ctx, a, func(r io.Reader) (err error) { // look has logged it
+		n, err = io.ReadFull(r, head)
+		return err
+	})
+	kind := http.DetectContentType(head[:n])
 	if kind == "application/ogg" { // an Opus or Vorbis recording, nearly always
 		return "audio/ogg"
 	}
@@ -157,6 +161,8 @@ func (m *legacyMedia) check() (to string, err error) {
 		}
 	}
 	switch {
+	case len(m.MediaBase64) > maxBase64:
+		return "", tooMuchBase64()
 	case !goodSessionID.MatchString(m.SessionID):
 		return "", invalid("body.sessionId", "expected the id of a session: up to 64 letters, digits, hyphens and underscores")
 	case sources != 1:
@@ -173,7 +179,11 @@ func (m *legacyMedia) check() (to string, err error) {
 
 // readLegacyMedia reads the body into m, in whichever of its forms it comes, and stores the file of a form on the way.
 func (s *Server) readLegacyMedia(ctx context.Context, w http.ResponseWriter, r *http.Request, m *legacyMedia) error {
-	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(kind), "multipart/form-data") {
+	switch kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.ToLower(strings.TrimSpace(kind)) {
+	case "multipart/form-data":
+	default:
+		return problem(UnsupportedMediaType, "the body must be multipart/form-data or application/json")
+	case "application/json", "": // a simple form has become it
 		raw, err := io.ReadAll(r.Body) // takeBody has read it, and bounded it
 		if err != nil {
 			return err

@@ -155,7 +155,7 @@ func TestLegacyFormsThatAreRefused(t *testing.T) {
 		"a bad number":               {form: []field{jpeg, session, {name: "number", value: "CALLME"}}, code: ValidationFailed, says: "number"},
 		"U+0000":                     {form: []field{jpeg, session, number, {name: "caption", value: "a\x00"}}, code: ValidationFailed, says: "caption"},
 		"a long field":               {form: []field{session, number, {name: "caption", value: strings.Repeat("x", maxField+1)}, jpeg}, code: PayloadTooLarge, says: "caption"},
-		"a long field nobody knows":  {form: []field{session, number, {name: "file", value: strings.Repeat("x", maxField+1), filename: "x"}}, code: PayloadTooLarge, says: "file is sent as media"},
+		"a long field nobody knows":  {form: []field{session, number, {name: "file", value: strings.Repeat("x", maxField+1), filename: "x"}}, code: ValidationFailed, says: "media"},
 		"too many parts":             {form: append(bytesOfFields(maxParts), session), code: PayloadTooLarge, says: "parts"},
 		"a metadata address":         {form: []field{session, number, {name: "mediaUrl", value: "http://169.254.169.254/"}}, code: MediaFetchFailed},
 		"no base64":                  {form: []field{session, number, {name: "mediaBase64", value: "?!"}}, code: ValidationFailed},

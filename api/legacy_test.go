@@ -260,7 +260,7 @@ func TestLegacyRefusals(t *testing.T) {
 		{name: "XML for a file", method: "POST", path: "/api/send-media", body: `<a/>`, headers: []string{"Content-Type", "application/xml"}, code: UnsupportedMediaType},
 		{name: "a form without boundary", method: "POST", path: "/api/send-media", body: `x`, headers: []string{"Content-Type", "multipart/form-data"}, code: BadRequest},
 		{name: "a form that is none", method: "POST", path: "/api/send-media", body: `x`, headers: []string{"Content-Type", "multipart/form-data; boundary=b"}, code: BadRequest},
-		{name: "too much base64", method: "POST", path: "/api/send-media", body: `{"mediaBase64":"` + strings.Repeat("A", maxBase64+4) + `"}`, code: PayloadTooLarge, says: "multipart"},
+		{name: "too much base64", method: "POST", path: "/api/send-media", body: `{"mediaBase64":"` + strings.Repeat("A", maxBase64+4) + `"}`, code: MediaTooLarge, says: "multipart"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := *f

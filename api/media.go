@@ -221,15 +221,18 @@ func (s *Server) savePart(ctx context.Context, part *multipart.Part) (*attachmen
 // have more than 64 KiB: a file in base64. Its errors are Problems, but for save's own.
 func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, large string, save func(name string, part *multipart.Part) error) (map[string]string, error) {
 	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/form-data" || parameters["boundary"] == "" {
-		return nil, problem(UnsupportedMediaType, "the body must be multipart/form-data with a boundary")
+	switch {
+	case err != nil, kind != "multipart/form-data":
+		return nil, problem(UnsupportedMediaType, "the body must be multipart/form-data")
+	case parameters["boundary"] == "":
+		return nil, problem(BadRequest, "the Content-Type has no boundary; leave it to the client to set it")
 	}
 	body := &steadyBody{control: http.NewResponseController(w), r: http.MaxBytesReader(w, r.Body, s.config.MediaMaxBytes+maxParts*maxField)}
 	reader := multipart.NewReader(body, parameters["boundary"])
 	fields := map[string]string{}
 	for range maxParts {
 		part, err := reader.NextRawPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // the end of the form; an EOF that is wrapped is one in its middle
 			callOf(r.Context()).taken = true
 			_ = body.control.SetReadDeadline(time.Time{}) // else it would end the request
 			return fields, nil
@@ -258,7 +261,7 @@ func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, large str
 			return nil, s.uploadProblem(body, err)
 		}
 	}
-	return nil, problem(BadRequest, "the body has more than 20 parts")
+	return nil, problem(PayloadTooLarge, "the body has more than 20 parts")
 }
 
 // uploadProblem says why a multipart body could not be taken.
@@ -274,7 +277,7 @@ func (s *Server) uploadProblem(body *steadyBody, err error) error {
 		return problem(RequestTimeout, "nothing came for 30 s")
 	case body.err != nil:
 		return problem(BadRequest, "the body could not be read to its end")
-	case errors.Is(err, io.ErrUnexpectedEOF), strings.HasPrefix(err.Error(), "multipart: "):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), strings.HasPrefix(err.Error(), "multipart: "):
 		return problem(BadRequest, "the body is not valid multipart/form-data")
 	}
 	return err

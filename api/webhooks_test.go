@@ -95,6 +95,7 @@ func TestEndpointsChangeUnderTheSequencersLock(t *testing.T) {
 		{"POST", "/v1/webhook-endpoints", `{"url":"https://203.0.113.9/second"}`}, {"PATCH", a.Header.Get("Location"), `{"state":"paused"}`}, {"DELETE", a.Header.Get("Location"), ""},
 		{"POST", "/webhook/config", `{"webhookUrl":"https://203.0.113.9/third"}`}, {"POST", "/webhook/config", `{"webhookUrl":null}`},
 	} {
+		f.eventually("the sweep of what the one before deleted", func() bool { return f.count("webhook_endpoints WHERE state = 'deleted'") == 0 })
 		tx, err := f.db.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)

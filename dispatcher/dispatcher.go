@@ -90,7 +90,7 @@ type Dispatcher struct {
 	queries *db.Queries
 	client  *http.Client
 	timing  timing
-	// readObject reads an object of the media store; length -1 means to its end. Nil: there is no store, and files are named by their URL.
+	// readObject reads an object of S3; length -1 means to its end.
 	readObject func(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 
 	startStop sync.Mutex // held by Start and Stop
@@ -147,7 +147,7 @@ func New(cfg Config) *Dispatcher {
 	}
 	return &Dispatcher{
 		cfg: cfg, log: cfg.Logger.With("component", "dispatcher"), metrics: newMetrics(cfg.Metrics), queries: db.New(),
-		client: newClient(cfg.Guard), timing: standardTiming,
+		client: newClient(cfg.Guard), timing: standardTiming, readObject: cfg.S3.Get,
 		freed: make(chan struct{}, 1), results: make(chan result, finishBatch), cursors: map[uuid.UUID]string{},
 	}
 }
