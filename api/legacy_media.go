@@ -193,7 +193,7 @@ func (s *Server) readLegacyMedia(ctx context.Context, w http.ResponseWriter, r *
 		}
 		return decodeLegacy(raw, m)
 	}
-	fields, err := s.readMultipart(w, r, "mediaBase64", func(name string, part *multipart.Part) (err error) {
+	fields, err := s.readMultipart(w, r, "media", "mediaBase64", func(name string, part *multipart.Part) (err error) {
 		switch {
 		case name != "media":
 			_, err = io.Copy(io.Discard, part) // nobody's field

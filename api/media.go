@@ -180,7 +180,7 @@ func (s *Server) keepUpload(ctx context.Context, key string, a *attachment) (*me
 // readUpload stores the part "file" of a multipart body as it comes.
 func (s *Server) readUpload(ctx context.Context, w http.ResponseWriter, r *http.Request) (*attachment, error) {
 	var a *attachment
-	fields, err := s.readMultipart(w, r, "", func(name string, part *multipart.Part) (err error) {
+	fields, err := s.readMultipart(w, r, "file", "", func(name string, part *multipart.Part) (err error) {
 		if name != "file" {
 			return invalid("body."+shorten(name), "unexpected file: the part is called file")
 		}
@@ -217,9 +217,10 @@ func (s *Server) savePart(ctx context.Context, part *multipart.Part) (*attachmen
 	return s.save(ctx, part, -1, mimetypeOf(part.Header.Get("Content-Type"), part.FileName()), part.FileName())
 }
 
-// readMultipart reads a multipart body part by part: files are given to save as they come, other fields are returned, of which large alone may
-// have more than 64 KiB: a file in base64. Its errors are Problems, but for save's own.
-func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, large string, save func(name string, part *multipart.Part) error) (map[string]string, error) {
+// readMultipart reads a multipart body part by part: files (the part called file, whether it has a file name or not, and those that have one)
+// are given to save as they come, other fields are returned, of which large alone may have more than 64 KiB: a file in base64. Its errors are
+// Problems, but for save's own.
+func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, file, large string, save func(name string, part *multipart.Part) error) (map[string]string, error) {
 	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case err != nil, kind != "multipart/form-data":
@@ -240,7 +241,7 @@ func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, large str
 		if err == nil && part.FormName() == "" {
 			err = errors.New("a part without a name")
 		}
-		if err == nil && part.FileName() != "" {
+		if err == nil && (part.FormName() == file || part.FileName() != "") {
 			err = save(part.FormName(), part)
 		} else if err == nil {
 			limit := maxField

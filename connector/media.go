@@ -166,10 +166,8 @@ func (c *connection) upload(ctx context.Context, id uuid.UUID, contentType strin
 	if err != nil {
 		return m, up, fmt.Errorf("make temporary file: %w", err)
 	}
-	defer func() {
-		_ = scratch.Close() // the HTTP client may have done it
-		_ = os.Remove(scratch.Name())
-	}()
+	defer func() { _ = scratch.Close() }() // the HTTP client may have done it
+	_ = os.Remove(scratch.Name())          // now, so that a crash leaves nothing: it lives on as long as it is open
 	if up, err = c.client.UploadReader(ctx, body, scratch, kind.keys); err != nil {
 		return m, up, fmt.Errorf("upload media: %w", err)
 	}

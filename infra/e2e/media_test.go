@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -298,7 +299,8 @@ func (s *stack) checkObjects(t *testing.T, files []sample) {
 	dir := t.TempDir()
 	c := s.s3.Config
 	cmd := exec.Command("rclone", "copy", "--retries", "1", "store:"+c.Bucket, dir)
-	cmd.Env = append(os.Environ(), "RCLONE_CONFIG="+filepath.Join(dir, "none"), "RCLONE_CONFIG_STORE_TYPE=s3", "RCLONE_CONFIG_STORE_PROVIDER=Other",
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") }) // else they would win
+	cmd.Env = append(cmd.Env, "RCLONE_CONFIG="+filepath.Join(dir, "none"), "RCLONE_CONFIG_STORE_TYPE=s3", "RCLONE_CONFIG_STORE_PROVIDER=Other",
 		"RCLONE_CONFIG_STORE_ENDPOINT="+c.Endpoint, "RCLONE_CONFIG_STORE_ACCESS_KEY_ID="+c.AccessKey, "RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY="+c.SecretKey,
 		"RCLONE_CONFIG_STORE_REGION=us-east-1")
 	if out, err := cmd.CombinedOutput(); err != nil {
