@@ -27,11 +27,16 @@ var secrets = map[string]string{"API_KEY": strings.Repeat("a1", 32), "POSTGRES_P
 // load reads docker-compose.yml as Compose itself does, with the variables of env and of further files.
 func load(t *testing.T, env map[string]string, envFiles ...string) (*types.Project, error) {
 	t.Helper()
+	return loadFiles(t, []string{filepath.Join(root, "docker-compose.yml")}, env, envFiles...)
+}
+
+func loadFiles(t *testing.T, files []string, env map[string]string, envFiles ...string) (*types.Project, error) {
+	t.Helper()
 	lines := make([]string, 0, len(env))
 	for name, value := range env {
 		lines = append(lines, name+"="+value)
 	}
-	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")},
+	options, err := cli.NewProjectOptions(files,
 		cli.WithWorkingDirectory(root), cli.WithEnv(lines), cli.WithEnvFiles(envFiles...), cli.WithDotEnv, cli.WithDefaultProfiles())
 	if err != nil {
 		t.Fatal(err)
@@ -242,6 +247,40 @@ func TestExampleListsEverything(t *testing.T) {
 	for name := range plain.Services {
 		if !reflect.DeepEqual(plain.Services[name], spelt.Services[name]) {
 			t.Errorf("%s: what the example shows are not the defaults", name)
+		}
+	}
+}
+
+// TestOverrideOfTheDocumentation merges the example of another S3 as Compose does.
+func TestOverrideOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile(filepath.Join(root, "infra/docs/deployment.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(document), "```yaml\n")
+	example, _, found := strings.Cut(example, "```")
+	file := filepath.Join(t.TempDir(), "docker-compose.override.yml")
+	if err := os.WriteFile(file, []byte(example), 0o600); err != nil || !found {
+		t.Fatalf("the example: %t, %v", found, err)
+	}
+	project, err := loadFiles(t, []string{filepath.Join(root, "docker-compose.yml"), file}, secrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, there := project.Services["minio"]; there {
+		t.Error("minio is still there")
+	}
+	for _, name := range []string{"whatsapp-api", "connector", "dispatcher"} {
+		service := project.Services[name]
+		if got := environment(service)("S3_ENDPOINT"); !strings.HasPrefix(got, "https://s3.") {
+			t.Errorf("%s asks %s", name, got)
+		}
+		if got := slices.Collect(maps.Keys(service.DependsOn)); !slices.Equal(got, []string{"migrate"}) {
+			t.Errorf("%s waits for %v", name, got)
+		}
+		if err := config.Load(settings(t, service), nil, environment(service)); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
