@@ -20,6 +20,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
  && install -d -o 65532 -g 65532 -m 0700 /data
 COPY --from=build /out/minio /minio
+# It looks for its certificates below HOME, and does not start without one.
+ENV HOME=/tmp
 USER 65532:65532
 WORKDIR /
 VOLUME /data

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -308,7 +309,7 @@ func (s *stack) stop() {
 				s.fatal(p, fmt.Errorf("stop: %w", err))
 			}
 		case <-time.After(time.Duration(*s.project.Services[p.name].StopGracePeriod)):
-			s.fatal(p, fmt.Errorf("it does not stop"))
+			s.fatal(p, errors.New("it does not stop"))
 		}
 	}
 }
