@@ -2,11 +2,12 @@
 SQLC_VERSION     := v1.31.1
 LINT_VERSION     := v2.15.0
 VULN_VERSION     := v1.9.0
+MINIO_VERSION    := v0.0.0-20260212201848-7aac2a2c5b7c
 TOOLS            := $(CURDIR)/.tools
 GO               ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test test/race lint generate generate/check vuln fuzz image verify bench e2e clean
+.PHONY: help up dev test test/race lint generate generate/check vuln fuzz image verify bench e2e minio clean
 
 help: ## Show this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -57,11 +58,17 @@ verify: lint generate/check test/race fuzz image ## The long suite: race detecto
 bench: ## Measure what the documentation states
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector
 
+minio: $(TOOLS)/minio ## Build MinIO (3 minutes), so that the S3 tests run against it too
+
 clean: ## Remove built tools (the data directory .chasqui stays)
 	rm -rf $(TOOLS)
 
 $(TOOLS)/sqlc:
 	GOBIN=$(TOOLS) $(GO) install github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC_VERSION)
+
+# A process of its own for tests, never linked in: its licence is the AGPL.
+$(TOOLS)/minio:
+	GOBIN=$(TOOLS) $(GO) install -ldflags '-s -w' github.com/minio/minio@$(MINIO_VERSION)
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

@@ -29,16 +29,19 @@ import (
 	"github.com/chasqui/chasqui/api"
 	"github.com/chasqui/chasqui/connector"
 	"github.com/chasqui/chasqui/dispatcher"
+	"github.com/chasqui/chasqui/infra/backup"
 	"github.com/chasqui/chasqui/infra/config"
 	"github.com/chasqui/chasqui/infra/devstack"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/telemetry"
 )
 
 func main() {
+	devstack.MaybeS3Child() // the embedded S3 server is this program again
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
@@ -62,6 +65,8 @@ func commands() []command {
 		define("dispatcher", "the event log and the webhooks alone; run as many as you like", runDispatcher),
 		define("sandbox", "the simulated WhatsApp alone", runSandbox),
 		define("migrate", "bring the database's schema up to date", runMigrate),
+		define("backup", "write all sessions with their keys into one encrypted file", runBackup),
+		define("restore", "bring the sessions of a backup back; they reconnect without a QR code", runRestore),
 		define("healthcheck", "ask a role on this machine whether it works; the exit status tells", runHealthcheck),
 		define("openapi", "print the API's description as YAML", runOpenAPI),
 	}
@@ -84,13 +89,13 @@ func define[C any](name, summary string, start func(context.Context, *C, io.Writ
 	}}
 }
 
-// newLogger logs text for a person in dev and up, JSON lines elsewhere.
+// newLogger logs text where a person watches, JSON lines elsewhere.
 func newLogger(settings any, name string, out io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{}
 	if s, ok := settings.(interface{ Level() slog.Level }); ok {
 		options.Level = s.Level()
 	}
-	if name == "dev" || name == "up" {
+	if slices.Contains([]string{"dev", "up", "backup", "restore"}, name) {
 		return slog.New(slog.NewTextHandler(out, options))
 	}
 	return slog.New(slog.NewJSONHandler(out, options)).With("role", name)
@@ -136,6 +141,7 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, ou
 type process struct {
 	devstack.Group
 	dsn     string
+	s3      *s3.Store
 	owner   string // what is in the names of this process's claims and leases; "": fresh random names
 	metrics *prometheus.Registry
 	health  []func() error // of the roles that do not tell it themselves
@@ -167,10 +173,24 @@ func (p *process) startSandbox(ctx context.Context, host string, c config.Simula
 	return nil
 }
 
-func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c config.Connecting) error {
+// openS3 opens the store of media; syncDir is where the embedded server keeps its data, "" for any other.
+func (p *process) openS3(ctx context.Context, c config.ObjectStore, syncDir string) (err error) {
+	p.s3, err = s3.Open(ctx, s3.Config{
+		Endpoint: c.S3Endpoint, Bucket: c.S3Bucket, AccessKey: c.S3AccessKey, SecretKey: c.S3SecretKey, Region: c.S3Region, PublicURL: c.S3PublicURL,
+		SyncDir: syncDir, Logger: slog.Default(),
+	})
+	if err != nil {
+		return err
+	}
+	p.OnStop("object store", func(context.Context) error { p.s3.Close(); return nil })
+	p.ready.S3Endpoint = c.S3Endpoint
+	return nil
+}
+
+func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c config.Connecting, public config.Public) error {
 	s := connector.New(connector.Config{
 		DSN: p.dsn, Owner: p.name("connector"), TakeOver: p.owner != "", Capacity: c.Capacity,
-		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, Metrics: p.metrics,
+		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, PublicURL: public.Base(), S3: p.s3, Metrics: p.metrics,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -180,10 +200,11 @@ func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c confi
 	return nil
 }
 
-func (p *process) startDispatcher(ctx context.Context, n config.Networks, r config.Retention) error {
+func (p *process) startDispatcher(ctx context.Context, c config.Dispatching) error {
 	s := dispatcher.New(dispatcher.Config{
-		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(n),
-		Retention: time.Duration(r.EventDays) * 24 * time.Hour, Version: version(), Metrics: p.metrics,
+		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(c.Networks), S3: p.s3,
+		WhatsAppURL: c.WhatsAppURL, PublicURL: c.Base(), MediaMaxBytes: c.MaxBytes(), MediaRetention: time.Duration(c.MediaDays) * 24 * time.Hour,
+		Retention: time.Duration(c.EventDays) * 24 * time.Hour, Version: version(), Metrics: p.metrics,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -193,13 +214,13 @@ func (p *process) startDispatcher(ctx context.Context, n config.Networks, r conf
 	return nil
 }
 
-func (p *process) startAPI(ctx context.Context, c config.HTTP, l config.Listener, w config.Webhooks) error {
+func (p *process) startAPI(ctx context.Context, c config.Serving, listener net.Listener) error {
 	if len(c.APIKey) < 16 {
 		slog.Warn("API_KEY is short enough to be guessed; make one with: openssl rand -hex 32")
 	}
 	s, err := api.New(api.Config{
-		DSN: p.dsn, Addr: net.JoinHostPort(l.Host, strconv.Itoa(c.Port)), APIKey: c.APIKey, PublicURL: c.PublicURL,
-		WebhookURL: w.WebhookURL, Guard: guard(w.Networks), Metrics: p.metrics, Version: version(),
+		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
+		WebhookURL: c.WebhookURL, Guard: guard(c.Networks), S3: p.s3, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
 	})
 	if err != nil {
 		return fmt.Errorf("start api: %w", err)
@@ -255,13 +276,19 @@ func alone(ctx context.Context, dsn, readyFile string, start func(*process) erro
 
 func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
-		return p.startAPI(ctx, c.HTTP, c.Listener, c.Webhooks)
+		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
+			return err
+		}
+		return p.startAPI(ctx, c.Serving, nil)
 	})
 }
 
 func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
-		if err := p.startConnector(ctx, c.WhatsApp, c.Connecting); err != nil {
+		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
+			return err
+		}
+		if err := p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Public); err != nil {
 			return err
 		}
 		return p.startHealth(ctx, c.Health)
@@ -270,7 +297,10 @@ func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 
 func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error {
 	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
-		if err := p.startDispatcher(ctx, c.Networks, c.Retention); err != nil {
+		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
+			return err
+		}
+		if err := p.startDispatcher(ctx, c.Dispatching); err != nil {
 			return err
 		}
 		return p.startHealth(ctx, c.Health)
@@ -334,6 +364,26 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 	if err := runMigrate(ctx, &config.Migrate{Database: c.Database}, out); err != nil {
 		return err
 	}
+	var objectsEnded <-chan struct{} // likewise
+	syncDir := ""
+	if c.S3Endpoint == "" {
+		objects, err := devstack.StartS3(ctx, devstack.S3Config{Dir: data.S3Dir(), Logger: slog.Default()})
+		if err != nil {
+			return err
+		}
+		defer objects.Stop()
+		c.S3Endpoint, c.S3AccessKey, c.S3SecretKey, objectsEnded = objects.Endpoint(), objects.AccessKey(), objects.SecretKey(), objects.Done()
+		if simulation == nil {
+			syncDir = objects.Dir()
+		}
+	}
+	// The API's address stands in what the others write, so it is settled before they start.
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)))
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer func() { _ = listener.Close() }() // the API has closed it, unless the start failed before
+	c.Port = listener.Addr().(*net.TCPAddr).Port
 	p := newProcess(c.DatabaseURL)
 	defer p.Stop()
 	// The data directory's lock is ours, so whoever had these names before is dead.
@@ -349,10 +399,15 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 		}
 	}
 	for _, start := range []func() error{
-		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting) },
-		func() error { return p.startDispatcher(ctx, c.Networks, c.Retention) },
+		func() error { return p.openS3(ctx, c.ObjectStore, syncDir) },
+		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Public) },
+		func() error {
+			return p.startDispatcher(ctx, config.Dispatching{
+				Public: c.Public, WhatsApp: c.WhatsApp, Media: c.Media, MediaKeeping: c.MediaKeeping, Networks: c.Networks, Retention: c.Retention,
+			})
+		},
 		func() error { return p.startHealth(ctx, c.Health) },
-		func() error { return p.startAPI(ctx, c.HTTP, c.Listener, c.Webhooks) },
+		func() error { return p.startAPI(ctx, c.Serving, listener) },
 		func() error { return devstack.Answers(ctx, p.ready.URL+"/readyz") },
 	} {
 		if err := start(); err != nil {
@@ -374,6 +429,8 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 		return nil
 	case <-databaseEnded:
 		return errors.New("the embedded PostgreSQL has ended and cannot be started again; the log says why")
+	case <-objectsEnded:
+		return errors.New("the embedded S3 server has ended and cannot be started again; the log says why")
 	}
 }
 
@@ -391,6 +448,95 @@ func runMigrate(ctx context.Context, c *config.Migrate, _ io.Writer) error {
 		return err
 	}
 	return errors.Join(devices.Upgrade(ctx), devices.Close())
+}
+
+func runBackup(ctx context.Context, c *config.Backup, out io.Writer) error {
+	return withDatabase(ctx, c.DatabaseURL, c.Data, false, func(dsn string) error {
+		var s backup.Summary
+		write := func(to io.Writer) (err error) {
+			s, err = backup.Write(ctx, archive(dsn, c.Archive), to)
+			return err
+		}
+		var err error
+		if c.File == "-" {
+			err = write(out)
+		} else {
+			err = backup.Create(c.File, write)
+		}
+		if err != nil {
+			return err
+		}
+		slog.Info("the backup is complete", "file", c.File, "sessions", len(s.Sessions), "devices", s.Tables["whatsmeow_device"],
+			"webhookEndpoints", s.Endpoints, "rows", s.Rows)
+		slog.Warn("never run these sessions from here and from a restored backup at the same time: WhatsApp would replace one with the other, " +
+			"and messages of both would get lost")
+		return nil
+	})
+}
+
+// runRestore reads the whole file before it touches a database.
+func runRestore(ctx context.Context, c *config.Restore, out io.Writer) error {
+	source, err := backup.OpenSource(c.File, os.Stdin)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	file, err := backup.Open(archive("", c.Archive), source)
+	if err != nil {
+		return err
+	}
+	return withDatabase(ctx, c.DatabaseURL, c.Data, true, func(dsn string) error {
+		if err := runMigrate(ctx, &config.Migrate{Database: config.Database{DatabaseURL: dsn}}, out); err != nil {
+			return err
+		}
+		s, err := file.Restore(ctx, archive(dsn, c.Archive), c.Only)
+		if err != nil {
+			return err
+		}
+		slog.Info("the backup is restored; connectors take its sessions now, or when they start", "madeAt", file.Header.CreatedAt,
+			"sessions", len(s.Sessions), "devices", s.Tables["whatsmeow_device"], "webhookEndpoints", s.Endpoints, "rows", s.Rows)
+		slog.Warn("make sure that the original does not run any more: WhatsApp would replace one with the other, and messages of both would get lost")
+		return nil
+	})
+}
+
+func archive(dsn string, a config.Archive) backup.Config {
+	return backup.Config{DSN: dsn, SignalSchema: connector.SignalSchema, Passphrase: a.Passphrase, Version: version()}
+}
+
+// withDatabase gives use the database of the setting or, without one, that of the data directory: the one which a running dev or up has
+// there, else its own. Only with create it makes one where there is none.
+func withDatabase(ctx context.Context, dsn, dir string, create bool, use func(dsn string) error) error {
+	if dsn != "" {
+		if err := awaitDatabase(ctx, dsn); err != nil {
+			return err
+		}
+		return use(dsn)
+	}
+	if !create && !devstack.HasPostgres(dir) {
+		return fmt.Errorf("there is no database in the data directory %q: set DATABASE_URL, or say with --data where dev or up keep theirs", dir)
+	}
+	data, err := devstack.OpenData(dir)
+	if errors.Is(err, devstack.ErrLocked) {
+		if dsn, err = devstack.RunningDSN(dir); err != nil {
+			return err
+		}
+		if err := awaitDatabase(ctx, dsn); err != nil {
+			return fmt.Errorf("another chasqui uses the data directory %q, and its database does not answer: if it has one of its own, set the same "+
+				"DATABASE_URL: %w", dir, err)
+		}
+		return use(dsn)
+	}
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	database, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: data.PostgresDir(), Logger: slog.Default()})
+	if err != nil {
+		return err
+	}
+	defer database.Stop()
+	return use(database.DSN())
 }
 
 func runHealthcheck(ctx context.Context, c *config.Healthcheck, _ io.Writer) error {

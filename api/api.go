@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -23,9 +24,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/mediainfo"
+	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/s3"
 )
 
 const (
@@ -46,9 +50,16 @@ type Config struct {
 	PublicURL  string               // the API as its clients reach it; empty: as it listens
 	WebhookURL string               // an endpoint for all events that is there from the start; empty: none
 	Guard      *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
+	S3         *s3.Store            // where the bytes of media are; its owner closes it, after Stop
 	Logger     *slog.Logger         // nil: slog's default
 	Metrics    *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
 	Version    string               // the program's, for /v1/version
+	// MediaMaxBytes bounds a file; 0 means 256 MiB.
+	MediaMaxBytes int64
+	// Listener is listened on instead of Addr, where it is there already.
+	Listener net.Listener
+
+	limits limits // of streams; zero: the default
 }
 
 // Server is the HTTP service. Make it with New.
@@ -65,6 +76,16 @@ type Server struct {
 	durations *prometheus.HistogramVec
 	inFlight  prometheus.Gauge
 
+	large      chan struct{} // holds one for each large body in memory
+	looking    chan struct{} // holds one while a file is looked at
+	transcoder *mediainfo.Transcoder
+	fetcher    *http.Client
+	limits     limits
+	tail       *tail
+	backlog    chan struct{} // one token for each stream that reads the log itself
+	streams    *prometheus.GaugeVec
+	streamsCut *prometheus.CounterVec
+
 	mu       sync.Mutex
 	http     *http.Server // nil: not started
 	listener net.Listener
@@ -75,6 +96,7 @@ type Server struct {
 	pool  *pgxpool.Pool
 	queue *queue.DB
 	waker *queue.Waker
+	store *mediastore.Store
 }
 
 // New checks the configuration and lays out the routes. Nothing runs before Start.
@@ -91,11 +113,17 @@ func New(config Config) (*Server, error) {
 	if s.guard = config.Guard; s.guard == nil {
 		s.guard = netguard.New(netguard.Config{})
 	}
+	s.config.MediaMaxBytes = cmp.Or(config.MediaMaxBytes, 256<<20)
+	s.fetcher = s.newFetcher()
 	metrics := config.Metrics
 	if metrics == nil {
 		metrics = prometheus.NewRegistry()
 	}
-	for _, c := range []prometheus.Collector{s.requests, s.durations, s.inFlight} {
+	if s.limits = config.limits; s.limits == (limits{}) {
+		s.limits = defaultLimits
+	}
+	s.tail, s.backlog = newTail(s.limits.tail), make(chan struct{}, backlogReaders)
+	for _, c := range []prometheus.Collector{s.requests, s.durations, s.inFlight, s.streams, s.streamsCut} {
 		if err := metrics.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -116,12 +144,17 @@ func New(config Config) (*Server, error) {
 
 // newRoutes returns a Server that has its routes and the document of them, and nothing else.
 func newRoutes() *Server {
-	s := &Server{q: db.New(), router: chi.NewRouter(), log: slog.Default()}
+	s := &Server{
+		q: db.New(), router: chi.NewRouter(), log: slog.Default(),
+		large: make(chan struct{}, largeBodies), looking: make(chan struct{}, 1), transcoder: mediainfo.NewTranscoder(""),
+	}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_http_requests_total", Help: "Requests answered."}, []string{"method", "route", "status"})
 	s.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "chasqui_http_request_duration_seconds", Help: "Time to answer, waiting included.", Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 	}, []string{"method", "route"})
 	s.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "chasqui_http_requests_in_flight", Help: "Requests being answered."})
+	s.streams = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "chasqui_event_streams", Help: "Streams of events that are open."}, []string{"kind"})
+	s.streamsCut = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_event_streams_cut_total", Help: "Streams of events that were cut off because their consumer was too slow."}, []string{"kind"})
 
 	r := s.router
 	r.Use(identify, s.observe, s.recoverPanics, s.refuseOddURLs, middleware.GetHead)
@@ -135,8 +168,11 @@ func newRoutes() *Server {
 	s.addSessions()
 	s.addQR()
 	s.addMessages()
+	s.addMedia()
 	s.addEndpoints()
 	s.addEvents()
+	s.addStreams()
+	s.addTickets()
 	return s
 }
 
@@ -167,17 +203,20 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		}
 	}()
 	s.pool, s.queue, s.waker = pool, &queue.DB{Pool: pool, Notifier: notifier}, queue.NewWaker(pool.Config().ConnConfig)
+	s.store = mediastore.New(mediastore.Config{S3: s.config.S3, Pool: pool, Logger: s.log})
 	if err := s.configureEndpoint(ctx); err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Addr)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+	listener := s.config.Listener
+	if listener == nil {
+		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Addr); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
 	}
 	s.listener, s.stopping, s.kick = listener, make(chan struct{}), make(chan struct{}, 1)
 	s.waker.Start()
 	s.http = &http.Server{
-		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: s.limits.request, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken connections, which are their clients' business
 	}
 	s.running.Go(func() {
@@ -186,11 +225,12 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		}
 	})
 	s.running.Go(s.sweep)
+	s.running.Go(s.followLog)
 	s.log.InfoContext(ctx, "api ready", "url", s.urlLocked())
 	return nil
 }
 
-// Stop ends the service: no new requests, those that wait answer at once, the others have 10 s (or until ctx ends). It waits for all of it,
+// Stop ends the service: no new requests, those that wait answer and streams end at once, the others have 10 s (or until ctx ends). It waits for all of it,
 // and may be called again.
 func (s *Server) Stop(ctx context.Context) error {
 	s.mu.Lock()
@@ -206,6 +246,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		err = errors.Join(fmt.Errorf("end requests: %w", err), s.http.Close())
 	}
 	s.running.Wait()
+	s.fetcher.CloseIdleConnections()
 	s.waker.Stop()
 	s.queue.Notifier.Close()
 	s.pool.Close()

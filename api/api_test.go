@@ -22,9 +22,10 @@ import (
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/tests3"
 )
 
-func TestMain(m *testing.M) { testdb.Run(m) }
+func TestMain(m *testing.M) { testdb.Run(tests3.With(m)) }
 
 const testKey = "test-key-5d41402abc4b2a76"
 
@@ -63,7 +64,7 @@ func setup(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, log: &logBuffer{}}
 	config := Config{
-		DSN: testdb.DSN(t), Addr: "127.0.0.1:0", APIKey: testKey, Version: "test",
+		DSN: testdb.DSN(t), Addr: "127.0.0.1:0", APIKey: testKey, Version: "test", S3: tests3.Open(t),
 		Guard:  netguard.New(netguard.Config{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}),
 		Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -205,7 +206,7 @@ func (f *fixture) count(table string) (n int) {
 func (f *fixture) written() string {
 	f.t.Helper()
 	var counts []string
-	for _, table := range []string{"sessions", "messages", "chats", "contacts", "webhook_endpoints", "idempotency_keys", "deliveries", "events", "queue_messages", "queue_lanes"} {
+	for _, table := range []string{"sessions", "messages", "chats", "contacts", "webhook_endpoints", "idempotency_keys", "stream_tickets", "deliveries", "events", "queue_messages", "queue_lanes"} {
 		counts = append(counts, fmt.Sprintf("%s %d", table, f.count(table)))
 	}
 	return strings.Join(counts, ", ")

@@ -46,12 +46,16 @@ type Idempotent struct {
 type operation struct {
 	method, path, id, tag string
 	summary, description  string
-	status                int           // of a success
-	also                  map[int]any   // other successes, with the same body, and their examples
-	request, response     any           // examples
-	codes                 []Code        // the problems of its own; those that every operation can have are added
-	wait                  time.Duration // the longest that it waits for news
-	public                bool          // needs no API key
+	status                int                     // of a success
+	also                  map[int]any             // other successes, with the same body, and their examples
+	request, response     any                     // examples
+	codes                 []Code                  // the problems of its own; those that every operation can have are added
+	wait                  time.Duration           // the longest that it waits for news
+	public                bool                    // needs no API key
+	maxBody               int64                   // bytes of JSON that it takes; 0 means maxBody
+	streams               bool                    // reads its own body
+	multipart             map[string]*huma.Schema // the fields of that body
+	ticket                ticketPurpose           // what a ticket that stands in for the key must be for; "": none does
 	responses             map[string]*huma.Response
 }
 
@@ -69,6 +73,10 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 		op.Security = []map[string][]string{}
 	} else {
 		codes = append(codes, Unauthorized)
+	}
+	op.Metadata = map[string]any{metaOperation: o}
+	if o.ticket != "" {
+		op.Security = append(slices.Clone(s.huma.OpenAPI().Security), map[string][]string{"ticket": {}})
 	}
 	input := reflect.TypeFor[I]()
 	if _, ok := input.FieldByName("IdempotencyKey"); ok {
@@ -107,7 +115,12 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 		}
 		return out, nil
 	})
-	if registered := operationAt(s.huma.OpenAPI().Paths[o.path], o.method); len(o.also) > 0 {
+	registered := operationAt(s.huma.OpenAPI().Paths[o.path], o.method)
+	if o.multipart != nil {
+		form := &huma.Schema{Type: huma.TypeObject, Required: []string{"file"}, Properties: o.multipart}
+		registered.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: form}}}
+	}
+	if len(o.also) > 0 {
 		for status, example := range o.also {
 			other := *registered.Responses[success]
 			other.Description = http.StatusText(status)
@@ -151,11 +164,13 @@ func humaConfig() huma.Config {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The setting API_KEY."},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a bearer token."},
+		"ticket": {Type: "apiKey", In: "query", Name: "ticket", Description: "A ticket of POST /v1/stream-tickets, where a browser cannot send a header."},
 	}
 	config.Components.Examples = map[string]*huma.Example{}
 	config.Tags = []*huma.Tag{
 		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
 		{Name: "Messages", Description: "What goes out and what came in."},
+		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},
 		{Name: "System", Description: "For load balancers and monitoring."},

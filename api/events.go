@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/chasqui/chasqui/events"
@@ -145,29 +147,50 @@ func (s *Server) addEvents() {
 	}, s.getEvent)
 }
 
-func (s *Server) listEvents(ctx context.Context, in *struct {
-	After     string      `query:"after" maxLength:"64" doc:"An event's id or a nextCursor: read what came after it. Without it: from the oldest event that is kept." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
-	Limit     int         `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Events a page." example:"50"`
+// An EventFilter chooses events.
+type EventFilter struct {
 	Type      []eventType `query:"type" maxItems:"50" doc:"Only these types, separated by commas."`
 	SessionID string      `query:"sessionId" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"Only this session." example:"sales"`
-	Wait      int         `query:"wait" minimum:"0" maximum:"30" doc:"Seconds to wait for an event when there is none." example:"20"`
+}
+
+// wants says whether the filter lets an event pass, as the query EventPage does.
+func (f EventFilter) wants(e db.EventPageRow) bool {
+	return (f.SessionID == "" || f.SessionID == e.SessionID) && (len(f.Type) == 0 || slices.Contains(f.Type, eventType(e.Type)))
+}
+
+// A place in the event log is that of an event, everything up to which was read. The zero place is before the first.
+type place struct {
+	seq    int64
+	cursor string // the event's id
+}
+
+func placeOf(seq int64, id uuid.UUID) place { return place{seq, events.EventPrefix.Format(id)} }
+
+func (s *Server) listEvents(ctx context.Context, in *struct {
+	After string `query:"after" maxLength:"64" doc:"An event's id or a nextCursor: read what came after it. Without it: from the oldest event that is kept." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Events a page." example:"50"`
+	EventFilter
+	Wait int `query:"wait" minimum:"0" maximum:"30" doc:"Seconds to wait for an event when there is none." example:"20"`
 }) (*eventsOutput, error) {
-	after, cursor, err := s.eventPosition(ctx, in.After)
+	at, err := s.eventPlace(ctx, in.After, "query.after")
 	if err != nil {
 		return nil, err
 	}
 	listener := s.waker.Listen(events.WakeLog)
 	defer listener.Close()
-	out := &eventsOutput{Body: EventPage{Data: []storedEvent{}, NextCursor: cursor}}
+	out := &eventsOutput{Body: EventPage{Data: []storedEvent{}}}
 	err = s.await(ctx, listener, time.Duration(in.Wait)*time.Second, func(ctx context.Context) (bool, error) {
-		last, err := s.readEvents(ctx, after, in.SessionID, texts(in.Type), in.Limit, &out.Body)
-		after = last
-		return len(out.Body.Data) > 0 || out.Body.HasMore, err
+		rows, to, more, err := s.readEvents(ctx, at, in.EventFilter, in.Limit)
+		for _, row := range rows {
+			out.Body.Data = append(out.Body.Data, row.Body)
+		}
+		at, out.Body.HasMore = to, more
+		return len(rows) > 0 || more, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if out.Body.HasMore {
+	if out.Body.NextCursor = at.cursor; out.Body.HasMore {
 		query := url.Values{}
 		if in.SessionID != "" {
 			query.Set("sessionId", in.SessionID)
@@ -180,62 +203,65 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 	return out, nil
 }
 
-// eventPosition returns the seq of the event that a client read last, 0 for the beginning. Its own row is asked: where that is gone, later
-// ones may be gone too, and the client must know.
-func (s *Server) eventPosition(ctx context.Context, after string) (seq int64, cursor string, err error) {
+// eventPlace returns the place of the event that a client read last, the zero place for none. Its own row is asked: where that is gone,
+// later ones may be gone too, and the client must know. location is where the request names it.
+func (s *Server) eventPlace(ctx context.Context, after, location string) (place, error) {
 	if after == "" {
-		return 0, "", nil
+		return place{}, nil
 	}
 	id, err := events.EventPrefix.Parse(after)
 	if err != nil {
-		return 0, "", invalid("query.after", "expected an event's id or a nextCursor")
+		return place{}, invalid(location, "expected an event's id or a nextCursor")
 	}
-	seq, err = s.q.EventSeq(ctx, s.pool, id)
+	seq, err := s.q.EventSeq(ctx, s.pool, id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, "", problem(CursorExpired, "this event is no longer kept; read without after to begin at the oldest that is")
+		return place{}, problem(CursorExpired, "this event is no longer kept; read without after to begin at the oldest that is")
 	}
 	if err != nil {
-		return 0, "", fmt.Errorf("read event's place: %w", err)
+		return place{}, fmt.Errorf("read event's place: %w", err)
 	}
-	return seq, after, nil
+	return placeOf(seq, id), nil
 }
 
-// readEvents fills out with the events after a place, and returns the place up to which it has looked. The newest event is read first: what
-// is below it is visible then, because places are given and committed in order.
-func (s *Server) readEvents(ctx context.Context, after int64, sessionID string, types []string, limit int, out *EventPage) (int64, error) {
+// newestPlace returns the place of the newest event.
+func (s *Server) newestPlace(ctx context.Context) (place, error) {
 	head, err := s.q.EventHead(ctx, s.pool)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return after, nil
+		return place{}, nil
 	}
 	if err != nil {
-		return after, fmt.Errorf("read newest event: %w", err)
+		return place{}, fmt.Errorf("read newest event: %w", err)
 	}
-	if head.Seq <= after {
-		return after, nil
+	return placeOf(head.Seq, head.ID), nil
+}
+
+// readEvents returns up to limit events after a place, the place up to which it has looked, and whether there is more behind that. The
+// newest event is read first: what is below it is visible then, because places are given and committed in order.
+func (s *Server) readEvents(ctx context.Context, from place, filter EventFilter, limit int) (rows []db.EventPageRow, to place, more bool, err error) {
+	head, err := s.newestPlace(ctx)
+	if err != nil || head.seq <= from.seq {
+		return nil, from, false, err
 	}
-	rows, err := s.q.EventPage(ctx, s.pool, db.EventPageParams{
-		After: after, Head: head.Seq, SessionID: sessionID, Types: types, Scan: eventScan, MaxRows: int32(limit) + 1,
+	types := texts(filter.Type)
+	rows, err = s.q.EventPage(ctx, s.pool, db.EventPageParams{
+		After: from.seq, Head: head.seq, SessionID: filter.SessionID, Types: types, Scan: eventScan, MaxRows: int32(limit) + 1,
 	})
 	if err != nil {
-		return after, fmt.Errorf("read events: %w", err)
+		return nil, from, false, fmt.Errorf("read events: %w", err)
 	}
-	end, endID := head.Seq, head.ID
-	if out.HasMore = len(rows) > limit; out.HasMore {
-		rows = rows[:limit]
-		end, endID = rows[limit-1].Seq, rows[limit-1].ID
-	} else if len(types) > 0 {
-		scanned, err := s.q.EventScanEnd(ctx, s.pool, after, head.Seq, sessionID, eventScan)
+	if len(rows) > limit {
+		last := rows[limit-1]
+		return rows[:limit], placeOf(last.Seq, last.ID), true, nil
+	}
+	if len(types) > 0 {
+		scanned, err := s.q.EventScanEnd(ctx, s.pool, from.seq, head.seq, filter.SessionID, eventScan)
 		if err == nil {
-			end, endID, out.HasMore = scanned.Seq, scanned.ID, scanned.Seq < head.Seq
+			return rows, placeOf(scanned.Seq, scanned.ID), scanned.Seq < head.seq, nil
 		} else if !errors.Is(err, pgx.ErrNoRows) {
-			return after, fmt.Errorf("read end of scan: %w", err)
+			return nil, from, false, fmt.Errorf("read end of scan: %w", err)
 		}
 	}
-	out.NextCursor = events.EventPrefix.Format(endID)
-	for _, row := range rows {
-		out.Data = append(out.Data, row.Body)
-	}
-	return end, nil
+	return rows, head, false, nil
 }
 
 func (s *Server) getEvent(ctx context.Context, in *struct {

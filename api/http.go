@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -17,6 +18,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -29,10 +31,13 @@ import (
 // Limits of a request. A client that is slower than these, or sends more, is cut off: a slow loris holds one connection for 10 s of header or
 // 30 s of body.
 const (
-	maxBody       = 1 << 20          // bytes of JSON
+	maxBody       = 1 << 20          // bytes of JSON, but for operations that take more
+	largeBodies   = 4                // bodies larger than that at once: base64 is held in memory, some four times over
 	maxHeader     = 64 << 10         // bytes of header
 	headerTimeout = 10 * time.Second // to send the header
 	bodyTimeout   = 30 * time.Second // to send the body
+	// largeBodyTimeout is for bodies that may be larger than maxBody: 17 MiB at 145 kB/s.
+	largeBodyTimeout = 2 * time.Minute
 	// writeTimeout counts from the end of the header: the longest wait (60 s, for a QR code), the database's 30 s, and 30 s for a slow reader.
 	writeTimeout = 120 * time.Second
 	idleTimeout  = 120 * time.Second
@@ -45,7 +50,19 @@ type call struct {
 	principal [sha256.Size]byte // SHA-256 of the API key
 	body      [sha256.Size]byte // SHA-256 of the body's bytes
 	taken     bool              // whether the body has been read
+	release   func()            // gives back the room of a large body; nil: there is none
 }
+
+// releaseBody says that a large body is needed no more, so that another can be read.
+func (c *call) releaseBody() {
+	if c.release != nil {
+		c.release()
+		c.release = nil
+	}
+}
+
+// metaOperation is where the metadata of Huma's operation hold ours.
+const metaOperation = "operation"
 
 type callKey struct{}
 
@@ -137,8 +154,9 @@ func (s *Server) refuseOddURLs(next http.Handler) http.Handler {
 	})
 }
 
-// authenticate lets only the API key's holder pass, except to operations that are declared public. Both keys are hashed before they are
-// compared in constant time, so that neither content nor length shows in the time it takes.
+// authenticate lets only the API key's holder pass, except to operations that are declared public, and the holder of a ticket where the
+// operation takes one and no key is sent. Both keys are hashed before they are compared in constant time, so that neither content nor length
+// shows in the time it takes; a ticket is looked up by its hash.
 func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if security := ctx.Operation().Security; security != nil && len(security) == 0 {
 		next(ctx)
@@ -147,6 +165,17 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	key := ctx.Header("X-API-Key")
 	if scheme, token, ok := strings.Cut(ctx.Header("Authorization"), " "); key == "" && ok && strings.EqualFold(scheme, "Bearer") {
 		key = strings.TrimSpace(token)
+	}
+	if ticket, purpose := takeTicket(ctx); ticket != "" && key == "" {
+		principal, err := s.redeem(ctx.Context(), ticket, purpose)
+		if err != nil {
+			r, w := humachi.Unwrap(ctx)
+			s.writeProblem(w, r, s.problemOf(ctx.Context(), err))
+			return
+		}
+		callOf(ctx.Context()).principal = principal
+		next(ctx)
+		return
 	}
 	got := sha256.Sum256([]byte(key))
 	if key == "" || subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1 {
@@ -167,24 +196,49 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 	r, w := humachi.Unwrap(ctx)
 	c := callOf(r.Context())
-	if c.taken {
+	o, _ := ctx.Operation().Metadata[metaOperation].(operation)
+	if o.wait > writeTimeout-2*databaseBudget-idleTimeout/4 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(o.wait + writeTimeout)) // only a recorder in a test has none
+	}
+	if c.taken || o.streams {
 		c.body = sha256.Sum256(nil)
 		next(ctx)
 		return
 	}
-	if r.ContentLength > maxBody {
-		s.writeProblem(w, r, problem(PayloadTooLarge, fmt.Sprintf("the body has %d bytes; %d are accepted", r.ContentLength, maxBody)))
+	limit := cmp.Or(o.maxBody, maxBody)
+	tooLarge := fmt.Sprintf("the body has more than %d bytes", limit)
+	if limit > maxBody {
+		tooLarge += "; upload large files with POST /v1/media as multipart/form-data, and send the mediaId"
+	}
+	if r.ContentLength > limit {
+		if r.ContentLength <= limit+maxBody { // so little that its client may be heard out, and surely hears the answer
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+		s.writeProblem(w, r, problem(PayloadTooLarge, tooLarge))
 		return
+	}
+	if limit > maxBody && (r.ContentLength < 0 || r.ContentLength > maxBody) {
+		select {
+		case s.large <- struct{}{}:
+			c.release = sync.OnceFunc(func() { <-s.large })
+			defer c.releaseBody()
+		case <-time.After(bodyTimeout):
+			s.writeProblem(w, r, problem(Unavailable, "too many large bodies at once; upload files with POST /v1/media"))
+			return
+		case <-r.Context().Done():
+			return
+		}
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(largeBodyTimeout))
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		s.writeProblem(w, r, problem(UnsupportedMediaType, "the body must not be compressed"))
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var over *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		s.writeProblem(w, r, problem(PayloadTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody)))
+	case errors.As(err, &over):
+		s.writeProblem(w, r, problem(PayloadTooLarge, tooLarge))
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.writeProblem(w, r, problem(RequestTimeout, "the body did not arrive in time"))

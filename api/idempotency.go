@@ -58,6 +58,23 @@ func once[T any](ctx context.Context, s *Server, key string, effect func(context
 	return value, replayed, err
 }
 
+// answered says whether a request with this key has been answered already, so that what is slow need not be done again before once says so
+// for sure.
+func (s *Server) answered(ctx context.Context, key string) (bool, error) {
+	if key == "" {
+		return false, nil
+	}
+	principal := callOf(ctx).principal
+	_, err := s.q.IdempotencyGet(ctx, s.pool, principal[:], key)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read idempotency key: %w", err)
+	}
+	return true, nil
+}
+
 // takeKey takes the key for the current request, or returns the answer that is stored under it.
 func (s *Server) takeKey(ctx context.Context, tx *queue.Tx, key string) (stored []byte, err error) {
 	c := callOf(ctx)
@@ -90,8 +107,8 @@ func replayedHeader(replayed bool) string {
 	return ""
 }
 
-// sweep removes, every minute and when it is kicked, the idempotency keys that have expired and the endpoints that were deleted. Several
-// processes may do it at once. Failure policy: what fails is logged and done in the next round; nothing depends on it being soon.
+// sweep removes, every minute and when it is kicked, the idempotency keys and tickets that have expired and the endpoints that were deleted.
+// Several processes may do it at once. Failure policy: what fails is logged and done in the next round; nothing depends on it being soon.
 func (s *Server) sweep() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -101,6 +118,7 @@ func (s *Server) sweep() {
 	for {
 		for _, step := range []func(context.Context) (int64, error){
 			func(ctx context.Context) (int64, error) { return s.q.IdempotencySweep(ctx, s.pool, sweepBatch) },
+			func(ctx context.Context) (int64, error) { return s.q.TicketSweep(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.DeliveryCancelDeleted(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.EndpointRemoveDeleted(ctx, s.pool) },
 		} {

@@ -127,7 +127,7 @@ func TestEveryPostTakesAKey(t *testing.T) {
 		t.Errorf("written: %s", f.written())
 	}
 	for path, item := range f.huma.OpenAPI().Paths {
-		if item.Post == nil {
+		if item.Post == nil || path == "/v1/stream-tickets" { // whose answer must not be stored, and of which a second one does no harm
 			continue
 		}
 		if !strings.Contains(fmt.Sprint(names(item.Post.Parameters)), "Idempotency-Key") {

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,8 +34,56 @@ type TextContent struct {
 	Text string `json:"text" minLength:"1" maxLength:"65536" doc:"What it says; *bold*, _italic_, ~struck~ and lists as in WhatsApp." example:"Your order is ready."`
 }
 
+// ImageContent is a picture to send.
+type ImageContent struct {
+	Type     string      `json:"type" enum:"image"`
+	Media    mediaSource `json:"media"`
+	Caption  string      `json:"caption,omitempty" maxLength:"65536" doc:"What is written under it." example:"The invoice"`
+	ViewOnce bool        `json:"viewOnce,omitempty" doc:"The recipient can open it once."`
+}
+
+// VideoContent is a video to send.
+type VideoContent struct {
+	Type      string      `json:"type" enum:"video"`
+	Media     mediaSource `json:"media"`
+	Caption   string      `json:"caption,omitempty" maxLength:"65536" doc:"What is written under it." example:"How it works"`
+	ViewOnce  bool        `json:"viewOnce,omitempty" doc:"The recipient can open it once."`
+	GIF       bool        `json:"gif,omitempty" doc:"It plays by itself, without sound, again and again."`
+	VideoNote bool        `json:"videoNote,omitempty" doc:"It is shown round, as if recorded in the chat."`
+}
+
+// AudioContent is an audio file to send.
+type AudioContent struct {
+	Type  string      `json:"type" enum:"audio"`
+	Media mediaSource `json:"media"`
+}
+
+// VoiceContent is a voice note to send.
+type VoiceContent struct {
+	Type     string      `json:"type" enum:"voice"`
+	Media    mediaSource `json:"media" doc:"Ogg Opus goes out as it is; other audio is made that, where ffmpeg is installed with the API."`
+	ViewOnce bool        `json:"viewOnce,omitempty" doc:"The recipient can play it once."`
+}
+
+// DocumentContent is a file to send.
+type DocumentContent struct {
+	Type    string      `json:"type" enum:"document"`
+	Media   mediaSource `json:"media"`
+	Caption string      `json:"caption,omitempty" maxLength:"65536" doc:"What is written under it." example:"The invoice"`
+}
+
+// StickerContent is a sticker to send.
+type StickerContent struct {
+	Type  string      `json:"type" enum:"sticker"`
+	Media mediaSource `json:"media" doc:"WebP, 512 by 512 pixels, is what WhatsApp's own stickers are."`
+}
+
 // sendable lists the types of content that can be sent, with the shape of each. It is the only place that knows them.
-var sendable = map[string]reflect.Type{events.ContentText: reflect.TypeFor[TextContent]()}
+var sendable = map[string]reflect.Type{
+	events.ContentText: reflect.TypeFor[TextContent](), events.ContentImage: reflect.TypeFor[ImageContent](), events.ContentVideo: reflect.TypeFor[VideoContent](),
+	events.ContentAudio: reflect.TypeFor[AudioContent](), events.ContentVoice: reflect.TypeFor[VoiceContent](),
+	events.ContentDocument: reflect.TypeFor[DocumentContent](), events.ContentSticker: reflect.TypeFor[StickerContent](),
+}
 
 // sendableSchemas holds those shapes for checking.
 var sendableSchemas = huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
@@ -49,12 +99,17 @@ func init() {
 type sendContent struct {
 	raw json.RawMessage
 	events.Content
+	source mediaSource // of the file, where it has one
 }
 
 // UnmarshalJSON keeps the bytes for Resolve. A body that has been found invalid is decoded too, so errors of its shape are Resolve's.
 func (c *sendContent) UnmarshalJSON(b []byte) error {
 	c.raw = append([]byte(nil), b...)
 	_ = json.Unmarshal(b, &c.Content)
+	if c.Media != nil {
+		c.Media = &events.Media{}
+		_ = json.Unmarshal(b, &struct{ Media *mediaSource }{&c.source})
+	}
 	return nil
 }
 
@@ -68,7 +123,8 @@ func (sendContent) Schema(r huma.Registry) *huma.Schema {
 	var shapes []*huma.Schema
 	var tags []any
 	mapping := map[string]string{}
-	for tag, shape := range sendable {
+	for _, tag := range slices.Sorted(maps.Keys(sendable)) {
+		shape := sendable[tag]
 		s := r.Schema(shape, true, "")
 		shapes, tags, mapping[tag] = append(shapes, s), append(tags, tag), s.Ref
 	}
@@ -94,6 +150,9 @@ func (c *sendContent) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
 	}
 	var found huma.ValidateResult
 	huma.Validate(sendableSchemas, sendableSchemas.Schema(shape, true, ""), path, huma.ModeWriteToServer, value, &found)
+	if c.Media != nil && c.source.count() != 1 && len(found.Errors) == 0 {
+		return []error{&huma.ErrorDetail{Message: "expected one of mediaId, url and base64", Location: path.With("media")}}
+	}
 	return found.Errors
 }
 
@@ -126,14 +185,17 @@ func (s *Server) addMessages() {
 	sent := exampleMessage
 	sent.Status = events.StatusSent
 	register(s, operation{
-		method: "POST", path: "/v1/sessions/{sessionId}/messages", id: "send-message", tag: "Messages", status: 202, also: map[int]any{200: sent}, wait: maxPreferredWait * time.Second,
+		method: "POST", path: "/v1/sessions/{sessionId}/messages", id: "send-message", tag: "Messages", status: 202, also: map[int]any{200: sent}, wait: fetchTimeout + describeTimeout + maxPreferredWait*time.Second, maxBody: maxMediaBody,
 		summary: "Send a message",
 		description: "Accepts a message and sends it in the background, in order: it survives every crash from here on, and the recipient sees it once. It is accepted in every state of the " +
 			"session but logged_out and banned, and waits until the session is connected. With Prefer: wait=N (up to 30) the answer waits: 200 once WhatsApp has it, 202 when N seconds " +
 			"are over, or the problem that it failed with, with messageId.",
 		request:  map[string]any{"to": "5491123456789", "content": map[string]string{"type": "text", "text": "Your order is ready."}, "clientReference": "order-4711"},
 		response: exampleMessage,
-		codes:    []Code{SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, WhatsAppRejected, WhatsAppTimeout},
+		codes: []Code{
+			SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, WhatsAppRejected, WhatsAppTimeout,
+			MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType,
+		},
 	}, s.sendMessage)
 	register(s, operation{
 		method: "GET", path: "/v1/sessions/{sessionId}/messages", id: "list-messages", tag: "Messages", status: 200,
@@ -163,9 +225,7 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	if in.Body.ExpiresAt != nil && !in.Body.ExpiresAt.After(time.Now()) {
 		return nil, invalid("body.expiresAt", "expected a time in the future")
 	}
-	message, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (events.Message, error) {
-		return s.queueMessage(ctx, tx, in.SessionID, to, in.Body)
-	})
+	message, replayed, err := s.accept(ctx, in.IdempotencyKey, in.SessionID, to, &in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -179,14 +239,62 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	return out, nil
 }
 
-// queueMessage writes the message, its chat and its command.
-func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to string, body sendMessage) (message events.Message, err error) {
-	session, err := s.sessionRow(ctx, tx, sessionID)
+// accept stores a message's file, if it has one, and then the message. What is slow stands before the transaction, and is not done for a
+// request that has been answered already, nor for a session that takes nothing.
+func (s *Server) accept(ctx context.Context, key, sessionID, to string, body *sendMessage) (message events.Message, replayed bool, err error) {
+	var file *attachment
+	if body.Content.Media != nil {
+		answered, err := s.answered(ctx, key)
+		if err != nil {
+			return message, false, err
+		}
+		if !answered {
+			if err := s.sendingAllowed(ctx, s.pool, sessionID); err != nil {
+				return message, false, err
+			}
+			if file, err = s.attach(ctx, "body.content.media", body.Content.Type, body.Content.source); err != nil {
+				return message, false, err
+			}
+		}
+		body.Content.raw, body.Content.source.Base64 = nil, ""
+		callOf(ctx).releaseBody()
+	}
+	message, replayed, err = once(ctx, s, key, func(ctx context.Context, tx *queue.Tx) (events.Message, error) {
+		return s.queueMessage(ctx, tx, sessionID, to, *body, file)
+	})
+	if file != nil && (err != nil || replayed) {
+		s.drop(ctx, file)
+	}
+	return message, replayed, err
+}
+
+// sendingAllowed is the problem of a session that takes no messages, or nil.
+func (s *Server) sendingAllowed(ctx context.Context, from db.DBTX, sessionID string) error {
+	session, err := s.sessionRow(ctx, from, sessionID)
 	if err != nil {
-		return message, err
+		return err
 	}
 	if state := events.SessionState(session.State); state == events.StateLoggedOut || state == events.StateBanned {
-		return message, problem(SessionLoggedOut, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; nothing can be sent until it is linked again")
+		return problem(SessionLoggedOut, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; nothing can be sent until it is linked again")
+	}
+	return nil
+}
+
+// queueMessage writes the message, its file, its chat and its command.
+func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to string, body sendMessage, file *attachment) (message events.Message, err error) {
+	if err := s.sendingAllowed(ctx, tx, sessionID); err != nil {
+		return message, err
+	}
+	var mediaID *uuid.UUID
+	if file != nil {
+		row, err := s.keep(ctx, tx, file)
+		if err != nil {
+			return message, err
+		}
+		row.Mimetype, row.FileName = file.mimetype, file.fileName // this message's own, where the file was there already
+		media := postgres.Media(row, "")
+		media.URL = "" // it is made where it is shown
+		body.Content.Media, mediaID = &media, &row.ID
 	}
 	chat, err := s.canonical(ctx, tx, sessionID, to)
 	if err != nil {
@@ -202,7 +310,7 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 		reference = &body.ClientReference
 	}
 	if err := s.q.MessageQueue(ctx, tx, db.MessageQueueParams{
-		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: newWhatsAppID(), Type: body.Content.Type, Content: content,
+		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: newWhatsAppID(), Type: body.Content.Type, Content: content, MediaID: mediaID,
 		ClientReference: reference, ExpiresAt: body.ExpiresAt, Timestamp: now,
 	}); err != nil {
 		if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago

@@ -51,6 +51,7 @@ const (
 	MediaFetchFailed       Code = "media_fetch_failed"
 	MediaPending           Code = "media_pending"
 	ValidationFailed       Code = "validation_failed"
+	UpgradeRequired        Code = "upgrade_required"
 	IdempotencyKeyReused   Code = "idempotency_key_reused"
 	RecipientNotOnWhatsApp Code = "recipient_not_on_whatsapp"
 	RateLimited            Code = "rate_limited"
@@ -72,7 +73,7 @@ type explanation struct {
 var explanations = map[Code]explanation{
 	BadRequest:             {400, "Bad request", "The request is not understood: a body is missing, or the URL holds characters that cannot stand there."},
 	MalformedJSON:          {400, "Malformed JSON", "The body is not one valid JSON value. Check quotes and commas; strings cannot hold the character U+0000."},
-	Unauthorized:           {401, "Unauthorized", "Send the API key as X-API-Key, or as Authorization: Bearer. The key is the setting API_KEY; chasqui dev prints it."},
+	Unauthorized:           {401, "Unauthorized", "Send the API key as X-API-Key, or as Authorization: Bearer. The key is the setting API_KEY; chasqui dev prints it. A ticket opens a stream once, within 60 s."},
 	NotFound:               {404, "Not found", "Nothing has this id or path."},
 	SessionNotFound:        {404, "Session not found", "No session has this id, or it is being deleted. GET /v1/sessions lists them."},
 	MessageNotFound:        {404, "Message not found", "The session has no message with this id. Both the msg_ id and WhatsApp's own are accepted."},
@@ -96,6 +97,7 @@ var explanations = map[Code]explanation{
 	ValidationFailed:       {422, "Validation failed", "The request is well formed, but some of it cannot be. errors names each place and what is wrong there. Unknown fields and query parameters are refused, so that a typing error is not silently ignored."},
 	IdempotencyKeyReused:   {422, "Idempotency-Key reused", "This Idempotency-Key was used within 24 h for another request. Take a new key for each thing you want done; repeat one only with the very same path and body."},
 	RecipientNotOnWhatsApp: {422, "Recipient not on WhatsApp", "No WhatsApp account has this number. Check the country code."},
+	UpgradeRequired:        {426, "Upgrade required", "This path speaks WebSocket (RFC 6455, version 13). Open it with a WebSocket client; GET /v1/events/stream has the same events over plain HTTP."},
 	RateLimited:            {429, "Rate limited", "Too many requests. Wait for the time in Retry-After."},
 	AccountRestricted:      {429, "Account restricted", "WhatsApp restricts this account for now, for instance from writing to people who never wrote to it."},
 	InternalError:          {500, "Internal error", "Something in chasqui went wrong. The log has the cause under the requestId."},

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/chasqui/chasqui/infra/postgres"
@@ -54,13 +53,3 @@ func (s *Server) getReady(ctx context.Context, _ *struct{}) (*healthOutput, erro
 	}
 	return &healthOutput{Health{"ok"}}, nil
 }
-
-// frontPage is what somebody finds who opens the address in a browser.
-const frontPage = `<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>chasqui</title>
-<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
-<h1>chasqui</h1><p>A WhatsApp gateway runs here. <a href="/openapi.yaml">/openapi.yaml</a> describes its API (also as <a href="/openapi.json">JSON</a>).</p></html>
-`
-
-// showFront is GET /.
-func (s *Server) showFront(w http.ResponseWriter, _ *http.Request) { writePage(w, []byte(frontPage)) }

@@ -81,18 +81,30 @@ func (k *commands) handle(msg *message.Message) (err error) {
 		k.c.metrics.commands.WithLabelValues(outcome).Inc()
 		k.c.metrics.seconds.WithLabelValues("command").Observe(time.Since(started).Seconds())
 	}()
-	if kind := msg.Metadata.Get(events.MetaCommand); kind != events.CommandSend {
+	switch kind := msg.Metadata.Get(events.MetaCommand); kind {
+	case events.CommandSend:
+		outcome, err = run(k.c, msg, func(cmd events.SendCommand) string { return cmd.SessionID }, func(s *session, cmd events.SendCommand) (string, error) {
+			return s.send(msg.Context(), cmd.MessageID)
+		})
+	case events.CommandRetryMedia:
+		outcome, err = run(k.c, msg, func(cmd events.RetryMediaCommand) string { return cmd.SessionID }, func(s *session, cmd events.RetryMediaCommand) (string, error) {
+			return s.retryMedia(msg.Context(), cmd.MediaID)
+		})
+	default:
 		return queue.Permanent{Err: fmt.Errorf("unknown command %q", kind)}
 	}
-	var cmd events.SendCommand
-	if err := json.Unmarshal(msg.Payload, &cmd); err != nil {
-		return queue.Permanent{Err: fmt.Errorf("decode command: %w", err)}
-	}
-	s := k.c.session(cmd.SessionID)
-	if s == nil { // taken and not launched yet, or given away and not taken yet
-		outcome = "waiting"
-		return queue.WaitFor{D: brokenWait}
-	}
-	outcome, err = s.send(msg.Context(), cmd.MessageID)
 	return err
+}
+
+// run decodes a command and gives it to its session.
+func run[C any](c *Connector, msg *message.Message, sessionID func(C) string, do func(*session, C) (string, error)) (string, error) {
+	var cmd C
+	if err := json.Unmarshal(msg.Payload, &cmd); err != nil {
+		return "error", queue.Permanent{Err: fmt.Errorf("decode command: %w", err)}
+	}
+	s := c.session(sessionID(cmd))
+	if s == nil { // taken and not launched yet, or given away and not taken yet
+		return "waiting", queue.WaitFor{D: brokenWait}
+	}
+	return do(s, cmd)
 }

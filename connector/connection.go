@@ -354,6 +354,8 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.undecryptable(ctx, e)
 	case *waevents.Receipt:
 		err = c.receipt(ctx, e)
+	case *waevents.MediaRetry:
+		err = c.mediaRetried(ctx, e)
 	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
 		select {

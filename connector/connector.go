@@ -24,15 +24,17 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
 // SignalSchema is the PostgreSQL schema of the devices' Signal state.
 const SignalSchema = "whatsmeow"
 
-// Config says where a connector finds its sessions and WhatsApp. Only DSN is required.
+// Config says where a connector finds its sessions and WhatsApp. DSN and S3 are required.
 type Config struct {
 	// DSN is the PostgreSQL connection string. It must lead to the server itself, not to a transaction pooler: wake-ups use LISTEN.
 	DSN string
@@ -48,6 +50,8 @@ type Config struct {
 	WhatsAppRootKey []byte
 	// PublicURL is the API's address as clients reach it, without a slash at its end, for the links to media in events.
 	PublicURL string
+	// S3 holds the bytes of media that are sent. Its owner closes it, after Stop.
+	S3 *s3.Store
 	// MaxConns bounds the pool of connections for messages and the one for Signal state; 0 means 16 each.
 	MaxConns int32
 	// Logger takes what happens; nil means slog.Default. Texts, keys and QR codes are never logged.
@@ -73,6 +77,7 @@ type Connector struct {
 	complete *pgxpool.Pool // the queue's completion
 	db       *queue.DB
 	store    *signalstore.Container
+	media    *mediastore.Store
 	waker    *queue.Waker
 	notifier *queue.Notifier
 	commands *commands
@@ -183,6 +188,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(), c.log); err != nil {
 		return err
 	}
+	c.media = mediastore.New(mediastore.Config{S3: c.cfg.S3, Pool: c.pool, Logger: c.cfg.Logger})
 	c.notifier = queue.NewNotifier(c.pool)
 	c.db = &queue.DB{Pool: c.pool, Notifier: c.notifier}
 	c.waker = queue.NewWaker(c.pool.Config().ConnConfig)

@@ -2,11 +2,13 @@ package connector
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
@@ -32,11 +34,15 @@ func (c *connection) received(ctx context.Context, e *waevents.Message) error {
 	if e.Info.Category == "peer" { // between the account's own devices
 		return nil
 	}
-	content, ok := contentOf(e.Message)
-	if !ok {
-		return nil
+	content, from := mediaOf(e.Message)
+	if from == nil && content.Type == "" {
+		var ok bool
+		if content, ok = contentOf(e.Message); !ok {
+			return nil
+		}
 	}
-	return c.keep(ctx, &e.Info, content)
+	content.ViewOnce = content.ViewOnce || from != nil && e.IsViewOnce
+	return c.keep(ctx, &e.Info, content, from)
 }
 
 // undecryptable keeps a message that could not be decrypted, so that it is seen to have come; its event follows when WhatsApp has brought
@@ -46,14 +52,21 @@ func (c *connection) undecryptable(ctx context.Context, e *waevents.Undecryptabl
 	if e.DecryptFailMode == waevents.DecryptFailHide || e.Info.Category == "peer" {
 		return nil
 	}
-	return c.keep(ctx, &e.Info, events.Content{Type: events.ContentUndecryptable})
+	return c.keep(ctx, &e.Info, events.Content{Type: events.ContentUndecryptable}, nil)
 }
 
-// keep writes a message of a person or a group. Status updates and the posts of channels are no messages of a chat; they make nothing yet.
-func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content events.Content) error {
+// keep writes a message of a person or a group, and the job to fetch its file, if it has one. Status updates and the posts of channels are no messages of a chat; they make nothing yet.
+func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content events.Content, from *remote) error {
 	p, ok, err := c.row(ctx, info, content)
 	if err != nil || !ok {
 		return err
+	}
+	file := uuid.Nil
+	if from != nil && p.Type == content.Type {
+		if err := addFile(&p, *content.Media, *from); err != nil {
+			return err
+		}
+		file = *p.MediaID
 	}
 	fresh := false
 	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
@@ -76,13 +89,34 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content 
 		if p.Direction == events.Outgoing {
 			t = events.MessageSent
 		}
-		_, err = events.Publish(tx, t, p.SessionID, p.ChatID, p.Timestamp, events.MessageData{Message: m})
+		if file != uuid.Nil {
+			job, err := json.Marshal(events.MediaJob{MediaID: file})
+			if err != nil {
+				return fmt.Errorf("encode media job: %w", err)
+			}
+			tx.Publish(events.TopicMedia, queue.Message{Payload: job})
+		}
+		_, err = events.PublishAwaiting(tx, t, p.SessionID, p.ChatID, p.Timestamp, events.MessageData{Message: m}, file)
 		return err
 	})
 	if err == nil && fresh {
 		c.s.c.metrics.received.WithLabelValues(p.Direction, p.Type).Inc()
 	}
 	return err
+}
+
+// addFile adds the media row of a message's file.
+func addFile(p *db.MessageReceiveParams, media events.Media, from remote) error {
+	id, err := events.MediaPrefix.Parse(media.ID)
+	if err != nil {
+		return err
+	}
+	if p.MediaSha256, err = hex.DecodeString(media.SHA256); err != nil {
+		return fmt.Errorf("decode hash of media: %w", err)
+	}
+	p.MediaID, p.MediaMimetype, p.MediaFileName, p.MediaSize = &id, media.Mimetype, media.FileName, media.Size
+	p.MediaKind, p.MediaDirectPath, p.MediaKey, p.MediaEncSha256 = from.kind, from.directPath, from.mediaKey, from.encSHA256
+	return nil
 }
 
 // row says what a message's transaction writes; false when it writes nothing.

@@ -14,7 +14,6 @@ import (
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -115,16 +114,16 @@ func (s *session) again(err error) (string, error) {
 
 // send hands a message to WhatsApp and waits until it is acknowledged. It returns the time that WhatsApp gave it.
 func (c *connection) send(ctx context.Context, m db.MessageBeginSendRow) (time.Time, error) {
+	message, err := c.prepare(ctx, m)
+	if err != nil {
+		return time.Time{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
 	to, err := types.ParseJID(m.ChatID)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("parse chat id: %w", err)
-	}
-	var content events.Content
-	if err := json.Unmarshal(m.Content, &content); err != nil {
-		return time.Time{}, fmt.Errorf("decode content: %w", err)
 	}
 	// whatsmeow needs the LID of whom it sends to, and says in words alone that there is none; so it is looked for first.
 	if to.Server == types.DefaultUserServer {
@@ -146,11 +145,28 @@ func (c *connection) send(ctx context.Context, m db.MessageBeginSendRow) (time.T
 		return time.Time{}, errClaimLost
 	}
 	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: c.s.c.pace.ack}
-	resp, err := c.client.SendMessage(ctx, to, &waE2E.Message{Conversation: proto.String(content.Text)}, extra)
+	resp, err := c.client.SendMessage(ctx, to, message, extra)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("send message: %w", err)
 	}
 	return resp.Timestamp, nil
+}
+
+// prepare makes the message, and uploads its file, which may take its time: patience for the send begins after it.
+func (c *connection) prepare(ctx context.Context, m db.MessageBeginSendRow) (*waE2E.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, uploadTimeout)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	var content events.Content
+	if err := json.Unmarshal(m.Content, &content); err != nil {
+		return nil, fmt.Errorf("decode content: %w", err)
+	}
+	began := time.Now()
+	message, err := c.message(ctx, content, m.MediaID)
+	if err == nil {
+		c.s.sending.since = c.s.sending.since.Add(time.Since(began))
+	}
+	return message, err
 }
 
 // refused decides what becomes of a message that was not sent.
@@ -164,6 +180,8 @@ func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, e
 		errors.Is(err, whatsmeow.ErrNotConnected), errors.Is(err, whatsmeow.ErrNotLoggedIn), errors.Is(err, context.Canceled):
 		s.log.InfoContext(s.ctx, "send interrupted", "message", id, "error", err)
 		return "waiting", queue.WaitFor{D: brokenWait}
+	case errors.Is(err, errMediaGone):
+		return s.fail(ctx, id, "media_expired", "The file of this message is kept no more.")
 	case errors.Is(err, errNotOnWhatsApp):
 		return s.fail(ctx, id, "recipient_not_on_whatsapp", "The recipient's number is not on WhatsApp.")
 	case errors.Is(err, whatsmeow.ErrGroupNotFound), errors.Is(err, whatsmeow.ErrNotInGroup):

@@ -16,15 +16,17 @@ import (
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/tests3"
 )
 
 // patience is what a test waits for one thing; most take milliseconds.
 const patience = 40 * time.Second
 
-func TestMain(m *testing.M) { testdb.Run(m) }
+func TestMain(m *testing.M) { testdb.Run(tests3.With(m)) }
 
 // bench is a database with a sandbox, for connectors to run on.
 type bench struct {
@@ -33,11 +35,12 @@ type bench struct {
 	pool    *pgxpool.Pool
 	db      *queue.DB
 	sandbox *sandbox.Sandbox
+	s3      *s3.Store
 }
 
 func setup(t testing.TB) *bench {
 	t.Helper()
-	b := &bench{TB: t, dsn: testdb.DSN(t)}
+	b := &bench{TB: t, dsn: testdb.DSN(t), s3: tests3.Open(t)}
 	ctx := b.ctx()
 	var err error
 	if b.pool, err = postgres.Open(ctx, b.dsn, postgres.Options{Name: "test"}); err != nil {
@@ -93,7 +96,7 @@ func (b *bench) connector(change ...func(*Config)) *Connector {
 
 func (b *bench) prepared(change ...func(*Config)) *Connector {
 	root := b.sandbox.RootKey()
-	cfg := Config{DSN: b.dsn, WhatsAppURL: b.sandbox.WhatsAppURL(), WhatsAppRootKey: root[:], Logger: quiet(), MaxConns: 8}
+	cfg := Config{DSN: b.dsn, WhatsAppURL: b.sandbox.WhatsAppURL(), WhatsAppRootKey: root[:], S3: b.s3, PublicURL: "http://api.test", Logger: quiet(), MaxConns: 8}
 	for _, fn := range change {
 		fn(&cfg)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
 
 	"go.mau.fi/whatsmeow"
@@ -12,6 +11,7 @@ import (
 	"go.mau.fi/whatsmeow/store"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/infra/redirect"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
@@ -50,15 +50,13 @@ func newClient(device *store.Device, cfg Config, l *line, log *slog.Logger) (*wh
 	}
 	direct, onLine := http.DefaultTransport.(*http.Transport).Clone(), http.DefaultTransport.(*http.Transport).Clone()
 	onLine.DialContext = l.dial
-	var socket, media http.RoundTripper = onLine, direct
-	if cfg.WhatsAppURL != "" {
-		var err error
-		if socket, err = redirectTo(cfg.WhatsAppURL, socket); err != nil {
-			return nil, err
-		}
-		if media, err = redirectTo(cfg.WhatsAppURL, media); err != nil {
-			return nil, err
-		}
+	socket, err := redirect.To(cfg.WhatsAppURL, onLine)
+	if err != nil {
+		return nil, err
+	}
+	media, err := redirect.To(cfg.WhatsAppURL, direct)
+	if err != nil {
+		return nil, err
 	}
 	client.SetPreLoginHTTPClient(&http.Client{Transport: socket})
 	client.SetWebsocketHTTPClient(&http.Client{Transport: socket})
@@ -79,35 +77,6 @@ func nameDevice(client *whatsmeow.Client, name string) {
 		}
 		return payload
 	}
-}
-
-// redirect takes every request for WhatsApp's hosts, the socket's and the media's, to another server.
-type redirect struct {
-	to   *url.URL
-	base http.RoundTripper // may lead through a proxy
-}
-
-// redirectTo reads WHATSAPP_URL.
-func redirectTo(address string, base http.RoundTripper) (*redirect, error) {
-	to, err := url.Parse(address)
-	if err != nil {
-		return nil, fmt.Errorf("parse WHATSAPP_URL: %w", err)
-	}
-	schemes := map[string]string{"ws": "http", "wss": "https"}
-	if to.Scheme = schemes[to.Scheme]; to.Scheme == "" || to.Host == "" {
-		return nil, fmt.Errorf("parse WHATSAPP_URL: %q is not of the form ws://host:port/ws/chat", address)
-	}
-	return &redirect{to: to, base: base}, nil
-}
-
-// RoundTrip implements http.RoundTripper. The socket has the path of WHATSAPP_URL, media keep theirs.
-func (r *redirect) RoundTrip(request *http.Request) (*http.Response, error) {
-	request = request.Clone(request.Context())
-	request.URL.Scheme, request.URL.Host, request.Host = r.to.Scheme, r.to.Host, r.to.Host
-	if request.Header.Get("Upgrade") != "" && r.to.Path != "" {
-		request.URL.Path, request.URL.RawPath = r.to.Path, r.to.RawPath
-	}
-	return r.base.RoundTrip(request)
 }
 
 // whatsAppRoot is the certificate root of WhatsApp's own servers.

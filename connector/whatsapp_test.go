@@ -22,6 +22,7 @@ import (
 	"go.mau.fi/whatsmeow/util/keys"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/infra/redirect"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
@@ -286,7 +287,7 @@ func TestRedirectTakesEverythingToTheServer(t *testing.T) {
 	host := strings.TrimPrefix(listener.URL, "http://")
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	to, err := redirectTo("ws://"+host+"/other/chat", transport)
+	to, err := redirect.To("ws://"+host+"/other/chat", transport)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +320,7 @@ func TestRedirectTakesEverythingToTheServer(t *testing.T) {
 func TestRefusesSettingsThatLeadNowhere(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"http://host/ws/chat", "ws:///ws/chat", "host:3001", "ws://a b"} {
-		if _, err := redirectTo(address, nil); err == nil || !strings.Contains(err.Error(), "WHATSAPP_URL") {
+		if _, err := redirect.To(address, nil); err == nil || !strings.Contains(err.Error(), "WHATSAPP_URL") {
 			t.Errorf("%q: %v", address, err)
 		}
 	}

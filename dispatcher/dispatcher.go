@@ -25,9 +25,11 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/s3"
 )
 
 const (
@@ -44,7 +46,7 @@ const (
 	silence = 30 * time.Second
 )
 
-// Config says what a dispatcher works with. DSN and Guard are required.
+// Config says what a dispatcher works with. DSN, Guard and S3 are required.
 type Config struct {
 	// DSN is the PostgreSQL connection string. It must lead to the server itself, not to a transaction pooler: wake-ups use LISTEN.
 	DSN string
@@ -59,6 +61,16 @@ type Config struct {
 	Version string
 	// Retention is how long events, deliveries and attempts are kept; 0 means 30 days. Whole partitions go, so that up to a week more stays.
 	Retention time.Duration
+	// S3 is where the bytes of media go. Its owner closes it, after Stop.
+	S3 *s3.Store
+	// WhatsAppURL (ws://host:port/ws/chat) leads to another server than WhatsApp's own, for its media.
+	WhatsAppURL string
+	// PublicURL is the API's address as clients reach it, without a slash at its end, for the links to media in events.
+	PublicURL string
+	// MediaMaxBytes bounds a file; 0 means 256 MiB.
+	MediaMaxBytes int64
+	// MediaRetention is how long the bytes of media are kept; 0 means 90 days.
+	MediaRetention time.Duration
 	// MaxInFlight bounds the attempts of this process at once; 0 means 1024. Each holds its event's body, usually about 1 KiB.
 	MaxInFlight int
 	// MaxConns bounds the pool of connections to PostgreSQL; 0 means 8, which is more than the loops use at once.
@@ -85,6 +97,11 @@ type Dispatcher struct {
 	pool     *pgxpool.Pool
 	notifier *queue.Notifier
 	waker    *queue.Waker
+	db       *queue.DB
+
+	store       *mediastore.Store
+	mediaClient *http.Client
+	media       *mediaWorker
 
 	// life ends when Stop has written everything; loops end first, then sending, both within it.
 	life, loops, sending context.Context
@@ -109,6 +126,12 @@ func New(cfg Config) *Dispatcher {
 	}
 	if cfg.Retention <= 0 {
 		cfg.Retention = 30 * 24 * time.Hour
+	}
+	if cfg.MediaMaxBytes <= 0 {
+		cfg.MediaMaxBytes = 256 << 20
+	}
+	if cfg.MediaRetention <= 0 {
+		cfg.MediaRetention = 90 * day
 	}
 	if cfg.MaxInFlight <= 0 {
 		cfg.MaxInFlight = 1024
@@ -149,15 +172,25 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	d.sequenced.Store(time.Now().UnixNano())
 	d.claimed.Store(time.Now().UnixNano())
 	d.waker.Start()
+	if err := d.startMedia(); err != nil {
+		d.stopped = true
+		d.endLife()
+		d.close()
+		return err
+	}
 	d.finishing.Go(d.finish)
 	d.looping.Go(d.runSequencer)
 	d.looping.Go(d.runClaims)
 	d.looping.Go(d.runSweeps)
 	d.looping.Go(d.runPartitions)
+	d.looping.Go(d.runMediaSweeps)
 	return nil
 }
 
-func (d *Dispatcher) open(ctx context.Context) error {
+func (d *Dispatcher) open(ctx context.Context) (err error) {
+	if d.mediaClient, err = newMediaClient(d.cfg.WhatsAppURL); err != nil {
+		return err
+	}
 	pool, err := postgres.Open(ctx, d.cfg.DSN, postgres.Options{MaxConns: d.cfg.MaxConns, Name: "dispatcher"})
 	if err != nil {
 		return err
@@ -167,6 +200,8 @@ func (d *Dispatcher) open(ctx context.Context) error {
 		return err
 	}
 	d.pool, d.notifier, d.waker = pool, queue.NewNotifier(pool), queue.NewWaker(pool.Config().ConnConfig)
+	d.db = &queue.DB{Pool: pool, Notifier: d.notifier}
+	d.store = mediastore.New(mediastore.Config{S3: d.cfg.S3, Pool: pool, Logger: d.log})
 	return nil
 }
 
@@ -202,6 +237,7 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 	}
 	d.stopped = true
 	d.endLoops()
+	d.media.stop()
 	d.looping.Wait()
 
 	patience, cancel := context.WithTimeout(ctx, drain)
@@ -215,7 +251,13 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 	d.finishing.Wait()
 	d.endLife()
 
+	d.close()
+}
+
+// close gives back what open opened.
+func (d *Dispatcher) close() {
 	d.client.CloseIdleConnections()
+	d.mediaClient.CloseIdleConnections()
 	d.waker.Stop()
 	d.notifier.Close()
 	d.pool.Close()
@@ -235,6 +277,9 @@ func (d *Dispatcher) Healthy() error {
 	}
 	return nil
 }
+
+// quieter makes what Watermill tells of its own starting and stopping debug.
+var quieter = map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}
 
 // repeat runs round until ctx ends: again at once while it says that there is more, else when one of the wakes has a token or the poll is
 // due.

@@ -23,10 +23,12 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/tests3"
 )
 
-func TestMain(m *testing.M) { testdb.Run(m) }
+func TestMain(m *testing.M) { testdb.Run(tests3.With(m)) }
 
 // deadline bounds every wait of a test; what it waits for takes milliseconds to seconds.
 const deadline = 60 * time.Second
@@ -37,6 +39,7 @@ type bench struct {
 	dsn  string
 	pool *pgxpool.Pool
 	db   *queue.DB
+	s3   *s3.Store
 }
 
 func setup(t *testing.T) *bench {
@@ -48,13 +51,13 @@ func setup(t *testing.T) *bench {
 	}
 	notifier := queue.NewNotifier(pool)
 	t.Cleanup(func() { notifier.Close(); pool.Close() })
-	return &bench{t: t, dsn: dsn, pool: pool, db: &queue.DB{Pool: pool, Notifier: notifier}}
+	return &bench{t: t, dsn: dsn, pool: pool, db: &queue.DB{Pool: pool, Notifier: notifier}, s3: tests3.Open(t)}
 }
 
 // start starts a dispatcher that reaches this machine; change may alter it before it starts.
 func (b *bench) start(change ...func(*Dispatcher)) *Dispatcher {
 	b.t.Helper()
-	d := New(Config{DSN: b.dsn, Guard: localGuard(), Version: "test", Logger: silent()})
+	d := New(Config{DSN: b.dsn, Guard: localGuard(), S3: b.s3, PublicURL: "http://api.test", Version: "test", Logger: silent()})
 	for _, f := range change {
 		f(d)
 	}

@@ -12,6 +12,9 @@ type metrics struct {
 	dueLag       prometheus.Gauge
 	endpoints    *prometheus.GaugeVec
 	inFlight     *prometheus.GaugeVec
+	media        *prometheus.CounterVec
+	mediaBytes   prometheus.Counter
+	mediaSeconds prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -42,9 +45,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chasqui_deliveries_in_flight", Help: "Deliveries being sent, by the same.",
 		}, []string{"breaker"}),
+		media: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chasqui_media_fetches_total", Help: "Files fetched from WhatsApp, by what came of it: ready, asked (the phone), failed, failed_attempt, waiting (for the database or S3).",
+		}, []string{"outcome"}),
+		mediaBytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "chasqui_media_fetched_bytes_total", Help: "Bytes of the files that were fetched, decrypted.",
+		}),
+		mediaSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "chasqui_media_fetch_seconds", Help: "Time of one attempt to fetch a file.", Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800},
+		}),
 	}
 	if r != nil {
-		r.MustRegister(m.batch, m.sequencerLag, m.deadEvents, m.attempts, m.latency, m.dueLag, m.endpoints, m.inFlight)
+		r.MustRegister(m.batch, m.sequencerLag, m.deadEvents, m.attempts, m.latency, m.dueLag, m.endpoints, m.inFlight, m.media, m.mediaBytes, m.mediaSeconds)
 	}
 	return m
 }

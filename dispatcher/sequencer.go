@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -116,6 +117,7 @@ func (d *Dispatcher) writeEvents(ctx context.Context, tx pgx.Tx, messages []queu
 	if err != nil {
 		return 0, err
 	}
+	files := eventMedia(messages)
 	var made int64
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 		logged, err := d.queries.EventInsertMany(ctx, tx, rows)
@@ -126,12 +128,22 @@ func (d *Dispatcher) writeEvents(ctx context.Context, tx pgx.Tx, messages []queu
 		if err != nil {
 			return fmt.Errorf("list endpoints: %w", err)
 		}
-		deliveries := fanOut(rows, logged, endpoints)
+		if len(files) > 0 {
+			if files, err = d.pendingMedia(ctx, tx, files); err != nil {
+				return err
+			}
+		}
+		deliveries := fanOut(rows, logged, endpoints, files)
 		if len(deliveries) == 0 {
 			return nil
 		}
 		if made, err = d.queries.DeliveryInsertMany(ctx, tx, deliveries); err != nil {
 			return fmt.Errorf("insert deliveries: %w", err)
+		}
+		if len(files) > 0 {
+			if err := d.queries.DeliveryWaitForMedia(ctx, tx, mediaWait.Seconds(), slices.Collect(maps.Keys(files))); err != nil {
+				return fmt.Errorf("let deliveries wait for media: %w", err)
+			}
 		}
 		return nil
 	})
@@ -155,8 +167,34 @@ func eventRows(messages []queue.Fetched) (db.EventInsertManyParams, error) {
 	return r, nil
 }
 
-// fanOut returns the deliveries of the events that were logged, in their order.
-func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpoints []db.EndpointListForEventsRow) []db.DeliveryInsertManyParams {
+// eventMedia returns the media of the events that have some, by the events' ids.
+func eventMedia(messages []queue.Fetched) map[uuid.UUID]uuid.UUID {
+	files := map[uuid.UUID]uuid.UUID{}
+	for _, m := range messages {
+		if id, err := uuid.Parse(m.Metadata[events.MetaMedia]); err == nil {
+			files[m.ID] = id
+		}
+	}
+	return files
+}
+
+// pendingMedia returns those of files whose bytes are still on their way.
+func (d *Dispatcher) pendingMedia(ctx context.Context, tx pgx.Tx, files map[uuid.UUID]uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	pending, err := d.queries.MediaListPending(ctx, tx, slices.Collect(maps.Values(files)))
+	if err != nil {
+		return nil, fmt.Errorf("list media under way: %w", err)
+	}
+	waiting := map[uuid.UUID]uuid.UUID{}
+	for event, id := range files {
+		if slices.Contains(pending, id) {
+			waiting[event] = id
+		}
+	}
+	return waiting, nil
+}
+
+// fanOut returns the deliveries of the events that were logged, in their order. files are the media that deliveries wait for, by event.
+func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpoints []db.EndpointListForEventsRow, files map[uuid.UUID]uuid.UUID) []db.DeliveryInsertManyParams {
 	seqs := make(map[uuid.UUID]int64, len(logged))
 	for _, l := range logged {
 		seqs[l.ID] = l.Seq
@@ -176,10 +214,14 @@ func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpo
 			if e.State != "active" {
 				state = "held"
 			}
-			list = append(list, db.DeliveryInsertManyParams{
+			row := db.DeliveryInsertManyParams{
 				ID: events.NewID(), EventID: id, EventSeq: seq, EndpointID: e.ID, State: state,
 				OrderKey: orderKey(e.OrderMode, rows.SessionIds[i], rows.OrderKeys[i]),
-			})
+			}
+			if file, waits := files[id]; waits && e.WaitForMedia {
+				row.MediaID = &file
+			}
+			list = append(list, row)
 		}
 	}
 	return list

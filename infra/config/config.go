@@ -21,7 +21,7 @@ func (l Logging) Level() slog.Level { return l.LogLevel }
 
 // Database is every role's; dev and up bring their own when it is unset.
 type Database struct {
-	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one."`
+	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one, which backup and restore find in the data directory."`
 }
 
 // Listener is where the HTTP service of a role listens.
@@ -99,6 +99,9 @@ type Media struct {
 	MaxMegabytes int `env:"MEDIA_MAX_MB" kind:"count" default:"256" doc:"The largest file that is taken, uploaded or received, in MiB. WhatsApp itself takes documents up to 2,048."`
 }
 
+// MaxBytes is MaxMegabytes in bytes.
+func (m Media) MaxBytes() int64 { return int64(m.MaxMegabytes) << 20 }
+
 // MediaKeeping is how long the bytes of media stay.
 type MediaKeeping struct {
 	MediaDays int `env:"MEDIA_RETENTION_DAYS" kind:"count" default:"90" doc:"Days that the bytes of media are kept."`
@@ -109,17 +112,19 @@ type Simulation struct {
 	SandboxPort int `env:"SANDBOX_PORT" flag:"sandbox-port" kind:"port" default:"3001" doc:"The sandbox's port; 0 picks a free one."`
 }
 
+// Directory is where dev and up keep what they have.
+type Directory struct {
+	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's key. One process at a time may use it."`
+}
+
 // Stack is what dev and up have in common: all roles and their database in one
 // process tree.
 type Stack struct {
-	HTTP
-	Listener
-	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's key. One process at a time may use it."`
+	Serving
+	Directory
 	Database
 	ObjectStore
-	Media
 	MediaKeeping
-	Webhooks
 	WhatsApp
 	Connecting
 	Retention
@@ -146,14 +151,19 @@ type Up struct {
 	Stack `required:"API_KEY"`
 }
 
+// Serving is what the HTTP service needs beside its stores.
+type Serving struct {
+	HTTP
+	Listener
+	Webhooks
+	Media
+}
+
 // API is the configuration of `chasqui api`.
 type API struct {
-	HTTP `required:"API_KEY"`
-	Listener
+	Serving     `required:"API_KEY"`
 	Database    `required:"DATABASE_URL"`
 	ObjectStore `required:"S3_ENDPOINT"`
-	Media
-	Webhooks
 	Logging
 }
 
@@ -183,16 +193,21 @@ type Retention struct {
 	EventDays int `env:"EVENT_RETENTION_DAYS" kind:"count" default:"30" doc:"Days that events, deliveries and their attempts are kept."`
 }
 
-// Dispatcher is the configuration of `chasqui dispatcher`.
-type Dispatcher struct {
-	Database    `required:"DATABASE_URL"`
-	ObjectStore `required:"S3_ENDPOINT"`
+// Dispatching is what the dispatcher needs beside its stores.
+type Dispatching struct {
 	Public
 	WhatsApp
 	Media
 	MediaKeeping
 	Networks
 	Retention
+}
+
+// Dispatcher is the configuration of `chasqui dispatcher`.
+type Dispatcher struct {
+	Database    `required:"DATABASE_URL"`
+	ObjectStore `required:"S3_ENDPOINT"`
+	Dispatching
 	Health
 	Logging
 }
@@ -208,6 +223,34 @@ type Sandbox struct {
 // Migrate is the configuration of `chasqui migrate`.
 type Migrate struct {
 	Database `required:"DATABASE_URL"`
+	Logging
+}
+
+// Archive is a backup's file and what opens it.
+type Archive struct {
+	File    string `env:"BACKUP_FILE" flag:"file" kind:"path" doc:"The backup's file; - is standard output for backup, standard input for restore. An existing file is never overwritten."`
+	Sealing `required:"BACKUP_PASSPHRASE"`
+}
+
+// Sealing is what a backup is encrypted with.
+type Sealing struct {
+	Passphrase string `env:"BACKUP_PASSPHRASE" kind:"passphrase" doc:"What a backup is encrypted with, 12 characters or more. Whoever has it and the file has the accounts; without it the file is worthless."`
+}
+
+// Backup is the configuration of `chasqui backup`.
+type Backup struct {
+	Archive `required:"BACKUP_FILE"`
+	Database
+	Directory
+	Logging
+}
+
+// Restore is the configuration of `chasqui restore`.
+type Restore struct {
+	Archive `required:"BACKUP_FILE"`
+	Database
+	Directory
+	Only []string `env:"RESTORE_ONLY" flag:"only" kind:"list" doc:"Ids of the sessions to restore, separated by commas. Unset, all of the backup's."`
 	Logging
 }
 

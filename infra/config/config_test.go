@@ -61,6 +61,22 @@ func TestReadsEverySetting(t *testing.T) {
 	}
 }
 
+func TestPassphraseAndList(t *testing.T) {
+	t.Parallel()
+	c := new(Restore)
+	err := Load(c, []string{"--file", "b", "--only", "sales, ,shop"}, environment(map[string]string{"BACKUP_PASSPHRASE": "señal con espacios"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Passphrase != "señal con espacios" || !slices.Equal(c.Only, []string{"sales", "shop"}) {
+		t.Errorf("got %+v", c)
+	}
+	err = Load(new(Restore), []string{"--file", "b"}, environment(map[string]string{"BACKUP_PASSPHRASE": "hunter2"}))
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "12 characters") {
+		t.Errorf("a short passphrase: %v", err)
+	}
+}
+
 func TestReportsAllProblemsTogether(t *testing.T) {
 	t.Parallel()
 	err := Load(new(Up), []string{"--port", "70000"}, environment(map[string]string{
@@ -101,6 +117,8 @@ func TestRolesWantWhatTheyNeed(t *testing.T) {
 		"sandbox":    {new(Sandbox), []string{"DATABASE_URL"}},
 		"migrate":    {new(Migrate), []string{"DATABASE_URL"}},
 		"up":         {new(Up), []string{"API_KEY"}},
+		"backup":     {new(Backup), []string{"BACKUP_FILE", "BACKUP_PASSPHRASE"}},
+		"restore":    {new(Restore), []string{"BACKUP_FILE", "BACKUP_PASSPHRASE"}},
 	} {
 		err := Load(c.target, nil, environment(map[string]string{"API_KEY": "  "})) // blank is unset
 		lines := strings.Split(err.Error(), "\n")

@@ -10,13 +10,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/chasqui/chasqui/infra/netguard"
 )
 
 // secretKinds are the kinds whose values never appear in a message: a URL may hold
 // a password.
-var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true}
+var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true, "passphrase": true}
 
 // goodName is what buckets (3 to 63 characters) and regions of S3 are called, as far as all servers agree.
 var goodName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
@@ -48,6 +49,15 @@ func parse(s setting, value string) error {
 		}
 		s.field.Set(reflect.ValueOf(networks))
 		return nil
+	case "list":
+		var list []string
+		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				list = append(list, item)
+			}
+		}
+		s.field.Set(reflect.ValueOf(list))
+		return nil
 	case "key":
 		key, err := hex.DecodeString(value)
 		if err != nil || len(key) != 32 {
@@ -64,6 +74,8 @@ func parse(s setting, value string) error {
 		parsed, err = parsePostgres(value)
 	case "secret":
 		parsed, err = parseSecret(value)
+	case "passphrase":
+		parsed, err = parsePassphrase(value)
 	case "address":
 		if _, port, bad := net.SplitHostPort(value); bad != nil || !isPort(port) {
 			err = errors.New("use host:port, such as 127.0.0.1:9090 or :9090")
@@ -145,6 +157,17 @@ func parseSecret(value string) (string, error) {
 	}
 	if len(value) > 512 {
 		return "", errors.New("it is longer than 512 characters")
+	}
+	return value, nil
+}
+
+// parsePassphrase takes any text that is long enough not to be guessed at once.
+func parsePassphrase(value string) (string, error) {
+	switch length := utf8.RuneCountInString(value); {
+	case length < 12:
+		return "", errors.New("use at least 12 characters, such as five words at random")
+	case length > 1024:
+		return "", errors.New("it is longer than 1024 characters")
 	}
 	return value, nil
 }

@@ -60,7 +60,8 @@ func Table() string {
 		target any
 	}{
 		{"dev", new(Dev)}, {"up", new(Up)}, {"api", new(API)}, {"connector", new(Connector)},
-		{"dispatcher", new(Dispatcher)}, {"sandbox", new(Sandbox)}, {"migrate", new(Migrate)}, {"healthcheck", new(Healthcheck)},
+		{"dispatcher", new(Dispatcher)}, {"sandbox", new(Sandbox)}, {"migrate", new(Migrate)},
+		{"backup", new(Backup)}, {"restore", new(Restore)}, {"healthcheck", new(Healthcheck)},
 	} {
 		settings, _ := inspect(role.target)
 		for _, s := range settings {

@@ -10,6 +10,10 @@ import (
 	"strings"
 )
 
+// The embedded PostgreSQL's folder in a data directory, and the server's data in
+// that.
+const postgresFolder, clusterFolder = "postgres", "cluster"
+
 // Data is an opened data directory: everything that dev and up keep between two
 // runs. One live process at a time has it open.
 type Data struct {
@@ -42,8 +46,29 @@ func OpenData(dir string) (*Data, error) {
 // Close lets another process open the directory.
 func (d *Data) Close() { d.lock.Release() }
 
+// HasPostgres tells whether there is an embedded PostgreSQL's data in a data
+// directory.
+func HasPostgres(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, postgresFolder, clusterFolder))
+	return err == nil || errors.Is(err, os.ErrPermission)
+}
+
+// RunningDSN is the address of the embedded PostgreSQL that another process runs
+// in a data directory.
+func RunningDSN(dir string) (string, error) {
+	absolute, err := filepath.Abs(filepath.Join(dir, postgresFolder))
+	if err != nil {
+		return "", fmt.Errorf("find PostgreSQL's folder: %w", err)
+	}
+	home, err := filepath.EvalSymlinks(absolute)
+	if err != nil {
+		return "", fmt.Errorf("find PostgreSQL's folder: %w", err)
+	}
+	return (&Postgres{socket: socketFolder(home)}).DSN(), nil
+}
+
 // PostgresDir is where the embedded PostgreSQL belongs.
-func (d *Data) PostgresDir() string { return filepath.Join(d.dir, "postgres") }
+func (d *Data) PostgresDir() string { return filepath.Join(d.dir, postgresFolder) }
 
 // APIKey is the key that was generated when it was first asked for: 256 random
 // bits in hex.
@@ -54,9 +79,15 @@ func (d *Data) APIKey() (string, error) { return d.keep("api-key", 32) }
 // that name still claims is a dead predecessor's.
 func (d *Data) Owner() (string, error) { return d.keep("owner", 8) }
 
-// keep returns the file's content, which is random hex from its creation on.
-func (d *Data) keep(name string, size int) (string, error) {
-	path := filepath.Join(d.dir, name)
+// S3Dir is where the embedded S3 server belongs.
+func (d *Data) S3Dir() string { return filepath.Join(d.dir, "s3") }
+
+func (d *Data) keep(name string, size int) (string, error) { return keep(d.dir, name, size) }
+
+// keep returns the content of the folder's file of that name, which is random hex
+// (of size bytes) from its creation on.
+func keep(dir, name string, size int) (string, error) {
+	path := filepath.Join(dir, name)
 	content, err := os.ReadFile(path)
 	if value := strings.TrimSpace(string(content)); err == nil && value != "" {
 		return value, nil

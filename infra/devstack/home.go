@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -146,7 +147,7 @@ func (p *Postgres) canEnter(dir string) bool {
 func (p *Postgres) temporaryHome() (string, error) {
 	parent := os.TempDir()
 	for _, candidate := range []string{"/dev/shm", parent} {
-		p.sweep(candidate)
+		sweep(p.log, candidate)
 	}
 	if freeBytes("/dev/shm") >= testSpace {
 		parent = "/dev/shm"
@@ -165,7 +166,7 @@ func (p *Postgres) temporaryHome() (string, error) {
 // lock is free. Folders younger than ten seconds may not have their lock yet.
 //
 // Failure policy: what cannot be removed is left for the next sweep.
-func (p *Postgres) sweep(parent string) {
+func sweep(log *slog.Logger, parent string) {
 	homes, _ := filepath.Glob(filepath.Join(parent, testPrefix+"*"))
 	for _, home := range homes {
 		info, err := os.Lstat(home)
@@ -176,7 +177,7 @@ func (p *Postgres) sweep(parent string) {
 		if err != nil {
 			continue
 		}
-		old := &Postgres{log: p.log, cluster: filepath.Join(home, "cluster")}
+		old := &Postgres{log: log, cluster: filepath.Join(home, "cluster")}
 		if old.evict() == nil {
 			os.RemoveAll(home)
 		}

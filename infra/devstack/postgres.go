@@ -117,7 +117,7 @@ func StartPostgres(ctx context.Context, config PostgresConfig) (_ *Postgres, err
 	if err != nil {
 		return nil, err
 	}
-	p.cluster, p.socket = filepath.Join(p.home, "cluster"), socketFolder(p.home)
+	p.cluster, p.socket = filepath.Join(p.home, clusterFolder), socketFolder(p.home)
 	if p.lock, err = TakeLock(filepath.Join(p.home, "lock")); err != nil {
 		return nil, fmt.Errorf("lock the embedded PostgreSQL's folder: %w", err)
 	}
@@ -257,7 +257,7 @@ func (p *Postgres) serve(ctx context.Context, ready func()) error {
 	if err := p.makeSocketFolder(); err != nil {
 		return err
 	}
-	output := &tail{log: p.log}
+	output := &tail{log: p.log, says: "PostgreSQL says"}
 	cmd := p.command(context.Background(), "postgres", p.settings()...)
 	cmd.Stdout, cmd.Stderr = output, output
 	// Backends of a killed server hold its output open for the moments until
@@ -429,6 +429,7 @@ func (p *Postgres) setPID(pid int) {
 // last 2 KB for an error message.
 type tail struct {
 	log  *slog.Logger
+	says string // the log entry's text
 	mu   sync.Mutex
 	kept []byte
 }
@@ -439,7 +440,7 @@ func (t *tail) Write(output []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for line := range bytes.Lines(output) {
-		t.log.Debug("PostgreSQL says", "line", string(bytes.TrimSpace(line)))
+		t.log.Debug(t.says, "line", string(bytes.TrimSpace(line)))
 	}
 	t.kept = append(t.kept, output...)
 	if extra := len(t.kept) - 2048; extra > 0 {

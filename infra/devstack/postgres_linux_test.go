@@ -21,10 +21,24 @@ import (
 )
 
 // childVariable makes this test binary run a server on the folder it names, say
-// the server's process id, and wait to be killed.
-const childVariable = "CHASQUI_DEVSTACK_CHILD"
+// the server's process id, and wait to be killed. s3Variable has that be S3.
+const (
+	childVariable = "CHASQUI_DEVSTACK_CHILD"
+	s3Variable    = "CHASQUI_DEVSTACK_S3"
+)
 
 func TestMain(m *testing.M) {
+	MaybeS3Child()
+	if dir := os.Getenv(s3Variable); dir != "" {
+		s, err := StartS3(context.Background(), S3Config{Dir: dir})
+		if err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		fmt.Println(s.PID())
+		<-s.Done()
+		os.Exit(1)
+	}
 	if dir := os.Getenv(childVariable); dir != "" {
 		p, err := StartPostgres(context.Background(), PostgresConfig{Dir: dir, Test: true})
 		if err != nil {
@@ -226,8 +240,13 @@ func TestStartStopsWithItsContext(t *testing.T) {
 // server's process id.
 func startChild(t *testing.T, dir string) (*exec.Cmd, int) {
 	t.Helper()
+	return startChildOf(t, childVariable, dir)
+}
+
+func startChildOf(t *testing.T, variable, dir string) (*exec.Cmd, int) {
+	t.Helper()
 	child := exec.CommandContext(t.Context(), os.Args[0])
-	child.Env = append(os.Environ(), childVariable+"="+dir)
+	child.Env = append(os.Environ(), variable+"="+dir)
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output, err := child.StdoutPipe()
 	if err != nil {
@@ -453,7 +472,7 @@ func TestSweepsWhatDeadTestRunsLeft(t *testing.T) {
 		}
 	}
 	p := &Postgres{}
-	p.sweep(parent)
+	sweep(p.log, parent)
 	for home, want := range map[string]bool{dead: false, held: true, young: true} {
 		if _, err := os.Stat(home); (err == nil) != want {
 			t.Errorf("%s is there: %v, want %v", filepath.Base(home), err == nil, want)

@@ -404,3 +404,22 @@ func TestImagesArePinned(t *testing.T) {
 		t.Errorf("the base images are %v", arguments)
 	}
 }
+
+// TestMinIOIsOneVersion compares the MinIO that the tests run against with the one that is deployed.
+func TestMinIOIsOneVersion(t *testing.T) {
+	t.Parallel()
+	version := regexp.MustCompile(`MINIO_VERSION\s*:?=\s*(\S+)`)
+	seen := make(map[string]bool)
+	for _, file := range []string{"Makefile", "infra/docker/minio.Dockerfile"} {
+		content, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range version.FindAllStringSubmatch(string(content), -1) {
+			seen[match[1]] = true
+		}
+	}
+	if len(seen) != 1 {
+		t.Errorf("the versions are %v", slices.Collect(maps.Keys(seen)))
+	}
+}

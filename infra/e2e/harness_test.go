@@ -19,12 +19,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/chasqui/chasqui/infra/tests3"
 )
 
 // binary is the program under test, built once by TestMain from the working tree.
 var binary string
 
 func TestMain(m *testing.M) {
+	servers := tests3.With(m) // this binary may be the S3 server
 	dir, err := os.MkdirTemp("", "chasqui-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -37,7 +40,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
 	}
-	code := m.Run()
+	code := servers.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
@@ -290,6 +293,16 @@ type phoneMessage struct {
 	FromMe bool   `json:"fromMe"`
 	Type   string `json:"type"`
 	Text   string `json:"text"`
+
+	Caption    string `json:"caption"`
+	FileName   string `json:"fileName"`
+	Mimetype   string `json:"mimetype"`
+	Size       int64  `json:"size"`
+	SHA256     string `json:"sha256"`
+	MediaError string `json:"mediaError"`
+	Seconds    int    `json:"seconds"`
+	Waveform   string `json:"waveform"`
+	Width      int    `json:"width"`
 }
 
 // shown lists everything that the phone has shown so far.
@@ -365,8 +378,17 @@ type message struct {
 		LID   string `json:"lid"`
 	} `json:"from"`
 	Content struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
+		Type    string `json:"type"`
+		Text    string `json:"text"`
+		Caption string `json:"caption"`
+		Media   *struct {
+			ID       string `json:"id"`
+			URL      string `json:"url"`
+			Mimetype string `json:"mimetype"`
+			Size     int64  `json:"size"`
+			SHA256   string `json:"sha256"`
+			FileName string `json:"fileName"`
+		} `json:"media"`
 	} `json:"content"`
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/devstack"
+	"github.com/chasqui/chasqui/infra/tests3"
 )
 
 // A stack is chasqui as it runs in production: each role a process of its own, on one PostgreSQL; the sandbox stands for WhatsApp.
@@ -16,6 +17,7 @@ type stack struct {
 	t        *testing.T // the test whose end stops the processes, however deep the subtest that starts one
 	dir      string
 	pg       *devstack.Postgres
+	s3       *tests3.Server
 	env      []string
 	api      client
 	sandbox  client
@@ -28,6 +30,12 @@ const apiKey = "e2e-key-which-is-long-enough"
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
+	return newStackOn(t, tests3.Start(t))
+}
+
+// newStackOn is newStack with its media on a given server.
+func newStackOn(t *testing.T, objects *tests3.Server) *stack {
+	t.Helper()
 	dir := openDir(t)
 	// fsync stays on: the test stops PostgreSQL at once, and what it had committed has to be there.
 	pg, err := devstack.StartPostgres(context.Background(), devstack.PostgresConfig{Dir: filepath.Join(dir, "pg"), Logger: slog.New(slog.DiscardHandler)})
@@ -35,13 +43,15 @@ func newStack(t *testing.T) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(pg.Stop)
-	s := &stack{t: t, dir: dir, pg: pg, apiPort: freePort(t), procs: map[string]*process{}, receiver: newReceiver(t)}
+	s := &stack{t: t, dir: dir, pg: pg, s3: objects, apiPort: freePort(t), procs: map[string]*process{}, receiver: newReceiver(t)}
 	sandboxPort := freePort(t)
 	s.api = client{base: fmt.Sprintf("http://127.0.0.1:%d", s.apiPort), key: apiKey}
 	s.sandbox = client{base: fmt.Sprintf("http://127.0.0.1:%d", sandboxPort)}
 	s.env = []string{
 		"DATABASE_URL=" + pg.DSN(), "API_KEY=" + apiKey, fmt.Sprintf("PORT=%d", s.apiPort), fmt.Sprintf("SANDBOX_PORT=%d", sandboxPort),
 		"WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "LOG_LEVEL=info", "METRICS_ADDR=127.0.0.1:0",
+		"S3_ENDPOINT=" + objects.Config.Endpoint, "S3_BUCKET=" + objects.Config.Bucket, "S3_ACCESS_KEY=" + objects.Config.AccessKey,
+		"S3_SECRET_KEY=" + objects.Config.SecretKey,
 	}
 	migrate := spawn(t, "migrate", dir, s.env, binary, "migrate")
 	migrate.wait(t, time.Minute)

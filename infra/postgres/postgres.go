@@ -138,3 +138,6 @@ func latestMigration() (int64, error) {
 	}
 	return goose.NumericComponent(names[len(names)-1])
 }
+
+// SchemaVersion is the number of the newest migration that this program knows.
+func SchemaVersion() (int64, error) { return latestMigration() }

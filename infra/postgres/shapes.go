@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -12,7 +13,7 @@ import (
 func Message(v db.MessageView, publicURL string) (events.Message, error) {
 	m := events.Message{
 		ID: events.MessagePrefix.Format(v.ID), WhatsAppID: v.WhatsappID, SessionID: v.SessionID, ChatID: v.ChatID, Direction: v.Direction,
-		Status: events.MessageStatus(v.Status), ClientReference: text(v.ClientReference), ExpiresAt: v.ExpiresAt, Timestamp: v.Timestamp,
+		Status: events.MessageStatus(v.Status), ClientReference: Text(v.ClientReference), ExpiresAt: v.ExpiresAt, Timestamp: v.Timestamp,
 	}
 	if err := json.Unmarshal(v.Content, &m.Content); err != nil {
 		return m, fmt.Errorf("decode content of message %s: %w", m.ID, err)
@@ -21,11 +22,11 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 		media.URL = events.MediaURL(publicURL, media.ID)
 	}
 	if v.ErrorCode != nil {
-		m.Error = &events.MessageError{Code: *v.ErrorCode, Message: text(v.ErrorMessage)}
+		m.Error = &events.MessageError{Code: *v.ErrorCode, Message: Text(v.ErrorMessage)}
 	}
 	own := events.Address{Kind: events.KindUser, Name: v.OwnName}
 	if v.OwnPhone != nil {
-		own = events.NewAddress(*v.OwnPhone+"@"+events.PhoneServer, *v.OwnPhone, text(v.OwnLid), v.OwnName)
+		own = events.NewAddress(*v.OwnPhone+"@"+events.PhoneServer, *v.OwnPhone, Text(v.OwnLid), v.OwnName)
 	}
 	chat := events.NewAddress(v.ChatID, v.ChatPhone, v.ChatLid, v.ChatName)
 	switch {
@@ -42,7 +43,7 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 // Session returns the public form of a session.
 func Session(v db.SessionView) (events.Session, error) {
 	s := events.Session{
-		ID: v.ID, Name: v.Name, State: events.SessionState(v.ShownState), Reason: v.Reason, Desired: v.Desired, Phone: text(v.Phone), LID: text(v.Lid),
+		ID: v.ID, Name: v.Name, State: events.SessionState(v.ShownState), Reason: v.Reason, Desired: v.Desired, Phone: Text(v.Phone), LID: Text(v.Lid),
 		Connector: v.Connector, LastEventAt: v.LastEventAt, CreatedAt: v.CreatedAt, ConnectedAt: v.ConnectedAt,
 	}
 	if err := json.Unmarshal(v.Settings, &s.Settings); err != nil {
@@ -51,7 +52,16 @@ func Session(v db.SessionView) (events.Session, error) {
 	return s, nil
 }
 
-func text(s *string) string {
+// Media returns the public form of a media.
+func Media(m db.Media, publicURL string) events.Media {
+	id := events.MediaPrefix.Format(m.ID)
+	return events.Media{
+		ID: id, URL: events.MediaURL(publicURL, id), Mimetype: m.Mimetype, Size: m.Size, SHA256: hex.EncodeToString(m.Sha256), FileName: m.FileName,
+	}
+}
+
+// Text is what a nullable column holds, "" for NULL.
+func Text(s *string) string {
 	if s == nil {
 		return ""
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"go.mau.fi/whatsmeow"
@@ -29,6 +30,7 @@ const loginTimeout = 20 * time.Second
 type connection struct {
 	phone  *phone
 	client *whatsmeow.Client
+	http   *http.Client // leads to the sandbox
 	ctx    context.Context
 	end    context.CancelCauseFunc
 	up     chan struct{} // closed by the Connected event
@@ -43,18 +45,18 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 		return false, err
 	}
 	client := whatsmeow.NewClient(device, signalstore.SlogLogger(p.log))
-	c := &connection{phone: p, client: client, ctx: ctx, end: end, up: make(chan struct{})}
+	transport := loopback{addr: p.sandbox.dialAddr(), mark: p.sandbox.server.MarkPhone, base: &http.Transport{}}
+	defer transport.base.CloseIdleConnections()
+	c := &connection{phone: p, client: client, http: &http.Client{Transport: transport}, ctx: ctx, end: end, up: make(chan struct{})}
 	client.EnableAutoReconnect = false
 	// The server is told of a message only when handle has committed it, and a copy that comes after a crash can be decrypted again.
 	client.SynchronousAck = true
 	client.EnableDecryptedEventBuffer = true
 	client.SetForceActiveDeliveryReceipts(true)
-	client.GetMessageForRetry = func(_, _ types.JID, id types.MessageID) *waE2E.Message { return p.sentText(ctx, id) }
+	client.GetMessageForRetry = func(_, _ types.JID, id types.MessageID) *waE2E.Message { return p.sentAgain(ctx, id) }
 	client.AddEventHandlerWithSuccessStatus(c.handle)
-	transport := loopback{addr: p.sandbox.dialAddr(), base: &http.Transport{}}
-	defer transport.base.CloseIdleConnections()
-	client.SetWebsocketHTTPClient(&http.Client{Transport: transport})
-	p.sandbox.server.MarkPhone(client.WebSocketHeaders)
+	client.SetWebsocketHTTPClient(c.http)
+	client.SetMediaHTTPClient(c.http)
 
 	// The client ends with ctx, not by Client.Disconnect: that would be a data race, with a call of a nil function in it, when the server
 	// closes the connection at the same moment (socket/noisesocket.go, Stop, against socket/framesocket.go, Close).
@@ -73,7 +75,10 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	}
 	p.setCurrent(c)
 	defer p.setCurrent(nil)
+	var work sync.WaitGroup
+	work.Go(func() { c.answerMediaRetries(ctx) })
 	c.drain(ctx)
+	work.Wait()
 	return true, context.Cause(ctx)
 }
 
@@ -134,7 +139,7 @@ func (c *connection) handle(evt any) (ok bool) {
 	return true
 }
 
-// show commits a message that the phone decrypted, and queues the reply it owes.
+// show commits a message that the phone decrypted, once it has its file too, and queues the reply it owes.
 func (c *connection) show(e *events.Message) error {
 	kind, text := content(e.Message)
 	if kind == "" || e.Info.Category == "peer" || e.Info.IsGroup {
@@ -151,7 +156,14 @@ func (c *connection) show(e *events.Message) error {
 	if err != nil {
 		return err
 	}
-	replies, err := p.sandbox.show(c.ctx, p.number, e.Info.Chat.String(), replyID(p.number, m), m)
+	var got *mediaCopy
+	if file := fileOf(e.Message); file != nil {
+		if m.Media, got, err = c.receive(c.ctx, file); err != nil {
+			return err
+		}
+		m.ViewOnce = m.ViewOnce || e.IsViewOnce
+	}
+	replies, err := p.sandbox.show(c.ctx, p.number, e.Info.Chat.String(), replyID(p.number, m), m, got)
 	if code := postgres.ErrorCode(err); strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54") {
 		// A NUL byte in the text, or an id too long for an index: tried again it would fail again, and hold up all that comes after it.
 		p.log.Warn("sandbox: phone got a message that PostgreSQL cannot store", "error", err)
@@ -185,14 +197,17 @@ func (c *connection) numberOf(jid, alt types.JID) (string, error) {
 	return pn.User, nil
 }
 
-// content names what a message holds and returns its text. Other content is named by its field ("image", "reaction"); "" stands for what
-// a phone handles without showing it, as keys and deletions.
+// content names what a message holds and returns its text. Other content is named by its field ("image", "reaction"), but for a recorded
+// voice note; "" stands for what a phone handles without showing it, as keys and deletions.
 func content(m *waE2E.Message) (kind, text string) {
 	if text := m.GetConversation() + m.GetExtendedTextMessage().GetText(); text != "" {
 		return "text", text
 	}
 	if m.GetProtocolMessage() != nil {
 		return "", ""
+	}
+	if m.GetAudioMessage().GetPTT() {
+		return "voice", ""
 	}
 	m.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
 		switch field.Name() {
@@ -227,9 +242,10 @@ func (c *connection) markRead(ctx context.Context, batch []unread) error {
 	return nil
 }
 
-// loopback leads whatsmeow's fixed address to the sandbox's own listener.
+// loopback leads whatsmeow's fixed addresses to the sandbox's own listener, with the mark of a phone.
 type loopback struct {
 	addr string
+	mark func(http.Header)
 	base *http.Transport
 }
 
@@ -237,5 +253,6 @@ type loopback struct {
 func (t loopback) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL.Scheme, r.URL.Host = "http", t.addr
+	t.mark(r.Header)
 	return t.base.RoundTrip(r)
 }

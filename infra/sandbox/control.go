@@ -15,15 +15,13 @@ import (
 )
 
 const (
-	// maxBody bounds a request's body, in bytes.
+	// maxBody bounds a request's body, in bytes; a message's is bounded by maxMessageBody.
 	maxBody = 1 << 20
 	// longestWait bounds a long poll.
 	longestWait = 60 * time.Second
-	// longestAckDelay bounds the ackDelayMs fault; whatsmeow gives up on an ack after 75 s (send.go).
-	longestAckDelay = 60 * time.Second
 )
 
-// handler is the control API and the WebSocket on one listener.
+// handler is the control API, the WebSocket and the media host on one listener.
 func (s *Sandbox) handler() http.Handler {
 	control := http.NewServeMux()
 	for pattern, operation := range map[string]func(*http.Request) (int, any, error){
@@ -36,10 +34,14 @@ func (s *Sandbox) handler() http.Handler {
 		"GET /phones/{number}/messages":   s.getMessages,
 		"POST /phones/{number}/read":      s.postRead,
 		"DELETE /phones/{number}/devices": s.deleteDevices,
-		"GET /faults":                     s.getFaults,
-		"PUT /faults":                     s.putFaults,
-		"POST /faults/disconnect":         s.postDisconnect,
-		"GET /stats":                      s.getStats,
+
+		"GET /phones/{number}/messages/{seq}/media":   s.getMedia,
+		"DELETE /phones/{number}/messages/{id}/media": s.deleteMedia,
+
+		"GET /faults":             s.getFaults,
+		"PUT /faults":             s.putFaults,
+		"POST /faults/disconnect": s.postDisconnect,
+		"GET /stats":              s.getStats,
 	} {
 		control.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			select { // phones need the listener to be brought back; until they are, none must be said not to exist
@@ -50,18 +52,29 @@ func (s *Sandbox) handler() http.Handler {
 			case <-r.Context().Done():
 				return
 			}
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			limit := int64(maxBody)
+			if pattern == "POST /phones/{number}/messages" {
+				limit = maxMessageBody
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, limit)
 			status, body, err := operation(r)
 			if err != nil {
 				s.refuse(w, r, err)
+				return
+			}
+			if file, ok := body.(http.Handler); ok {
+				file.ServeHTTP(w, r)
 				return
 			}
 			answer(w, status, "application/json", body)
 		})
 	}
 	root := http.NewServeMux()
-	// whatsmeow's Host header may name WhatsApp, so the checks below are not for the WebSocket, which authenticates by its Noise keys.
-	root.Handle(socketPath, s.server)
+	// A client's Host header may name WhatsApp, so the checks below are not for the WebSocket, which authenticates by its Noise keys, nor for
+	// media, which are uploaded with a proof that the WebSocket gave and found by those who were told a secret path.
+	for _, path := range server.Paths {
+		root.Handle(path, s.server)
+	}
 	root.Handle("/", s.localOnly(s.problems(control)))
 	return root
 }
@@ -109,18 +122,59 @@ func (s *Sandbox) postScan(r *http.Request) (int, any, error) {
 
 func (s *Sandbox) postMessage(r *http.Request) (int, any, error) {
 	var in struct {
-		To   string `json:"to"`
-		Type string `json:"type"`
-		Text string `json:"text"`
+		To       string `json:"to"`
+		Type     string `json:"type"`
+		Text     string `json:"text"`
+		Data     string `json:"data"` // what it holds went into file
+		Mimetype string `json:"mimetype"`
+		Caption  string `json:"caption"`
+		FileName string `json:"fileName"`
 	}
-	if err := decode(r, &in); err != nil {
+	var file *server.BlobWriter
+	body := newMessageBody(r.Body, func() (_ io.Writer, err error) {
+		file, err = s.server.CreateBlob(r.Context())
+		return file, err
+	})
+	defer func() {
+		if file != nil {
+			file.Discard()
+		}
+	}()
+	r.Body = io.NopCloser(body)
+	err := decode(r, &in)
+	number := r.PathValue("number")
+	switch {
+	case body.err != nil:
+		return 0, nil, body.err
+	case err != nil:
 		return 0, nil, err
+	case in.Data != "":
+		return 0, nil, failure(http.StatusBadRequest, `data must be written "data"`)
+	case in.Type == "text" && (file != nil || in.Mimetype+in.Caption+in.FileName != ""):
+		return 0, nil, failure(http.StatusUnprocessableEntity, "a message of type text has a text, and neither data nor what belongs to it")
+	case in.Type == "text":
+		id, err := s.SendText(r.Context(), number, in.To, in.Text)
+		return http.StatusCreated, map[string]string{"id": id}, err
+	case mediaKinds[in.Type].class != "" && in.Text != "":
+		return 0, nil, failure(http.StatusUnprocessableEntity, "a message of type %s has a caption instead of a text", in.Type)
+	case mediaKinds[in.Type].class != "" && file == nil:
+		return 0, nil, failure(http.StatusUnprocessableEntity, "data must be the file, in base64")
 	}
-	if in.Type != "text" {
-		return 0, nil, failure(http.StatusUnprocessableEntity, `type must be "text"`)
-	}
-	id, err := s.SendText(r.Context(), r.PathValue("number"), in.To, in.Text)
+	id, err := s.sendMedia(r.Context(), number, Attachment{To: in.To, Type: in.Type, Mimetype: in.Mimetype, Caption: in.Caption, FileName: in.FileName}, file)
 	return http.StatusCreated, map[string]string{"id": id}, err
+}
+
+func (s *Sandbox) getMedia(r *http.Request) (int, any, error) {
+	seq, err := strconv.ParseInt(r.PathValue("seq"), 10, 64)
+	if err != nil {
+		return 0, nil, failure(http.StatusUnprocessableEntity, "a message shown is named by its seq, a number")
+	}
+	file, err := s.serveMedia(r.Context(), r.PathValue("number"), seq)
+	return http.StatusOK, file, err
+}
+
+func (s *Sandbox) deleteMedia(r *http.Request) (int, any, error) {
+	return http.StatusNoContent, nil, s.ForgetMedia(r.Context(), r.PathValue("number"), r.PathValue("id"))
 }
 
 func (s *Sandbox) getMessages(r *http.Request) (int, any, error) {
@@ -158,32 +212,6 @@ func (s *Sandbox) deleteDevices(r *http.Request) (int, any, error) {
 	return http.StatusNoContent, nil, s.Unlink(r.Context(), r.PathValue("number"))
 }
 
-// faults is the control API's form of server.Faults.
-type faults struct {
-	AckDelayMs        int64 `json:"ackDelayMs"`
-	DropAcks          bool  `json:"dropAcks"`
-	RefuseConnections bool  `json:"refuseConnections"`
-}
-
-func (s *Sandbox) getFaults(*http.Request) (int, any, error) {
-	f := s.server.Faults()
-	return http.StatusOK, faults{AckDelayMs: f.AckDelay.Milliseconds(), DropAcks: f.DropAcks, RefuseConnections: f.RefuseConnections}, nil
-}
-
-func (s *Sandbox) putFaults(r *http.Request) (int, any, error) {
-	var in faults
-	if err := decode(r, &in); err != nil {
-		return 0, nil, err
-	}
-	if in.AckDelayMs < 0 || in.AckDelayMs > longestAckDelay.Milliseconds() {
-		return 0, nil, failure(http.StatusUnprocessableEntity, "ackDelayMs must be 0 to %d", longestAckDelay.Milliseconds())
-	}
-	s.SetFaults(server.Faults{
-		AckDelay: time.Duration(in.AckDelayMs) * time.Millisecond, DropAcks: in.DropAcks, RefuseConnections: in.RefuseConnections,
-	})
-	return s.getFaults(r)
-}
-
 func (s *Sandbox) postDisconnect(*http.Request) (int, any, error) {
 	s.Disconnect()
 	return http.StatusNoContent, nil, nil
@@ -194,12 +222,9 @@ func (s *Sandbox) getStats(*http.Request) (int, any, error) {
 	return http.StatusOK, map[string]any{
 		"connections": st.Connections, "messagesSent": st.MessagesSent, "messagesDelivered": st.MessagesDelivered,
 		"repeatedIds": st.RepeatedIDs, "unknownStanzas": st.UnknownStanzas,
+		"mediaUploads": st.MediaUploads, "mediaDownloads": st.MediaDownloads,
 	}, nil
 }
-
-// SetFaults replaces the faults that the server makes on purpose; the zero value ends them all. They are for companions, spare the phones,
-// and do not outlive the process.
-func (s *Sandbox) SetFaults(f server.Faults) { s.server.SetFaults(f) }
 
 // Disconnect cuts every companion's connection and no phone's; clients that reconnect by themselves come back at once.
 func (s *Sandbox) Disconnect() { s.server.Disconnect() }
@@ -215,6 +240,10 @@ func decode(r *http.Request, in any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	err := d.Decode(in)
+	refusal := (*Error)(nil)
+	if errors.As(err, &refusal) {
+		return refusal
+	}
 	if err == nil {
 		if _, err = d.Token(); errors.Is(err, io.EOF) {
 			return nil
@@ -222,7 +251,7 @@ func decode(r *http.Request, in any) error {
 		err = errors.New("something follows the JSON value")
 	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return failure(http.StatusRequestEntityTooLarge, "the body may have at most %d bytes", maxBody)
+		return failure(http.StatusRequestEntityTooLarge, "the body may have at most %d bytes", tooLarge.Limit)
 	}
 	return failure(http.StatusBadRequest, "the body is not the JSON object expected: %v", err)
 }

@@ -16,6 +16,8 @@ import (
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
 const (
@@ -34,6 +36,7 @@ type outgoing struct {
 	ID        string
 	Recipient string
 	Text      string
+	Message   []byte // a waE2E.Message where it is more than a text
 }
 
 // SendText makes the phone send a text and returns its id once the server has acknowledged it. The message is stored before it is tried: an
@@ -43,20 +46,32 @@ func (s *Sandbox) SendText(ctx context.Context, number, to, text string) (string
 	if err != nil {
 		return "", err
 	}
-	if err := checkNumber("to", to); err != nil {
+	if err := s.checkRecipient(to); err != nil {
 		return "", err
 	}
 	if text == "" || len(text) > maxText || strings.Contains(text, "\x00") {
 		return "", failure(http.StatusUnprocessableEntity, "text must have 1 to %d bytes, none of them NUL", maxText)
 	}
-	if _, ok := s.server.Account(to); !ok {
-		return "", failure(http.StatusUnprocessableEntity, "%s is not on this WhatsApp: create it first with POST /phones", to)
+	return s.post(ctx, p, outgoing{ID: newMessageID(), Recipient: to, Text: text})
+}
+
+// checkRecipient refuses whom nobody can write to.
+func (s *Sandbox) checkRecipient(to string) error {
+	if err := checkNumber("to", to); err != nil {
+		return err
 	}
-	id := newMessageID()
-	sent := p.awaitSent(id)
-	defer p.forgetSent(id)
-	_, err = s.pool.Exec(ctx, `INSERT INTO sandbox.phone_outbox (number, id, recipient, text, reply) VALUES ($1, $2, $3, $4, false)`,
-		number, id, to, text)
+	if _, ok := s.server.Account(to); !ok {
+		return failure(http.StatusUnprocessableEntity, "%s is not on this WhatsApp: create it first with POST /phones", to)
+	}
+	return nil
+}
+
+// post stores a message and waits for the phone to have sent it.
+func (s *Sandbox) post(ctx context.Context, p *phone, m outgoing) (string, error) {
+	sent := p.awaitSent(m.ID)
+	defer p.forgetSent(m.ID)
+	_, err := s.pool.Exec(ctx, `INSERT INTO sandbox.phone_outbox (number, id, recipient, text, message, reply) VALUES ($1, $2, $3, $4, $5, false)`,
+		p.number, m.ID, m.Recipient, m.Text, m.Message)
 	if err != nil {
 		return "", fmt.Errorf("store message to send: %w", err)
 	}
@@ -65,12 +80,12 @@ func (s *Sandbox) SendText(ctx context.Context, number, to, text string) (string
 	defer timeout.Stop()
 	select {
 	case <-sent:
-		return id, nil
+		return m.ID, nil
 	case <-timeout.C:
 	case <-ctx.Done():
 	case <-s.ctx.Done():
 	}
-	return "", failure(http.StatusGatewayTimeout, "message %s is stored and will be sent, but the server has not acknowledged it yet", id)
+	return "", failure(http.StatusGatewayTimeout, "message %s is stored and will be sent, but the server has not acknowledged it yet", m.ID)
 }
 
 // drain sends what the outbox holds, oldest first, until ctx ends.
@@ -102,7 +117,7 @@ func (c *connection) drain(ctx context.Context) {
 func (c *connection) drainPage(ctx context.Context) (more bool, last error) {
 	const page = 100
 	rows, err := c.phone.sandbox.pool.Query(ctx, `
-		SELECT id, recipient, text FROM sandbox.phone_outbox WHERE number = $1 AND sent_at IS NULL ORDER BY position LIMIT $2`,
+		SELECT id, recipient, text, message FROM sandbox.phone_outbox WHERE number = $1 AND sent_at IS NULL ORDER BY position LIMIT $2`,
 		c.phone.number, page)
 	if err != nil {
 		return false, fmt.Errorf("list messages to send: %w", err)
@@ -127,11 +142,20 @@ func (c *connection) drainPage(ctx context.Context) (more bool, last error) {
 }
 
 // send sends one message and commits that it was sent. A crash between the two repeats it under the same id, which recipients show once.
+//
+// Failure policy: a message whose file is no longer there, which takes 30 days without a connection, is given up and counts as sent.
 func (c *connection) send(ctx context.Context, m outgoing) error {
 	to := types.NewJID(m.Recipient, types.DefaultUserServer)
-	_, err := c.client.SendMessage(ctx, to, textMessage(m.Text), whatsmeow.SendRequestExtra{ID: m.ID, Timeout: ackTimeout})
-	if err != nil {
-		return fmt.Errorf("send message %s: %w", m.ID, err)
+	message, err := c.prepare(ctx, m)
+	if errors.Is(err, server.ErrNoBlob) {
+		c.phone.log.ErrorContext(ctx, "sandbox: phone gave up a message whose file has expired", "id", m.ID)
+	} else {
+		if err == nil {
+			_, err = c.client.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: m.ID, Timeout: ackTimeout})
+		}
+		if err != nil {
+			return fmt.Errorf("send message %s: %w", m.ID, err)
+		}
 	}
 	_, err = c.phone.sandbox.pool.Exec(ctx, `UPDATE sandbox.phone_outbox SET sent_at = now() WHERE number = $1 AND id = $2`,
 		c.phone.number, m.ID)
@@ -142,17 +166,13 @@ func (c *connection) send(ctx context.Context, m outgoing) error {
 	return nil
 }
 
-// sentText finds what the phone sent under an id, for a recipient that could not decrypt it and asks again; nil when there is none.
-func (p *phone) sentText(ctx context.Context, id string) *waE2E.Message {
-	var text string
-	err := p.sandbox.pool.QueryRow(ctx, `SELECT text FROM sandbox.phone_outbox WHERE number = $1 AND id = $2`, p.number, id).Scan(&text)
+// sentAgain finds what the phone sent under an id, for a recipient that could not decrypt it and asks again; nil when there is none.
+func (p *phone) sentAgain(ctx context.Context, id string) *waE2E.Message {
+	message, err := p.sandbox.sentMessage(ctx, p.number, id)
 	if err != nil {
-		if !errors.Is(err, pgx.ErrNoRows) {
-			p.log.WarnContext(ctx, "sandbox: cannot look up a message to send again", "id", id, "error", err)
-		}
-		return nil
+		p.log.WarnContext(ctx, "sandbox: cannot look up a message to send again", "id", id, "error", err)
 	}
-	return textMessage(text)
+	return message
 }
 
 func textMessage(text string) *waE2E.Message { return &waE2E.Message{Conversation: proto.String(text)} }

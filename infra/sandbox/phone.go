@@ -199,6 +199,7 @@ func (s *Sandbox) launch(ctx context.Context, row phoneRow) (*phone, error) {
 		row:      row,
 		log:      s.log.With("phone", row.Number),
 		due:      make(chan struct{}, 1),
+		asked:    make(chan struct{}, 1),
 		loggedIn: make(chan struct{}),
 		sent:     make(map[string]chan struct{}),
 	}
@@ -228,6 +229,7 @@ type phone struct {
 
 	seen     signal        // fires when the phone has shown a message
 	due      chan struct{} // holds a token when the outbox may have something to send
+	asked    chan struct{} // holds a token when a companion may have asked for a file
 	loggedIn chan struct{} // closed by the first login
 	once     sync.Once     // closes loggedIn
 
@@ -261,10 +263,13 @@ func (p *phone) run(ctx context.Context) {
 }
 
 // wake tells the phone that its outbox has something to send.
-func (p *phone) wake() {
+func (p *phone) wake() { signalTo(p.due) }
+
+// signalTo leaves a token in a channel of one.
+func signalTo(ch chan<- struct{}) {
 	select {
-	case p.due <- struct{}{}:
-	default: // it knows already
+	case ch <- struct{}{}:
+	default: // there is one already
 	}
 }
 

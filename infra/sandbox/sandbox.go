@@ -41,7 +41,7 @@ const socketPath = "/ws/chat"
 type Config struct {
 	// DSN is the PostgreSQL connection string. One process at a time may run a sandbox on one database.
 	DSN string
-	// Addr is host:port of the one listener for the control API and the WebSocket; "" means 127.0.0.1:3001, port 0 picks a free one.
+	// Addr is host:port of the one listener for the control API, the WebSocket and media; "" means 127.0.0.1:3001, port 0 picks a free one.
 	Addr string
 	// Seed makes the certificate root: the same seed gives the same RootKey, so that clients can be built for it. "" means "chasqui".
 	Seed string
@@ -112,7 +112,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 		return err
 	}
 	// The server comes first: it creates the schema, and keeps a second process off it.
-	if s.server, err = server.New(ctx, server.Config{Pool: s.pool, Seed: s.cfg.Seed, Logger: s.cfg.Logger}); err != nil {
+	if s.server, err = server.New(ctx, server.Config{Pool: s.pool, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry}); err != nil {
 		return err
 	}
 	if err := migrate(ctx, s.pool); err != nil {

@@ -19,28 +19,35 @@ type Message struct {
 	To   string `json:"to"`
 	// FromMe says that a device linked to this phone sent it.
 	FromMe bool `json:"fromMe"`
-	// Type is "text", or names other content, as "image", whose text is empty.
+	// Type is "text", or names other content, as "image", whose text is empty. "voice" is audio that was recorded, not attached.
 	Type string `json:"type"`
 	Text string `json:"text"`
 	// Timestamp is the second in which the server accepted the message.
 	Timestamp time.Time `json:"timestamp"`
+	// Media is there when the message has a file; its members are the message's own in JSON.
+	*Media
 }
 
 // messagesPage bounds one answer of Messages.
 const messagesPage = 1000
 
 // show commits what a phone decrypted: once, and with it the reply that an echo phone owes. A further copy is only counted. chat is the
-// JID that a read receipt is addressed to, replyID the id a reply would have. It reports whether a reply was queued.
+// JID that a read receipt is addressed to, replyID the id a reply would have, file what the phone has of a message's file, or nil. It
+// reports whether a reply was queued.
 //
 // It is one statement, so nothing of it can be there without the rest. A reply is never answered, whoever sent it, so two echo phones
 // cannot talk for ever; nor is what the phone's own linked devices sent.
-func (s *Sandbox) show(ctx context.Context, number, chat, replyID string, m Message) (replies bool, err error) {
+func (s *Sandbox) show(ctx context.Context, number, chat, replyID string, m Message, file *mediaCopy) (replies bool, err error) {
+	if file == nil {
+		file = &mediaCopy{}
+	}
 	err = s.pool.QueryRow(ctx, `
 		WITH phone AS (
 			UPDATE sandbox.phones SET last_seq = last_seq + 1 WHERE number = $1 RETURNING last_seq, auto_reply
 		), seen AS (
-			INSERT INTO sandbox.phone_seen AS s (number, seq, id, sender, recipient, chat, from_me, type, text, sent_at)
-			SELECT $1, last_seq, $2, $3, $4, $5, $6, $7, $8, $9 FROM phone
+			INSERT INTO sandbox.phone_seen AS s 
+				(number, seq, id, sender, recipient, chat, from_me, type, text, sent_at, media, media_key, enc_sha256, media_class)
+			SELECT $1, last_seq, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $13, nullif($14, '') FROM phone
 			ON CONFLICT (number, sender, recipient, id) DO UPDATE SET repeats = s.repeats + 1
 			RETURNING s.repeats
 		), reply AS (
@@ -51,7 +58,8 @@ func (s *Sandbox) show(ctx context.Context, number, chat, replyID string, m Mess
 			RETURNING id
 		)
 		SELECT EXISTS (SELECT FROM reply) FROM seen`,
-		number, m.ID, m.From, m.To, chat, m.FromMe, m.Type, m.Text, m.Timestamp, replyID).Scan(&replies)
+		number, m.ID, m.From, m.To, chat, m.FromMe, m.Type, m.Text, m.Timestamp, replyID,
+		m.Media, file.Key, file.EncSHA256, string(file.Class)).Scan(&replies)
 	if err != nil {
 		return false, fmt.Errorf("store message seen: %w", err)
 	}
@@ -70,19 +78,20 @@ func (s *Sandbox) Messages(ctx context.Context, number string, after int64, wait
 	for {
 		changed := p.seen.wait() // taken before the query, so that a commit in between is noticed
 		rows, err := s.pool.Query(ctx, `
-			SELECT seq, id, sender, recipient, from_me, type, text, sent_at FROM sandbox.phone_seen
+			SELECT seq, id, sender, recipient, from_me, type, text, sent_at, media FROM sandbox.phone_seen
 			 WHERE number = $1 AND seq > $2 ORDER BY seq LIMIT $3`, number, after, messagesPage)
 		if err != nil {
 			return nil, fmt.Errorf("list messages seen: %w", err)
 		}
-		messages, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Message])
+		messages, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m Message, err error) {
+			err = row.Scan(&m.Seq, &m.ID, &m.From, &m.To, &m.FromMe, &m.Type, &m.Text, &m.Timestamp, &m.Media)
+			m.Timestamp = m.Timestamp.UTC()
+			return m, err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("list messages seen: %w", err)
 		}
 		if len(messages) > 0 {
-			for i := range messages {
-				messages[i].Timestamp = messages[i].Timestamp.UTC()
-			}
 			return messages, nil
 		}
 		select {

@@ -244,6 +244,7 @@ func newCompanion(t *testing.T, dsn, addr string) *companion {
 	redirected := &http.Client{Transport: redirect{addr}}
 	c.client.SetPreLoginHTTPClient(redirected)
 	c.client.SetWebsocketHTTPClient(redirected)
+	c.client.SetMediaHTTPClient(redirected)
 	done, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { c.reconnect(done) })

@@ -171,11 +171,14 @@ func (c *Container) CheckVersion(ctx context.Context) error {
 	if err := c.pool.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM "+c.versionTable()).Scan(&version); err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
-	if version < len(upgrades.Table) {
+	if version < SchemaVersion() {
 		return ErrSchemaOld
 	}
 	return nil
 }
+
+// SchemaVersion is the newest version of the schema that this program knows.
+func SchemaVersion() int { return len(upgrades.Table) }
 
 func (c *Container) versionTable() string {
 	return pgx.Identifier{c.name, c.db.VersionTable}.Sanitize()

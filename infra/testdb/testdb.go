@@ -46,7 +46,7 @@ var server struct {
 // the next test run removes its files.
 //
 //	func TestMain(m *testing.M) { testdb.Run(m) }
-func Run(m *testing.M, options ...goleak.Option) {
+func Run(m interface{ Run() int }, options ...goleak.Option) {
 	code := m.Run()
 	stop()
 	if code == 0 {

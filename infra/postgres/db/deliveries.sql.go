@@ -42,14 +42,14 @@ const deliveryBringForward = `-- name: DeliveryBringForward :execrows
 UPDATE deliveries d SET planned_at = d.run_at, run_at = statement_timestamp()
  WHERE (d.event_id, d.endpoint_id) IN (
     SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = $1 AND a.state = 'pending' AND a.order_key IS NULL
-       AND a.run_at > statement_timestamp() AND a.planned_at IS NULL
+       AND a.run_at > statement_timestamp() AND a.planned_at IS NULL AND a.media_id IS NULL
     UNION ALL
     SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = $1 AND b.state = 'pending' AND b.order_key IS NOT NULL
-       AND b.run_at > statement_timestamp() AND b.planned_at IS NULL)
+       AND b.run_at > statement_timestamp() AND b.planned_at IS NULL AND b.media_id IS NULL)
    AND d.state = 'pending' AND d.planned_at IS NULL
 `
 
-// An endpoint answers again: what waits for a later time is due now, once for each of its waits.
+// An endpoint answers again: what waits for a later time is due now, once for each of its waits. What waits for media goes on waiting.
 func (q *Queries) DeliveryBringForward(ctx context.Context, db DBTX, endpointID uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, deliveryBringForward, endpointID)
 	if err != nil {
@@ -61,7 +61,7 @@ func (q *Queries) DeliveryBringForward(ctx context.Context, db DBTX, endpointID 
 const deliveryClaimMany = `-- name: DeliveryClaimMany :many
 WITH claimed AS (
     UPDATE deliveries d
-       SET state = 'sending', claim_id = $1, claimed_by = $2::text,
+       SET state = 'sending', claim_id = $1, claimed_by = $2::text, media_id = NULL,
            lease_until = statement_timestamp() + make_interval(secs => u.lease_seconds)
       FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id,
                    unnest($5::int[]) AS lease_seconds) u

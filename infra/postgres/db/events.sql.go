@@ -40,8 +40,8 @@ func (q *Queries) EventHead(ctx context.Context, db DBTX) (EventHeadRow, error) 
 }
 
 const eventPage = `-- name: EventPage :many
-SELECT w.seq, w.id, w.body FROM (
-    SELECT e.seq, e.id, e.type, e.body FROM events e
+SELECT w.seq, w.id, w.session_id, w.type, w.body FROM (
+    SELECT e.seq, e.id, e.session_id, e.type, e.body FROM events e
      WHERE e.seq > $1::bigint AND e.seq <= $2::bigint
        AND ($3::text = '' OR e.session_id = $3::text)
      ORDER BY e.seq LIMIT $4::int) w
@@ -59,9 +59,11 @@ type EventPageParams struct {
 }
 
 type EventPageRow struct {
-	Seq  int64
-	ID   uuid.UUID
-	Body []byte
+	Seq       int64
+	ID        uuid.UUID
+	SessionID string
+	Type      string
+	Body      []byte
 }
 
 // Looks at scan rows of the log at most, so that a rare type cannot make one request read all of it.
@@ -81,7 +83,13 @@ func (q *Queries) EventPage(ctx context.Context, db DBTX, arg EventPageParams) (
 	items := []EventPageRow{}
 	for rows.Next() {
 		var i EventPageRow
-		if err := rows.Scan(&i.Seq, &i.ID, &i.Body); err != nil {
+		if err := rows.Scan(
+			&i.Seq,
+			&i.ID,
+			&i.SessionID,
+			&i.Type,
+			&i.Body,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -124,9 +124,9 @@ const mediaGet = `-- name: MediaGet :one
 SELECT id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at FROM media WHERE id = $1
 `
 
-func (q *Queries) MediaGet(ctx context.Context, db DBTX, id uuid.UUID) (Medium, error) {
+func (q *Queries) MediaGet(ctx context.Context, db DBTX, id uuid.UUID) (Media, error) {
 	row := db.QueryRow(ctx, mediaGet, id)
-	var i Medium
+	var i Media
 	err := row.Scan(
 		&i.ID,
 		&i.SessionID,
@@ -169,7 +169,7 @@ type MediaInsertParams struct {
 
 // Media: what people see of it.
 // A file that a client gave.
-func (q *Queries) MediaInsert(ctx context.Context, db DBTX, arg MediaInsertParams) (Medium, error) {
+func (q *Queries) MediaInsert(ctx context.Context, db DBTX, arg MediaInsertParams) (Media, error) {
 	row := db.QueryRow(ctx, mediaInsert,
 		arg.ID,
 		arg.Mimetype,
@@ -178,7 +178,7 @@ func (q *Queries) MediaInsert(ctx context.Context, db DBTX, arg MediaInsertParam
 		arg.Sha256,
 		arg.Details,
 	)
-	var i Medium
+	var i Media
 	err := row.Scan(
 		&i.ID,
 		&i.SessionID,

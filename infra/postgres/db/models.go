@@ -137,7 +137,7 @@ type IdempotencyKey struct {
 	ExpiresAt time.Time
 }
 
-type Medium struct {
+type Media struct {
 	ID           uuid.UUID
 	SessionID    *string
 	MessageID    *uuid.UUID
@@ -298,6 +298,13 @@ type SessionView struct {
 	Wanted            bool
 	Connector         string
 	ShownState        string
+}
+
+type StreamTicket struct {
+	Hash      []byte
+	Principal []byte
+	Purpose   string
+	ExpiresAt time.Time
 }
 
 type Upload struct {

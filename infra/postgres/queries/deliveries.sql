@@ -50,7 +50,7 @@ SELECT h.order_key::text AS order_key, h.event_id, (h.state = 'pending' AND h.ru
 -- gone; early says that a failure costs no attempt.
 WITH claimed AS (
     UPDATE deliveries d
-       SET state = 'sending', claim_id = @claim_id, claimed_by = @owner::text,
+       SET state = 'sending', claim_id = @claim_id, claimed_by = @owner::text, media_id = NULL,
            lease_until = statement_timestamp() + make_interval(secs => u.lease_seconds)
       FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
                    unnest(@lease_seconds::int[]) AS lease_seconds) u
@@ -96,14 +96,14 @@ UPDATE webhook_endpoints
 UPDATE webhook_endpoints SET state = 'disabled', disabled_reason = @reason, updated_at = now() WHERE id = @id AND state = 'active';
 
 -- name: DeliveryBringForward :execrows
--- An endpoint answers again: what waits for a later time is due now, once for each of its waits.
+-- An endpoint answers again: what waits for a later time is due now, once for each of its waits. What waits for media goes on waiting.
 UPDATE deliveries d SET planned_at = d.run_at, run_at = statement_timestamp()
  WHERE (d.event_id, d.endpoint_id) IN (
     SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = @endpoint_id AND a.state = 'pending' AND a.order_key IS NULL
-       AND a.run_at > statement_timestamp() AND a.planned_at IS NULL
+       AND a.run_at > statement_timestamp() AND a.planned_at IS NULL AND a.media_id IS NULL
     UNION ALL
     SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = @endpoint_id AND b.state = 'pending' AND b.order_key IS NOT NULL
-       AND b.run_at > statement_timestamp() AND b.planned_at IS NULL)
+       AND b.run_at > statement_timestamp() AND b.planned_at IS NULL AND b.media_id IS NULL)
    AND d.state = 'pending' AND d.planned_at IS NULL;
 
 -- name: DeliveryReleaseExpired :execrows

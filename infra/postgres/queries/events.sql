@@ -10,8 +10,8 @@ SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1;
 
 -- name: EventPage :many
 -- Looks at scan rows of the log at most, so that a rare type cannot make one request read all of it.
-SELECT w.seq, w.id, w.body FROM (
-    SELECT e.seq, e.id, e.type, e.body FROM events e
+SELECT w.seq, w.id, w.session_id, w.type, w.body FROM (
+    SELECT e.seq, e.id, e.session_id, e.type, e.body FROM events e
      WHERE e.seq > sqlc.arg(after)::bigint AND e.seq <= sqlc.arg(head)::bigint
        AND (sqlc.arg(session_id)::text = '' OR e.session_id = sqlc.arg(session_id)::text)
      ORDER BY e.seq LIMIT sqlc.arg(scan)::int) w

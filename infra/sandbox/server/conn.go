@@ -69,8 +69,11 @@ type conn struct {
 	work       sync.WaitGroup
 }
 
-// ServeHTTP is the WebSocket endpoint, to be mounted at /ws/chat. It returns when the connection has ended.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP is the WebSocket endpoint and the media host, to be mounted at each of Paths.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.ServeHTTP(w, r) }
+
+// serveSocket serves a WebSocket until its connection has ended.
+func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	c := &conn{s: s, phone: r.Header.Get(phoneHeader) == s.phones}
 	if c.faults().RefuseConnections {
 		http.Error(w, "connections are refused", http.StatusServiceUnavailable)

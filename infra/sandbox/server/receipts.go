@@ -28,6 +28,13 @@ func handleReceipt(ctx context.Context, c *conn, receipt *waBinary.Node) error {
 		c.ackReceipt(receipt)
 		return nil
 	}
+	if kind == "server-error" {
+		if err := s.takeMediaRetry(ctx, c.device, receipt); err != nil {
+			return err
+		}
+		c.ackReceipt(receipt)
+		return nil
+	}
 	var batch pgx.Batch
 	type landed struct {
 		id  int64

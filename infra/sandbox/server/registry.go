@@ -34,7 +34,7 @@ func newRegistry() *registry {
 	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}}
 	for _, register := range []func(*registry){
 		registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
-		registerAppState, registerPrivacy, registerPresence, registerSettings,
+		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
 	} {
 		register(r)
 	}

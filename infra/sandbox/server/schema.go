@@ -12,9 +12,12 @@ import (
 //go:embed schema.sql
 var schemaV1 string
 
+//go:embed schema_media.sql
+var schemaV2 string
+
 // migrations are the steps of the schema in order; the number of those that ran is kept in sandbox.server_version. A step that was
 // released is never changed.
-var migrations = []string{schemaV1}
+var migrations = []string{schemaV1, schemaV2}
 
 // migrate brings the schema to the newest version in one transaction, alone: two processes that start together run it one after the other.
 func migrate(ctx context.Context, pool *pgxpool.Pool) error {

@@ -35,6 +35,9 @@ type Config struct {
 	Seed string
 	// Logger takes what happens, without keys and payloads; nil is slog.Default.
 	Logger *slog.Logger
+	// MediaRetry is told when a companion asked its phone, of this number, to upload a file again: MediaRetries has the request. It must
+	// not block. nil: nobody is told.
+	MediaRetry func(phone string)
 }
 
 // Server is a running WhatsApp server. Its methods may be called at the same time by anyone.
@@ -45,11 +48,15 @@ type Server struct {
 	seed     string
 	noise    *noiseIdentity
 	handlers *registry
+	http     http.Handler
 	phones   string // the value of phoneHeader that makes a connection a simulated phone's
+	asked    func(phone string)
+
+	transfers chan struct{} // holds a token for each of the companions' uploads and downloads
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	work   sync.WaitGroup // connections, and what they started
+	work   sync.WaitGroup // connections, and what they started; uploads and downloads; the sweep
 
 	// mu guards everything below, and the fields of accounts and devices that say so. It is never held during I/O.
 	mu      sync.RWMutex
@@ -59,8 +66,8 @@ type Server struct {
 	refs    map[string]*conn // the QR references of the connections that wait for a scan
 	conns   map[*conn]struct{}
 
-	faults atomic.Pointer[Faults]
-	counts struct{ sent, delivered, repeated, unknown atomic.Int64 }
+	faults atomic.Pointer[faults]
+	counts struct{ sent, delivered, repeated, unknown, uploads, downloads atomic.Int64 }
 }
 
 // Faults are the disturbances that a test can switch on; the zero value is none. They are for the companions under test and spare the
@@ -74,6 +81,8 @@ type Faults struct {
 	// RefuseConnections answers new connections with HTTP 503, before any handshake; those that stand are left alone. Followed by
 	// Disconnect, it leaves no companion connected.
 	RefuseConnections bool
+	// Media are the disturbances of the media host.
+	Media MediaFaults
 }
 
 // Stats are counts since the server was made; Connections is the number that stand now.
@@ -88,6 +97,8 @@ type Stats struct {
 	RepeatedIDs int64
 	// UnknownStanzas counts what no handler is registered for.
 	UnknownStanzas int64
+	// MediaUploads and MediaDownloads count the companions' that were answered in full; ranges count too.
+	MediaUploads, MediaDownloads int64
 }
 
 // ErrLocked is returned by New when another process serves the same schema.
@@ -116,16 +127,19 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		pool: c.Pool, lock: lock, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
+		asked: c.MediaRetry, transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 	}
+	s.http = s.routes()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.faults.Store(&Faults{})
+	s.faults.Store(&faults{replaced: make(chan struct{})})
 	if err := migrate(ctx, s.pool); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("load state: %w", err), s.Close())
 	}
+	s.work.Go(s.sweepBlobs)
 	return s, nil
 }
 
@@ -186,7 +200,7 @@ func (s *Server) Close() error {
 // phoneHeader is the request header that tells the simulated phones' connections from the companions', before any handshake.
 const phoneHeader = "Sandbox-Phone"
 
-// MarkPhone adds to the headers of a WebSocket request what makes its connection a simulated phone's, which Faults and Disconnect spare.
+// MarkPhone adds to the headers of a WebSocket or media request what makes it a simulated phone's, which Faults and Disconnect spare.
 // The mark is secret to this server, so a companion cannot pass for a phone, and it ends with the server.
 func (s *Server) MarkPhone(h http.Header) { h.Set(phoneHeader, s.phones) }
 
@@ -204,12 +218,6 @@ func (s *Server) disconnect(chosen func(*conn) bool) {
 	}
 }
 
-// SetFaults replaces the disturbances that are in force.
-func (s *Server) SetFaults(f Faults) { s.faults.Store(&f) }
-
-// Faults returns the disturbances that are in force.
-func (s *Server) Faults() Faults { return *s.faults.Load() }
-
 // Stats returns the counts.
 func (s *Server) Stats() Stats {
 	s.mu.RLock()
@@ -218,6 +226,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Connections: int64(connections), MessagesSent: s.counts.sent.Load(), MessagesDelivered: s.counts.delivered.Load(),
 		RepeatedIDs: s.counts.repeated.Load(), UnknownStanzas: s.counts.unknown.Load(),
+		MediaUploads: s.counts.uploads.Load(), MediaDownloads: s.counts.downloads.Load(),
 	}
 }
 

@@ -20,7 +20,6 @@ func registerSettings(r *registry) {
 	}
 	r.queries[query{"abt", "get", "props"}] = handleProps
 	r.queries[query{"w", "get", "props"}] = handleProps
-	r.queries[query{"w:m", "set", "media_conn"}] = handleMediaConn
 	r.queries[query{"blocklist", "get", ""}] = handleBlocklist
 	r.queries[query{"w:profile:picture", "get", ""}] = handlePicture
 	r.queries[query{"status", "set", ""}] = handleStatus
@@ -34,16 +33,6 @@ func handleEmpty(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error
 // handleProps answers that no feature is switched on.
 func handleProps(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
 	return []waBinary.Node{{Tag: "props", Attrs: waBinary.Attrs{"protocol": 1, "hash": "sandbox"}}}, nil
-}
-
-// handleMediaConn names the host for media: one of WhatsApp's, which a redirected client takes to the sandbox like all others. The
-// attributes are those that queryMediaConn (mediaconn.go) insists on.
-func handleMediaConn(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
-	return []waBinary.Node{{
-		Tag:     "media_conn",
-		Attrs:   waBinary.Attrs{"auth": newID(), "ttl": 3600, "auth_ttl": 3600, "max_buckets": 12},
-		Content: []waBinary.Node{{Tag: "host", Attrs: waBinary.Attrs{"hostname": "mmg.whatsapp.net", "type": "primary"}}},
-	}}, nil
 }
 
 // handleBlocklist answers that nobody is blocked.

@@ -1,0 +1,272 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"mime"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/mediastore"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+)
+
+const (
+	// uploadTimeout bounds the upload of one file: 2 GiB at 1.2 MB/s.
+	uploadTimeout = 30 * time.Minute
+	// uploadKept is how long an upload serves further messages with the same file. WhatsApp keeps files for about 30 days, as is said; that
+	// cannot be seen offline, so it is a small part of it.
+	uploadKept = 24 * time.Hour
+	// maxMimetype and maxFileName bound what a sender chooses, in bytes.
+	maxMimetype, maxFileName = 128, 255
+)
+
+// errMediaGone says that the bytes of a message's media are kept no more.
+var errMediaGone = errors.New("the media is gone")
+
+// remote is WhatsApp's encrypted copy of a file, as a message names it.
+type remote struct {
+	kind       string // by which its keys are derived: image, video, audio or document
+	directPath string
+	mediaKey   []byte
+	encSHA256  []byte
+}
+
+// file is what ImageMessage, VideoMessage, AudioMessage, DocumentMessage and StickerMessage have in common.
+type file interface {
+	whatsmeow.DownloadableMessage
+	GetMimetype() string
+	GetFileLength() uint64
+}
+
+// mediaOf reads a message with a file; nil where it has none that can be fetched.
+func mediaOf(m *waE2E.Message) (content events.Content, from *remote) {
+	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
+		m = inner
+	}
+	var f file
+	switch {
+	case m.GetImageMessage() != nil:
+		image := m.GetImageMessage()
+		content, f = events.Content{Type: events.ContentImage, Caption: image.GetCaption(), ViewOnce: image.GetViewOnce()}, image
+		from = &remote{kind: "image"}
+	case m.GetVideoMessage() != nil:
+		video := m.GetVideoMessage()
+		content, f = events.Content{Type: events.ContentVideo, Caption: video.GetCaption(), ViewOnce: video.GetViewOnce(), GIF: video.GetGifPlayback()}, video
+		from = &remote{kind: "video"}
+	case m.GetPtvMessage() != nil:
+		video := m.GetPtvMessage()
+		content, f = events.Content{Type: events.ContentVideo, VideoNote: true, ViewOnce: video.GetViewOnce()}, video
+		from = &remote{kind: "video"}
+	case m.GetAudioMessage() != nil:
+		audio := m.GetAudioMessage()
+		content, f = events.Content{Type: events.ContentAudio, ViewOnce: audio.GetViewOnce()}, audio
+		if audio.GetPTT() {
+			content.Type = events.ContentVoice
+		}
+		from = &remote{kind: "audio"}
+	case m.GetDocumentMessage() != nil:
+		document := m.GetDocumentMessage()
+		content, f = events.Content{Type: events.ContentDocument, Caption: document.GetCaption()}, document
+		from = &remote{kind: "document"}
+	case m.GetStickerMessage() != nil:
+		content, f = events.Content{Type: events.ContentSticker}, m.GetStickerMessage()
+		from = &remote{kind: "image"}
+	default:
+		return content, nil
+	}
+	if len(f.GetFileSHA256()) != 32 || len(f.GetFileEncSHA256()) != 32 || len(f.GetMediaKey()) != 32 || f.GetDirectPath() == "" || f.GetFileLength() > math.MaxInt64 {
+		return events.Content{Type: events.ContentUnsupported}, nil // view-once media that is only for the phone comes like this
+	}
+	from.directPath, from.mediaKey, from.encSHA256 = printable(f.GetDirectPath()), f.GetMediaKey(), f.GetFileEncSHA256()
+	content.Caption = printable(content.Caption)
+	media := postgres.Media(db.Media{
+		ID: events.NewID(), Mimetype: mimetype(f.GetMimetype(), from.kind), Size: int64(f.GetFileLength()), Sha256: f.GetFileSHA256(),
+		FileName: fileName(m.GetDocumentMessage()),
+	}, "")
+	media.URL = "" // it is made where it is shown
+	content.Media = &media
+	return content, from
+}
+
+// mimetype is what a sender calls a file, where that is a media type at all.
+func mimetype(said, kind string) string {
+	if said = strings.TrimSpace(said); len(said) <= maxMimetype {
+		if _, _, err := mime.ParseMediaType(said); err == nil {
+			return said
+		}
+	}
+	return map[string]string{"image": "image/jpeg", "video": "video/mp4", "audio": "audio/ogg; codecs=opus", "document": "application/octet-stream"}[kind]
+}
+
+// fileName is what a document is called, without the folders that a name could smuggle in.
+func fileName(document *waE2E.DocumentMessage) string {
+	name := document.GetFileName()
+	if name == "" {
+		name = document.GetTitle()
+	}
+	name = printable(strings.Map(func(r rune) rune {
+		if r == '/' || r == '\\' || r < ' ' {
+			return '_'
+		}
+		return r
+	}, name))
+	if len(name) > maxFileName {
+		name = strings.ToValidUTF8(name[:maxFileName], "")
+	}
+	return name
+}
+
+// kinds are WhatsApp's kinds of the contents with media, and whatsmeow's names for their keys.
+var kinds = map[string]struct {
+	name string
+	keys whatsmeow.MediaType
+}{
+	events.ContentImage: {"image", whatsmeow.MediaImage}, events.ContentSticker: {"image", whatsmeow.MediaImage},
+	events.ContentVideo: {"video", whatsmeow.MediaVideo}, events.ContentAudio: {"audio", whatsmeow.MediaAudio},
+	events.ContentVoice: {"audio", whatsmeow.MediaAudio}, events.ContentDocument: {"document", whatsmeow.MediaDocument},
+}
+
+// upload gives a message's file to WhatsApp, unless it has it already from another message, and says where it is.
+func (c *connection) upload(ctx context.Context, id uuid.UUID, contentType string) (m db.Media, up whatsmeow.UploadResponse, err error) {
+	m, err = c.s.c.queries.MediaGet(ctx, c.s.c.pool, id)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && m.Status != "ready" {
+		return m, up, errMediaGone
+	}
+	if err != nil {
+		return m, up, fmt.Errorf("read media: %w", err)
+	}
+	kind := kinds[contentType]
+	if m.DirectPath != nil && m.Kind != nil && *m.Kind == kind.name && time.Since(*m.RemoteAt) < uploadKept {
+		return m, whatsmeow.UploadResponse{
+			DirectPath: *m.DirectPath, MediaKey: m.MediaKey, FileEncSHA256: m.EncSha256, FileSHA256: m.Sha256, FileLength: uint64(m.Size),
+		}, nil
+	}
+	body, err := c.s.c.media.Open(ctx, m.Object, 0, -1)
+	if errors.Is(err, mediastore.ErrNotFound) {
+		return m, up, errMediaGone
+	}
+	if err != nil {
+		return m, up, err
+	}
+	defer body.Close()
+	// whatsmeow encrypts into a file, since the name under which it uploads is the hash of what comes out.
+	scratch, err := os.CreateTemp("", "chasqui-upload-")
+	if err != nil {
+		return m, up, fmt.Errorf("make temporary file: %w", err)
+	}
+	defer func() {
+		_ = scratch.Close() // the HTTP client may have done it
+		_ = os.Remove(scratch.Name())
+	}()
+	if up, err = c.client.UploadReader(ctx, body, scratch, kind.keys); err != nil {
+		return m, up, fmt.Errorf("upload media: %w", err)
+	}
+	if err := c.s.c.queries.MediaRemember(ctx, c.s.c.pool, db.MediaRememberParams{
+		ID: id, Kind: &kind.name, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, EncSha256: up.FileEncSHA256,
+	}); err != nil {
+		c.s.log.WarnContext(ctx, "an upload is not remembered for further messages", "error", err)
+	}
+	return m, up, nil
+}
+
+// message makes the message that whatsmeow sends.
+func (c *connection) message(ctx context.Context, content events.Content, mediaID *uuid.UUID) (*waE2E.Message, error) {
+	if content.Type == events.ContentText {
+		return &waE2E.Message{Conversation: proto.String(content.Text)}, nil
+	}
+	if _, ok := kinds[content.Type]; !ok || mediaID == nil || content.Media == nil {
+		return nil, fmt.Errorf("make message: this version sends no %s", content.Type)
+	}
+	m, up, err := c.upload(ctx, *mediaID, content.Type)
+	if err != nil {
+		return nil, err
+	}
+	return fileMessage(content, m, up, time.Now())
+}
+
+// fileMessage makes the message of a file that WhatsApp has, as its own apps make them.
+func fileMessage(content events.Content, m db.Media, up whatsmeow.UploadResponse, now time.Time) (*waE2E.Message, error) {
+	d, err := postgres.ReadDetails(m.Details)
+	if err != nil {
+		return nil, err
+	}
+	positive := func(n int) *uint32 {
+		if n <= 0 {
+			return nil
+		}
+		return proto.Uint32(uint32(n))
+	}
+	text := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	flag := func(b bool) *bool {
+		if !b {
+			return nil
+		}
+		return &b
+	}
+	stamp, mimetype, link := proto.Int64(now.Unix()), proto.String(content.Media.Mimetype), text(up.URL)
+	var made *waE2E.Message
+	switch content.Type {
+	case events.ContentImage:
+		made = &waE2E.Message{ImageMessage: &waE2E.ImageMessage{
+			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
+			FileLength: &up.FileLength, Mimetype: mimetype, Caption: text(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
+			JPEGThumbnail: d.Thumbnail, ViewOnce: flag(content.ViewOnce),
+		}}
+	case events.ContentVideo:
+		video := &waE2E.VideoMessage{
+			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
+			FileLength: &up.FileLength, Mimetype: mimetype, Caption: text(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
+			JPEGThumbnail: d.Thumbnail, Seconds: positive(d.Seconds), ViewOnce: flag(content.ViewOnce), GifPlayback: flag(content.GIF),
+		}
+		made = &waE2E.Message{VideoMessage: video}
+		if content.VideoNote {
+			made = &waE2E.Message{PtvMessage: video}
+		}
+	case events.ContentAudio, events.ContentVoice:
+		voice := content.Type == events.ContentVoice
+		made = &waE2E.Message{AudioMessage: &waE2E.AudioMessage{
+			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
+			FileLength: &up.FileLength, Mimetype: mimetype, PTT: flag(voice), Seconds: positive(d.Seconds), Waveform: d.Waveform, ViewOnce: flag(content.ViewOnce),
+		}}
+	case events.ContentSticker:
+		return &waE2E.Message{StickerMessage: &waE2E.StickerMessage{
+			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
+			FileLength: &up.FileLength, Mimetype: mimetype, Width: positive(d.Width), Height: positive(d.Height), StickerSentTS: proto.Int64(now.UnixMilli()),
+		}}, nil
+	default:
+		name := content.Media.FileName
+		made = &waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{
+			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
+			FileLength: &up.FileLength, Mimetype: mimetype, FileName: text(name), Title: text(name), Caption: text(content.Caption),
+		}}
+		if content.Caption != "" { // a caption is shown only inside this wrapper
+			made = &waE2E.Message{DocumentWithCaptionMessage: &waE2E.FutureProofMessage{Message: made}}
+		}
+		return made, nil
+	}
+	if content.ViewOnce {
+		wrapper := &waE2E.FutureProofMessage{Message: made}
+		if made.AudioMessage != nil {
+			return &waE2E.Message{ViewOnceMessageV2Extension: wrapper}, nil
+		}
+		return &waE2E.Message{ViewOnceMessage: wrapper}, nil
+	}
+	return made, nil
+}

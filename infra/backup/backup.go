@@ -1,0 +1,162 @@
+// Package backup writes all sessions with their keys into one encrypted file, and restores them from it, so that they reconnect without
+// a QR code. A file holds what a session needs to live: its row, its device with the Signal state, contacts and chats, and the webhook
+// endpoints; not the history (see leftOut).
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/signalstore"
+)
+
+// Config says what is backed up, or restored into.
+type Config struct {
+	DSN          string
+	SignalSchema string // the PostgreSQL schema of the devices' Signal state
+	Passphrase   string // encrypts the file
+	Version      string // of this program, for the file's header
+
+	factor int // scrypt's work factor; 0 means workFactor. Tests need no second for each file.
+}
+
+func (c *Config) workFactor() int {
+	if c.factor > 0 {
+		return c.factor
+	}
+	return workFactor
+}
+
+// Summary is what a file holds, or what was restored of it.
+type Summary struct {
+	Sessions  []Session
+	Endpoints int64            // webhook endpoints
+	Rows      int64            // of all tables
+	Tables    map[string]int64 // rows of each table
+}
+
+func summarise(sessions []Session, counts map[string]int64) Summary {
+	s := Summary{Sessions: sessions, Endpoints: counts["webhook_endpoints"], Tables: counts}
+	for _, n := range counts {
+		s.Rows += n
+	}
+	return s
+}
+
+// Write streams a backup to dst: one consistent state of the database, whatever is going on in it. Memory is bounded by the largest row.
+func Write(ctx context.Context, c Config, dst io.Writer) (Summary, error) {
+	conn, err := connect(ctx, c.DSN, "0")
+	if err != nil {
+		return Summary{}, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return Summary{}, fmt.Errorf("begin: %w", err)
+	}
+	h := Header{Format: formatName, Version: formatVersion, Chasqui: c.Version, CreatedAt: time.Now().UTC().Truncate(time.Second)}
+	h.Schema, err = c.schemaVersion(ctx, tx)
+	if code := postgres.ErrorCode(err); code == "42P01" || code == "3F000" { // undefined table or schema: never migrated
+		return Summary{}, errors.New("there is no chasqui in this database: check DATABASE_URL or --data, or run `chasqui migrate`")
+	}
+	if err != nil {
+		return Summary{}, err
+	}
+	rows, err := tx.Query(ctx, "SELECT id, coalesce(jid, '') FROM public.sessions ORDER BY id")
+	if err != nil {
+		return Summary{}, fmt.Errorf("list sessions: %w", err)
+	}
+	if h.Sessions, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Session]); err != nil {
+		return Summary{}, fmt.Errorf("list sessions: %w", err)
+	}
+	w, err := newWriter(dst, c.Passphrase, c.workFactor(), h)
+	if err != nil {
+		return Summary{}, err
+	}
+	for _, t := range copied {
+		if err := c.copyTable(ctx, tx, w, t.name, t.where, t.afresh); err != nil {
+			return Summary{}, err
+		}
+	}
+	signal, err := c.signalTables(ctx, tx)
+	if err != nil {
+		return Summary{}, err
+	}
+	for _, name := range signal {
+		if err := c.copyTable(ctx, tx, w, name, "", nil); err != nil {
+			return Summary{}, err
+		}
+	}
+	if err := w.close(); err != nil {
+		return Summary{}, err
+	}
+	return summarise(h.Sessions, w.counts), nil
+}
+
+// copyTable writes a table's rows as PostgreSQL makes JSON of them. Without a condition they are the rows of the sessions' devices.
+func (c *Config) copyTable(ctx context.Context, tx pgx.Tx, w *writer, name, where string, afresh []string) error {
+	all, err := c.columns(ctx, tx, name)
+	if err != nil {
+		return err
+	}
+	t := table{Name: name}
+	for _, column := range all {
+		if !slices.Contains(afresh, column.Name) {
+			t.Columns = append(t.Columns, column.Name)
+		}
+	}
+	if where == "" {
+		where = "true"
+		if device := deviceColumn(t.Columns); device != "" {
+			where = pgx.Identifier{device}.Sanitize() + " IN (SELECT jid FROM public.sessions WHERE jid IS NOT NULL)"
+		}
+	}
+	if err := w.begin(t); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, "SELECT row_to_json(t)::text FROM (SELECT "+quoted(t.Columns)+" FROM "+c.identifier(name)+" WHERE "+where+") t")
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := w.row(rows.RawValues()[0]); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
+}
+
+// connect opens the one connection that a backup or a restore needs. idle is how long, in milliseconds, its transaction may wait for the
+// file; 0 is for ever. Statements take as long as they take, as pg_dump's do.
+func connect(ctx context.Context, dsn, idle string) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("parse DATABASE_URL: %w", err) // pgx leaves the password out of its errors
+	}
+	cfg.RuntimeParams["application_name"] = "chasqui backup"
+	cfg.RuntimeParams["timezone"] = "UTC"
+	cfg.RuntimeParams["statement_timeout"] = "0"
+	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = idle
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("reach PostgreSQL: %w", err)
+	}
+	return conn, nil
+}
+
+// programSchema is the versions that this program knows.
+func programSchema() (Schema, error) {
+	public, err := postgres.SchemaVersion()
+	return Schema{Public: public, Signal: int64(signalstore.SchemaVersion())}, err
+}

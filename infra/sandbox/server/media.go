@@ -1,0 +1,362 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/types"
+)
+
+const (
+	// mediaHost is what clients are told to upload to and download from: one of WhatsApp's hosts, which a redirected client takes to the
+	// sandbox like all others.
+	mediaHost = "mmg.whatsapp.net"
+	// largestMedia bounds an upload, in bytes: WhatsApp takes documents of 2 GB.
+	largestMedia = 2 << 30
+	// transferTime bounds one upload or download in all.
+	transferTime = 30 * time.Minute
+	// stallTime is how long a transfer may stand still on the network.
+	stallTime = 30 * time.Second
+	// transfersAtOnce bounds the companions' uploads and downloads, each of which has a chunk in memory; more of them wait their turn.
+	transfersAtOnce = 64
+	// authTTL is how long a client may use what media_conn gave it, and authGrace what is added for a slow transfer's start.
+	authTTL, authGrace = time.Hour, 5 * time.Minute
+)
+
+// Paths are the patterns, for http.ServeMux, of what a Server serves: the WebSocket, and media under the paths of whatsmeow (upload.go) and
+// Baileys (MEDIA_PATH_MAP).
+var Paths = []string{"/ws/chat", "/mms/", "/newsletter/", "/product/", "/pps/", "/v/"}
+
+// routes serves media by their paths, and the WebSocket at every other.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for _, prefix := range []string{"/mms", "/newsletter", "/product", "/pps"} {
+		mux.HandleFunc("POST "+prefix+"/{type}/{token}", s.media(s.serveUpload))
+		mux.HandleFunc("DELETE "+prefix+"/{type}/{token}", s.media(s.serveDelete))
+	}
+	mux.HandleFunc("GET /v/{name...}", s.media(s.serveDownload))
+	mux.HandleFunc("/", s.serveSocket)
+	return mux
+}
+
+func registerMedia(r *registry) { r.queries[query{"w:m", "set", "media_conn"}] = handleMediaConn }
+
+// handleMediaConn names the host for media and gives the auth for it. The attributes are those that queryMediaConn (mediaconn.go) insists on.
+func handleMediaConn(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
+	seconds := int(authTTL / time.Second)
+	return []waBinary.Node{{
+		Tag: "media_conn",
+		Attrs: waBinary.Attrs{
+			"auth": c.s.mediaAuth(c.device, time.Now().Add(authTTL+authGrace)), "ttl": seconds, "auth_ttl": seconds, "max_buckets": 12,
+		},
+		Content: []waBinary.Node{{Tag: "host", Attrs: waBinary.Attrs{"hostname": mediaHost, "type": "primary"}}},
+	}}, nil
+}
+
+// mediaAuth makes a device's auth: who it is, until when, and a proof of both. Nothing of it is stored, since clients keep theirs over a
+// restart of the server.
+func (s *Server) mediaAuth(d *device, until time.Time) string {
+	claim := d.jid(types.DefaultUserServer).ADString() + " " + strconv.FormatInt(until.Unix(), 10)
+	return base64.RawURLEncoding.EncodeToString(append(d.account.mediaProof(claim), claim...))
+}
+
+// mediaProof is made with a key of the account that only its phone has beside the server, and that outlives both processes.
+func (a *account) mediaProof(claim string) []byte {
+	mac := hmac.New(sha256.New, a.keys.Identity.Priv[:])
+	mac.Write([]byte("media_conn " + claim))
+	return mac.Sum(nil)
+}
+
+// authorize returns the status that refuses an auth: 401 when it is none of this server's, or too old, 403 when its device was unlinked.
+// 0 stands for one that is good.
+func (s *Server) authorize(auth string) int {
+	raw, err := base64.RawURLEncoding.DecodeString(auth)
+	if err != nil || len(raw) < sha256.Size {
+		return http.StatusUnauthorized
+	}
+	claim := string(raw[sha256.Size:])
+	name, until, _ := strings.Cut(claim, " ")
+	seconds, err := strconv.ParseInt(until, 10, 64)
+	if err != nil || time.Now().Unix() > seconds {
+		return http.StatusUnauthorized
+	}
+	jid, err := types.ParseJID(name)
+	if err != nil {
+		return http.StatusUnauthorized
+	}
+	if a := s.user(jid); a == nil || !hmac.Equal(raw[:sha256.Size], a.mediaProof(claim)) {
+		return http.StatusUnauthorized
+	}
+	if s.device(jid) == nil {
+		return http.StatusForbidden
+	}
+	return 0
+}
+
+// transfer is one request to the media host.
+type transfer struct {
+	phone bool // a simulated phone's, which faults spare
+	net   *http.ResponseController
+}
+
+// media prepares a request: it ends with the server, in 30 minutes at most, and has its turn.
+func (s *Server) media(serve func(http.ResponseWriter, *http.Request, transfer)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			http.Error(w, "the server is closed", http.StatusServiceUnavailable)
+			return
+		}
+		s.work.Add(1)
+		s.mu.Unlock()
+		defer s.work.Done()
+		ctx, cancel := context.WithTimeout(r.Context(), transferTime)
+		defer cancel()
+		t := transfer{phone: r.Header.Get(phoneHeader) == s.phones, net: http.NewResponseController(w)}
+		defer context.AfterFunc(s.ctx, func() {
+			cancel()
+			_, _ = t.net.SetReadDeadline(time.Now()), t.net.SetWriteDeadline(time.Now())
+		})()
+		if !t.phone {
+			select {
+			case s.transfers <- struct{}{}:
+				defer func() { <-s.transfers }()
+			case <-ctx.Done():
+				return
+			}
+		}
+		serve(w, r.WithContext(ctx), t)
+		_, _ = t.net.SetReadDeadline(time.Time{}), t.net.SetWriteDeadline(time.Time{}) // the connection may serve another request
+	}
+}
+
+// readToken decodes the name that a client gives an upload: the SHA-256 of its body in URL-safe base64, which Baileys leaves unpadded.
+func readToken(text string) []byte {
+	sum, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	if err != nil || len(sum) != sha256.Size {
+		return nil
+	}
+	return sum
+}
+
+// incoming reads an upload's body, giving up when it stands still.
+type incoming struct {
+	io.Reader
+	net *http.ResponseController
+}
+
+func (b incoming) Read(p []byte) (int, error) {
+	if err := b.net.SetReadDeadline(time.Now().Add(stallTime)); err != nil {
+		return 0, fmt.Errorf("bound the wait for a body: %w", err)
+	}
+	n, err := b.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.net.SetReadDeadline(time.Time{}) // net/http reads on, to see the client leave
+	}
+	return n, err
+}
+
+// serveUpload stores an upload and answers when it is durable. One that was stored before, as when a phone uploads again, is only compared.
+// What is refused is read all the same, so that the client comes to read the answer.
+func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request, t transfer) {
+	var body io.Reader = incoming{http.MaxBytesReader(w, r.Body, largestMedia), t.net}
+	refuse := func(status int, why string) {
+		_, _ = io.Copy(io.Discard, body)
+		http.Error(w, why, status)
+	}
+	token := readToken(r.PathValue("token"))
+	status := s.authorize(r.URL.Query().Get("auth"))
+	switch {
+	case r.ContentLength > largestMedia:
+		http.Error(w, "media has at most 2 GiB", http.StatusRequestEntityTooLarge)
+		return
+	case status != 0:
+		refuse(status, "auth is not one of media_conn's")
+		return
+	case token == nil || !bytes.Equal(token, readToken(r.URL.Query().Get("token"))):
+		refuse(http.StatusBadRequest, "token is not a SHA-256 in base64url, once in the path and once in the query")
+		return
+	}
+	if fault := s.mediaFault(true, t.phone); fault != nil {
+		if fault.Media.Status != 0 {
+			refuse(fault.Media.Status, "a fault that was asked for")
+			return
+		}
+		if fault.Media.Stall {
+			_, _ = io.Copy(io.Discard, body) // only then is the client's leaving noticed
+			fault.hold(r.Context())
+			panic(http.ErrAbortHandler)
+		}
+		body = fault.disturb(r.Context(), body, r.ContentLength, func() {})
+	}
+	path, err := s.store(r.Context(), body, token)
+	tooLarge := (*http.MaxBytesError)(nil)
+	switch {
+	case errors.Is(err, errDisturbed):
+		panic(http.ErrAbortHandler)
+	case errors.Is(err, errWrongToken):
+		http.Error(w, "token is not the body's SHA-256", http.StatusBadRequest)
+	case errors.As(err, &tooLarge):
+		http.Error(w, "media has at most 2 GiB", http.StatusRequestEntityTooLarge)
+	case err != nil:
+		if r.Context().Err() == nil {
+			s.log.WarnContext(r.Context(), "upload not stored", "error", err)
+		}
+		http.Error(w, "the upload could not be stored", http.StatusInternalServerError)
+	default:
+		if !t.phone {
+			s.counts.uploads.Add(1)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"url": "https://" + mediaHost + path, "direct_path": path, "handle": base64.RawURLEncoding.EncodeToString(token),
+		})
+	}
+}
+
+var errWrongToken = errors.New("token is not the body's hash")
+
+// store stores a body under a new path, durably.
+func (s *Server) store(ctx context.Context, body io.Reader, token []byte) (path string, err error) {
+	name := newMediaName()
+	// whatsmeow appends its own parameters with "&", so there must be a "?" before (DownloadMediaWithPath in download.go).
+	path = "/v/" + name + "?ccb=11-4"
+	known, err := s.OpenBlob(ctx, token)
+	if err == nil {
+		hash := sha256.New()
+		if _, err := io.Copy(hash, body); err != nil {
+			return "", fmt.Errorf("read upload: %w", err)
+		}
+		if !bytes.Equal(hash.Sum(nil), token) {
+			return "", errWrongToken
+		}
+		return path, s.publish(ctx, known.id, name)
+	}
+	if !errors.Is(err, ErrNoBlob) {
+		return "", err
+	}
+	blob, err := s.CreateBlob(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer blob.Discard()
+	if _, err := io.Copy(blob, body); err != nil {
+		return "", fmt.Errorf("read upload: %w", err)
+	}
+	if !bytes.Equal(blob.SHA256(), token) {
+		return "", errWrongToken
+	}
+	return path, blob.commit(name)
+}
+
+var mediaName = regexp.MustCompile(`^t62\.7118-24/[0-9a-f]{32}_n\.enc$`)
+
+// newMediaName has the form of WhatsApp's; only those who know it find the file.
+func newMediaName() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return "t62.7118-24/" + hex.EncodeToString(b[:]) + "_n.enc"
+}
+
+// serveDownload answers with a blob, or the range of it that is asked for.
+func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfer) {
+	name := r.PathValue("name")
+	if !mediaName.MatchString(name) {
+		http.Error(w, "there is no such media", http.StatusNotFound)
+		return
+	}
+	fault := s.mediaFault(false, t.phone)
+	if fault != nil && fault.Media.Status != 0 {
+		http.Error(w, "a fault that was asked for", fault.Media.Status)
+		return
+	}
+	blob, err := s.openBlob(r.Context(), `SELECT b.id, b.size, b.sha256 FROM sandbox.media_paths p JOIN sandbox.media_blobs b ON b.id = p.blob_id
+		WHERE p.path = $1`, name)
+	if errors.Is(err, ErrNoBlob) {
+		http.Error(w, "there is no such media", http.StatusNotFound)
+		return
+	}
+	if err != nil {
+		if r.Context().Err() == nil {
+			s.log.WarnContext(r.Context(), "media not found out", "error", err)
+		}
+		http.Error(w, "the media could not be read", http.StatusInternalServerError)
+		return
+	}
+	out := &outgoing{BlobReader: blob, from: blob, net: t.net}
+	if fault != nil {
+		out.from = fault.disturb(r.Context(), blob, blob.size, func() { _ = t.net.Flush() })
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("ETag", `"`+hex.EncodeToString(blob.sha256)+`"`)
+	http.ServeContent(w, r, "", time.Time{}, out)
+	switch {
+	case out.err != nil && !errors.Is(out.err, io.EOF):
+		if !errors.Is(out.err, errDisturbed) && r.Context().Err() == nil {
+			s.log.WarnContext(r.Context(), "media not read to its end", "error", out.err)
+		}
+		panic(http.ErrAbortHandler) // the answer has begun: cutting it off is how the client is told
+	case r.Method == http.MethodGet && blob.at > 0 && !t.phone && r.Context().Err() == nil:
+		s.counts.downloads.Add(1)
+	}
+}
+
+// outgoing is a blob on its way to a client, which is cut when it does not read. It remembers what ended the reading.
+type outgoing struct {
+	*BlobReader
+	from io.Reader // the blob, or what a fault makes of it
+	net  *http.ResponseController
+	err  error
+}
+
+func (o *outgoing) Read(p []byte) (n int, err error) {
+	if n, o.err = o.from.Read(p); o.err == nil {
+		// What was read is written next.
+		o.err = o.net.SetWriteDeadline(time.Now().Add(stallTime))
+	}
+	return n, o.err
+}
+
+// serveDelete forgets an upload: the path in d_md, or all paths of the file (DeleteMedia in upload.go). What is not there is forgotten too.
+func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, _ transfer) {
+	query := r.URL.Query()
+	if status := s.authorize(query.Get("auth")); status != 0 {
+		http.Error(w, "auth is not one of media_conn's", status)
+		return
+	}
+	token := readToken(r.PathValue("token"))
+	path, err := base64.RawURLEncoding.DecodeString(query.Get("d_md"))
+	if token == nil || err != nil {
+		http.Error(w, "token is not a SHA-256, or d_md not a path, in base64url", http.StatusBadRequest)
+		return
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(string(path), "/v/"), "?")
+	if name != "" && !mediaName.MatchString(name) {
+		return
+	}
+	_, err = s.pool.Exec(r.Context(), `DELETE FROM sandbox.media_paths p USING sandbox.media_blobs b
+		WHERE b.id = p.blob_id AND b.sha256 = $1 AND ($2 = '' OR p.path = $2)`, token, name)
+	if err != nil {
+		if r.Context().Err() == nil {
+			s.log.WarnContext(r.Context(), "media not deleted", "error", err)
+		}
+		http.Error(w, "the media could not be deleted", http.StatusInternalServerError)
+		return
+	}
+}
