@@ -7,7 +7,7 @@ TOOLS            := $(CURDIR)/.tools
 GO               ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test test/race lint generate generate/check vuln fuzz verify bench e2e minio clean
+.PHONY: help up dev test test/race lint generate generate/check vuln fuzz image verify bench e2e minio clean
 
 help: ## Show this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -49,7 +49,10 @@ fuzz: ## Run each fuzzer for 30 s
 	  for n in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -d' ' -f2); do \
 	    echo "$$n ($$(dirname $$f))"; $(GO) test ./$$(dirname $$f) -run '^$$' -fuzz "^$$n$$" -fuzztime 30s || exit 1; done; done
 
-verify: lint generate/check test/race fuzz ## The long suite: race detector, fuzzers, the longer crash tests, the downloaded PostgreSQL
+image: ## Build the images with buildah and run docker-compose.yml out of them (root on Debian; 10 minutes)
+	infra/docker/verify.sh
+
+verify: lint generate/check test/race fuzz image ## The long suite: race detector, fuzzers, the longer crash tests, the downloaded PostgreSQL, the images
 	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/devstack
 
 bench: ## Measure what the documentation states

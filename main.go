@@ -605,8 +605,15 @@ func guard(n config.Networks) *netguard.Guard {
 	return netguard.New(netguard.Config{Allow: n.WebhookAllowCIDRs})
 }
 
-// version is the module's, or the commit's where it was built from a checkout.
+// release is what the image's build sets with -ldflags "-X main.release=v1.2.3".
+var release string
+
+// version is the release's, else the module's, or the commit's where it was built
+// from a checkout.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
