@@ -49,10 +49,12 @@ func noise(seed uint64, n int) []byte {
 	return out
 }
 
+const photoWidth = 2048
+
 // photo returns a JPEG of about 3 MB.
 func photo(t *testing.T) []byte {
 	t.Helper()
-	picture := image.NewRGBA(image.Rect(0, 0, 1600, 1200))
+	picture := image.NewRGBA(image.Rect(0, 0, photoWidth, 1536))
 	pixels := noise(1, len(picture.Pix))
 	copy(picture.Pix, pixels)
 	for i := 3; i < len(picture.Pix); i += 4 {
@@ -222,7 +224,7 @@ func TestMedia(t *testing.T) {
 				t.Errorf("%s: the phone shows %+v", f.kind, seen)
 			}
 			switch {
-			case f.kind == "image" && seen.Width != 1600:
+			case f.kind == "image" && seen.Width != photoWidth:
 				t.Errorf("the image is %d wide", seen.Width)
 			case f.kind == "voice" && (seen.Seconds < 1 || len(seen.Waveform) != base64.StdEncoding.EncodedLen(64)):
 				t.Errorf("the voice note has %d s and the waveform %q", seen.Seconds, seen.Waveform)
