@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -88,7 +89,7 @@ func (c client) upload(f sample) (string, error) {
 	form := multipart.NewWriter(out)
 	go func() {
 		part, err := form.CreatePart(textproto.MIMEHeader{
-			"Content-Disposition": {fmt.Sprintf(`form-data; name="file"; filename=%q`, f.name)}, "Content-Type": {f.mimetype},
+			"Content-Disposition": {fmt.Sprintf(`form-data; name="file"; filename=%q`, cmp.Or(f.name, "unnamed"))}, "Content-Type": {f.mimetype},
 		})
 		if err == nil {
 			_, err = part.Write(f.data)
@@ -300,9 +301,11 @@ func (s *stack) checkObjects(t *testing.T, files []sample) {
 	dir := t.TempDir()
 	c := s.s3.Config
 	cmd := exec.Command("rclone", "copy", "--retries", "1", "store:"+c.Bucket, dir)
-	cmd.Env = append(os.Environ(), "RCLONE_CONFIG="+filepath.Join(dir, "none"), "RCLONE_CONFIG_STORE_TYPE=s3", "RCLONE_CONFIG_STORE_PROVIDER=Other",
-		"RCLONE_CONFIG_STORE_ENDPOINT="+c.Endpoint, "RCLONE_CONFIG_STORE_ACCESS_KEY_ID="+c.AccessKey, "RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY="+c.SecretKey,
-		"RCLONE_CONFIG_STORE_REGION=us-east-1")
+	cmd.Env = []string{ // none of the AWS_ and RCLONE_ variables that a developer may have
+		"HOME=" + t.TempDir(), "RCLONE_CONFIG=" + filepath.Join(dir, "none"), "RCLONE_CONFIG_STORE_TYPE=s3", "RCLONE_CONFIG_STORE_PROVIDER=Other",
+		"RCLONE_CONFIG_STORE_ENDPOINT=" + c.Endpoint, "RCLONE_CONFIG_STORE_ACCESS_KEY_ID=" + c.AccessKey,
+		"RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY=" + c.SecretKey, "RCLONE_CONFIG_STORE_REGION=us-east-1",
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("rclone: %v\n%s", err, out)
 	}
