@@ -60,7 +60,7 @@ func newClient(device *store.Device, cfg Config, l *line, log *slog.Logger) (*wh
 	}
 	client.SetPreLoginHTTPClient(&http.Client{Transport: socket})
 	client.SetWebsocketHTTPClient(&http.Client{Transport: socket})
-	client.SetMediaHTTPClient(&http.Client{Transport: media})
+	client.SetMediaHTTPClient(&http.Client{Transport: steady{media}})
 	return client, nil
 }
 

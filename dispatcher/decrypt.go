@@ -39,7 +39,8 @@ type decrypter struct {
 	encrypted hash.Hash
 	want      []byte // hash of the encrypted file
 	buffer    []byte // encrypted bytes not decrypted yet
-	plain     []byte // decrypted bytes not read yet
+	decrypted []byte // the blocks that were decrypted last, in the same memory each time
+	plain     []byte // those of their bytes that have not been read yet
 	err       error
 }
 
@@ -60,7 +61,7 @@ func newDecrypter(src io.Reader, kind string, mediaKey, encSHA256 []byte) (*decr
 	}
 	d := &decrypter{
 		src: src, block: cipher.NewCBCDecrypter(block, iv), mac: hmac.New(sha256.New, macKey), encrypted: sha256.New(), want: encSHA256,
-		buffer: make([]byte, 0, decryptChunk+aes.BlockSize+macSize),
+		buffer: make([]byte, 0, decryptChunk+aes.BlockSize+macSize), decrypted: make([]byte, 0, decryptChunk+aes.BlockSize+macSize),
 	}
 	d.mac.Write(iv)
 	return d, nil
@@ -96,17 +97,16 @@ func (d *decrypter) fill() {
 	if ready <= 0 {
 		return
 	}
-	d.plain = d.decrypt(d.plain[:0], d.buffer[:ready])
+	d.plain = d.decrypt(d.buffer[:ready])
 	d.buffer = d.buffer[:copy(d.buffer, d.buffer[ready:])]
 }
 
-// decrypt appends the content of whole blocks to out.
-func (d *decrypter) decrypt(out, blocks []byte) []byte {
+// decrypt returns the content of whole blocks, which is good until the next call.
+func (d *decrypter) decrypt(blocks []byte) []byte {
 	d.mac.Write(blocks)
-	start := len(out)
-	out = append(out, blocks...)
-	d.block.CryptBlocks(out[start:], out[start:])
-	return out
+	d.decrypted = append(d.decrypted[:0], blocks...)
+	d.block.CryptBlocks(d.decrypted, d.decrypted)
+	return d.decrypted
 }
 
 // finish takes the last block and checks everything.
@@ -116,7 +116,7 @@ func (d *decrypter) finish() {
 	if rest < aes.BlockSize || rest%aes.BlockSize != 0 || subtle.ConstantTimeCompare(d.encrypted.Sum(nil), d.want) != 1 {
 		return
 	}
-	plain := d.decrypt(d.plain[:0], d.buffer[:rest])
+	plain := d.decrypt(d.buffer[:rest])
 	if !hmac.Equal(d.mac.Sum(nil)[:macSize], d.buffer[rest:]) {
 		return
 	}

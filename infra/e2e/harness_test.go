@@ -362,9 +362,14 @@ type event struct {
 	Type      string `json:"type"`
 	SessionID string `json:"sessionId"`
 	Data      struct {
-		Message message `json:"message"`
+		Message   message `json:"message"`
+		MessageID string  `json:"messageId"` // of media.failed, as what follows
+		Media     struct{ ID string }
+		Error     *messageError `json:"error"`
 	} `json:"data"`
 }
+
+type messageError struct{ Code, Message string }
 
 type message struct {
 	ID         string `json:"id"`

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -20,7 +21,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,10 +50,12 @@ func noise(seed uint64, n int) []byte {
 	return out
 }
 
+const photoWidth = 2048
+
 // photo returns a JPEG of about 3 MB.
 func photo(t *testing.T) []byte {
 	t.Helper()
-	picture := image.NewRGBA(image.Rect(0, 0, 1600, 1200))
+	picture := image.NewRGBA(image.Rect(0, 0, photoWidth, 1536))
 	pixels := noise(1, len(picture.Pix))
 	copy(picture.Pix, pixels)
 	for i := 3; i < len(picture.Pix); i += 4 {
@@ -87,7 +89,7 @@ func (c client) upload(f sample) (string, error) {
 	form := multipart.NewWriter(out)
 	go func() {
 		part, err := form.CreatePart(textproto.MIMEHeader{
-			"Content-Disposition": {fmt.Sprintf(`form-data; name="file"; filename=%q`, f.name)}, "Content-Type": {f.mimetype},
+			"Content-Disposition": {fmt.Sprintf(`form-data; name="file"; filename=%q`, cmp.Or(f.name, "unnamed"))}, "Content-Type": {f.mimetype},
 		})
 		if err == nil {
 			_, err = part.Write(f.data)
@@ -223,7 +225,7 @@ func TestMedia(t *testing.T) {
 				t.Errorf("%s: the phone shows %+v", f.kind, seen)
 			}
 			switch {
-			case f.kind == "image" && seen.Width != 1600:
+			case f.kind == "image" && seen.Width != photoWidth:
 				t.Errorf("the image is %d wide", seen.Width)
 			case f.kind == "voice" && (seen.Seconds < 1 || len(seen.Waveform) != base64.StdEncoding.EncodedLen(64)):
 				t.Errorf("the voice note has %d s and the waveform %q", seen.Seconds, seen.Waveform)
@@ -299,10 +301,11 @@ func (s *stack) checkObjects(t *testing.T, files []sample) {
 	dir := t.TempDir()
 	c := s.s3.Config
 	cmd := exec.Command("rclone", "copy", "--retries", "1", "store:"+c.Bucket, dir)
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") }) // else they would win
-	cmd.Env = append(cmd.Env, "RCLONE_CONFIG="+filepath.Join(dir, "none"), "RCLONE_CONFIG_STORE_TYPE=s3", "RCLONE_CONFIG_STORE_PROVIDER=Other",
-		"RCLONE_CONFIG_STORE_ENDPOINT="+c.Endpoint, "RCLONE_CONFIG_STORE_ACCESS_KEY_ID="+c.AccessKey, "RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY="+c.SecretKey,
-		"RCLONE_CONFIG_STORE_REGION=us-east-1")
+	cmd.Env = []string{ // none of the AWS_ and RCLONE_ variables that a developer may have
+		"HOME=" + t.TempDir(), "RCLONE_CONFIG=" + filepath.Join(dir, "none"), "RCLONE_CONFIG_STORE_TYPE=s3", "RCLONE_CONFIG_STORE_PROVIDER=Other",
+		"RCLONE_CONFIG_STORE_ENDPOINT=" + c.Endpoint, "RCLONE_CONFIG_STORE_ACCESS_KEY_ID=" + c.AccessKey,
+		"RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY=" + c.SecretKey, "RCLONE_CONFIG_STORE_REGION=us-east-1",
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("rclone: %v\n%s", err, out)
 	}
