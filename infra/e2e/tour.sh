@@ -38,6 +38,19 @@ seen=$(sandbox "$SANDBOX_URL/phones/$friend/messages?after=0&wait=20")
 echo "$seen"
 [[ $seen == *"\"id\":\"$wa\""* && $seen == *'hello from curl'* ]]
 
+say "a file, uploaded once and sent by its id"
+media=$(curl -fsS -H "X-API-Key: $CHASQUI_KEY" -F "file=@$0;type=text/x-shellscript" "$CHASQUI_URL/v1/media")
+echo "$media"
+file=$(api -H 'Prefer: wait=30' "$CHASQUI_URL/v1/sessions/tour/messages" -d "{\"to\":\"$friend\",\"content\":{\"type\":\"document\",\"caption\":\"the tour\",
+  \"media\":{\"mediaId\":\"$(echo "$media" | field id)\"}}}" | field whatsappId)
+sum=$(sha256sum "$0" | cut -d' ' -f1)
+for _ in $(seq 40); do
+  seen=$(sandbox "$SANDBOX_URL/phones/$friend/messages?after=0")
+  [[ $seen == *"$file"* ]] && break
+  sleep 0.5
+done
+[[ $seen == *"$file"* && $seen == *"$sum"* ]]
+
 say "the friend answers"
 in=$(sandbox "$SANDBOX_URL/phones/$friend/messages" -d "{\"to\":\"$me\",\"type\":\"text\",\"text\":\"hello back\"}" | field id)
 
