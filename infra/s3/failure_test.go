@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,21 +19,67 @@ import (
 	"github.com/chasqui/chasqui/infra/tests3"
 )
 
+// TestAServerThatComesLater: what was opened without it works once it is there, its bucket included.
+func TestAServerThatComesLater(t *testing.T) {
+	t.Parallel()
+	config := tests3.New(t)
+	target := strings.TrimPrefix(config.Endpoint, "http://")
+	door, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := door.Addr().String()
+	if err := door.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config.Endpoint = "http://" + address
+	s := open(t, config)
+	if _, err := s.Put(t.Context(), "key", stream(random(10)), 10, ""); !s3.Unavailable(err) {
+		t.Fatalf("put without the server: %v", err)
+	}
+	if door, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	var forwarding sync.WaitGroup
+	forwarding.Go(func() {
+		for {
+			client, err := door.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			forwarding.Go(func() { _, _ = io.Copy(server, client); _ = server.Close() })
+			forwarding.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
+		}
+	})
+	t.Cleanup(func() { _ = door.Close(); s.Close(); forwarding.Wait() })
+	put(t, s, "key", random(100))
+}
+
 func TestAServerThatIsDown(t *testing.T) {
 	t.Parallel()
 	tests3.EachServer(t, func(t *testing.T, server *tests3.Server) {
 		s := open(t, server.Config)
 		put(t, s, "secret-key", random(100))
 		server.Stop()
-		_, err := s3.Open(t.Context(), server.Config)
+		late, err := s3.Open(t.Context(), server.Config)
+		if err != nil {
+			t.Fatalf("a start without the server: %v", err)
+		}
+		t.Cleanup(late.Close)
 		check := func(what string, err error) {
 			t.Helper()
 			if err == nil || !s3.Unavailable(err) || strings.Contains(err.Error(), "secret-key") {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		check("open", err)
 		check("ready", s.Ready(t.Context()))
+		_, err = late.Put(t.Context(), "secret-key", stream(random(10)), 10, "")
+		check("the first put", err)
 		for _, size := range []int{10, 6 * mega} {
 			_, err = s.Put(t.Context(), "secret-key", stream(random(size)), int64(size), "")
 			check("put of known size", err)

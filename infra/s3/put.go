@@ -51,6 +51,9 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, size int64,
 	if contentType == "" || !httpguts.ValidHeaderFieldValue(contentType) {
 		contentType = "application/octet-stream"
 	}
+	if err := s.ensureBucket(ctx); err != nil {
+		return 0, err
+	}
 	from := &source{body: body, size: size}
 	defer from.close()
 	if size > partSize && size <= maxSingle {

@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -48,6 +50,14 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+const (
+	// openTimeout bounds the look for the bucket at the start.
+	openTimeout = 10 * time.Second
+
+	// defaultRegion is what every server but AWS's takes.
+	defaultRegion = "us-east-1"
+)
+
 // Store is a bucket on a server. Its methods may be called from any goroutine.
 //
 // Keys are leaf-only: where there is an object p there must never be one p/q,
@@ -59,13 +69,17 @@ type Store struct {
 	core      *minio.Core
 	public    *minio.Client // knows the public address; only signs, never connects
 	transport *http.Transport
-	disk      *disk     // nil: no SyncDir
-	buffers   sync.Pool // of *[]byte, partSize long
+	disk      *disk       // nil: no SyncDir
+	found     atomic.Bool // the bucket has been seen
+	buffers   sync.Pool   // of *[]byte, partSize long
 }
 
 // Open connects to the server and creates the bucket when it is missing, which
-// several processes may do at the same time. It does not wait for a server that
-// cannot be reached: Unavailable tells.
+// several processes may do at the same time.
+//
+// Failure policy: a server that cannot be reached within openTimeout is no error,
+// since what needs no media can work without: the first Put makes up for the
+// bucket. A server that refuses is one.
 func Open(ctx context.Context, config Config) (*Store, error) {
 	if err := s3utils.CheckValidBucketNameStrict(config.Bucket); err != nil {
 		return nil, fmt.Errorf("open S3: bucket: %w", err)
@@ -74,7 +88,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	options := minio.Options{
 		Creds:     credentials.NewStaticV4(config.AccessKey, config.SecretKey, ""),
 		Transport: transport,
-		Region:    cmp.Or(config.Region, "us-east-1"),
+		Region:    cmp.Or(config.Region, defaultRegion),
 		// The library would send a body again while net/http may still be reading
 		// it for the attempt before. What is safe to send again, Put sends.
 		MaxRetries: 1,
@@ -101,7 +115,11 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 			return nil, fmt.Errorf("open S3: %w", err)
 		}
 	}
-	if err := s.ensureBucket(ctx, options.Region); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := s.ensureBucket(ctx); Unavailable(err) {
+		s.log.WarnContext(ctx, "S3 cannot be reached yet; media wait for it", "error", err)
+	} else if err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -119,7 +137,19 @@ func newClient(endpoint string, options minio.Options) (*minio.Client, error) {
 	return minio.New(address.Host, &options)
 }
 
-func (s *Store) ensureBucket(ctx context.Context, region string) error {
+// ensureBucket makes sure of the bucket, once.
+func (s *Store) ensureBucket(ctx context.Context) error {
+	if s.found.Load() {
+		return nil
+	}
+	if err := s.findBucket(ctx); err != nil {
+		return err
+	}
+	s.found.Store(true)
+	return nil
+}
+
+func (s *Store) findBucket(ctx context.Context) error {
 	exists, err := s.core.BucketExists(ctx, s.config.Bucket)
 	if err != nil {
 		return s.failure(ctx, "look for the bucket", err)
@@ -127,7 +157,7 @@ func (s *Store) ensureBucket(ctx context.Context, region string) error {
 	if exists {
 		return nil
 	}
-	err = s.core.MakeBucket(ctx, s.config.Bucket, minio.MakeBucketOptions{Region: region})
+	err = s.core.MakeBucket(ctx, s.config.Bucket, minio.MakeBucketOptions{Region: cmp.Or(s.config.Region, defaultRegion)})
 	if err == nil {
 		s.log.InfoContext(ctx, "S3 bucket created", "bucket", s.config.Bucket)
 		return nil
