@@ -126,7 +126,7 @@ func (s *Server) take(ctx context.Context, location string, from mediaSource) (*
 	}
 }
 
-// save stores a body of size bytes, -1 where that is not known, as something that may be kept.
+// save stores a body of size bytes, -1 where that is not known, as something that may be kept. Its errors are Problems, but for the body's own.
 func (s *Server) save(ctx context.Context, body io.Reader, size int64, mimetype, fileName string) (*attachment, error) {
 	blob, err := s.store.Save(ctx, body, size, s.config.MediaMaxBytes, cmp.Or(mimetype, genericType))
 	var trouble *mediastore.StoreError
@@ -225,27 +225,12 @@ func (s *Server) fetch(ctx context.Context, location, address string) (*attachme
 		return nil, failed(fmt.Sprintf("it answers %d", answer.StatusCode))
 	}
 	name := nameOf(answer)
-	body := &fetched{r: answer.Body}
-	a, err := s.save(ctx, body, answer.ContentLength, mimetypeOf(answer.Header.Get("Content-Type"), name), name)
-	if body.err != nil {
-		return nil, failed(fetchFailure(ctx, body.err))
+	a, err := s.save(ctx, answer.Body, answer.ContentLength, mimetypeOf(answer.Header.Get("Content-Type"), name), name)
+	var p *Problem
+	if err != nil && !errors.As(err, &p) { // the body's
+		err = failed(fetchFailure(ctx, err))
 	}
 	return a, err
-}
-
-// fetched notes the error of a body.
-type fetched struct {
-	r   io.Reader
-	err error
-}
-
-// Read implements io.Reader.
-func (f *fetched) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		f.err = err
-	}
-	return n, err
 }
 
 // fetchFailure says why a fetch failed, without the URL, which may hold a password.

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -189,53 +188,18 @@ func (p *Postgres) release() {
 	p.lock.Release()
 }
 
-// supervise runs the server until it is stopped, in the one goroutine and on the
-// one thread that all its processes are forked from: the kernel sends a child
-// its death signal when the forking *thread* ends, so the thread has to live
-// exactly as long as this process. started gets the outcome of the first start.
-//
-// Failure policy: a server that dies after it was ready is started again at once,
-// however often; after maxFailures starts in a row without getting ready, Done is
-// closed and Err tells why. A server for tests is not started again.
+// supervise runs the server until it is stopped or has ended for good. A server
+// for tests is not started again.
 func (p *Postgres) supervise(ctx context.Context, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer close(p.done)
-	first, failures := true, 0
-	for {
-		wasReady := false
-		err := p.serve(ctx, func() {
-			wasReady = true
-			if first {
-				started <- nil
-			}
-			first, failures = false, 0
-			ctx = context.Background() // it bounds the first start only
-		})
-		if first {
-			started <- err // the caller releases the folder
-			return
-		}
-		if !wasReady {
-			failures++
-		}
-		if p.stopping() {
-			p.release()
-			return
-		}
-		if p.config.Test || failures == maxFailures {
-			p.log.ErrorContext(ctx, "PostgreSQL has ended for good", "error", err)
-			p.mu.Lock()
-			p.err = err
-			p.mu.Unlock()
-			p.release()
-			return
-		}
-		p.log.ErrorContext(ctx, "PostgreSQL died and is started again", "error", err)
-		if !wasReady {
-			time.Sleep(failurePause)
-		}
+	served, err := supervised{name: "PostgreSQL", log: p.log, once: p.config.Test, stop: p.stop, serve: p.serve}.run(ctx, started)
+	if !served {
+		return // the caller releases the folder
 	}
+	p.mu.Lock()
+	p.err = err
+	p.mu.Unlock()
+	p.release()
 }
 
 func (p *Postgres) stopping() bool {

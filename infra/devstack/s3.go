@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -186,55 +185,17 @@ func (s *S3) release() {
 	s.lock.Release()
 }
 
-// supervise runs the server until it is stopped, on one thread that lives as long
-// as this process, as PostgreSQL's does and for the same reason. started gets the
-// outcome of the first start.
-//
-// Failure policy: a server that dies after it was ready is started again at once,
-// however often; after maxFailures starts in a row without getting ready, Done is
-// closed and Err tells why.
+// supervise runs the server until it is stopped or has ended for good.
 func (s *S3) supervise(ctx context.Context, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer close(s.done)
-	first, failures := true, 0
-	for {
-		wasReady := false
-		err := s.serve(ctx, func() {
-			wasReady = true
-			if first {
-				started <- nil
-			}
-			first, failures = false, 0
-			ctx = context.Background() // it bounds the first start only
-		})
-		if first {
-			started <- err // the caller releases the folder
-			return
-		}
-		if !wasReady {
-			failures++
-		}
-		if err == nil { // stopped
-			s.release()
-			return
-		}
-		if failures == maxFailures {
-			s.log.ErrorContext(ctx, "the S3 server has ended for good", "error", err)
-			s.mu.Lock()
-			s.err = err
-			s.mu.Unlock()
-			s.release()
-			return
-		}
-		s.log.ErrorContext(ctx, "the S3 server died and is started again", "error", err)
-		if !wasReady {
-			select {
-			case <-s.stop:
-			case <-time.After(failurePause):
-			}
-		}
+	served, err := supervised{name: "the S3 server", log: s.log, stop: s.stop, serve: s.serve}.run(ctx, started)
+	if !served {
+		return // the caller releases the folder
 	}
+	s.mu.Lock()
+	s.err = err
+	s.mu.Unlock()
+	s.release()
 }
 
 // serve runs the server once: it calls ready when connections are accepted, and
