@@ -14,6 +14,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -150,7 +151,14 @@ func (s *Server) drop(ctx context.Context, a *attachment) {
 // keep writes the media row of an attachment in the caller's transaction, which must be the one that uses it.
 func (s *Server) keep(ctx context.Context, tx *queue.Tx, a *attachment) (db.Media, error) {
 	if a.blob == nil {
-		return s.q.MediaGet(ctx, tx, a.id)
+		row, err := s.q.MediaGet(ctx, tx, a.id)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows): // deleted a moment ago
+			return row, problem(MediaNotFound, "there is no such media")
+		case err != nil:
+			return row, fmt.Errorf("read media: %w", err)
+		}
+		return row, cmpErr(nil, notReady(row))
 	}
 	if err := s.store.Keep(ctx, tx, *a.blob); err != nil {
 		return db.Media{}, err
@@ -224,8 +232,8 @@ func (s *Server) fetch(ctx context.Context, location, address string) (*attachme
 	}
 	body := &fetched{r: answer.Body}
 	a, err := s.save(ctx, body, answer.ContentLength, mimetype, nameOf(answer))
-	if body.err != nil {
-		return nil, failed(fetchFailure(ctx, body.err))
+	if failure := cmp.Or(body.err, err); failure != nil && (body.err != nil || errors.Is(ctx.Err(), context.DeadlineExceeded)) {
+		return nil, failed(fetchFailure(ctx, failure))
 	}
 	return a, err
 }
@@ -285,8 +293,8 @@ func nameOf(answer *http.Response) string {
 
 // describe finds out what the message of a file says of it beside the file: dimensions and a thumbnail, a duration and a waveform. A voice
 // note that is no Ogg Opus is made one. What is not understood goes out without; only the making of a voice note can fail.
-func (s *Server) describe(ctx context.Context, contentType string, a *attachment) error {
-	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+func (s *Server) describe(request context.Context, contentType string, a *attachment) error {
+	ctx, cancel := context.WithTimeout(request, describeTimeout)
 	defer cancel()
 	switch d := &a.details; contentType {
 	case events.ContentImage, events.ContentSticker:
@@ -327,7 +335,7 @@ func (s *Server) describe(ctx context.Context, contentType string, a *attachment
 	default:
 		return nil
 	}
-	return s.remember(ctx, a)
+	return s.remember(request, a) // also where the looking took all of its time
 }
 
 // remember writes what was found out about a media that is there already, for the next message with it.
@@ -390,7 +398,12 @@ func (s *Server) makeVoice(ctx context.Context, a *attachment) error {
 	}()
 	voice, err := s.save(ctx, out, -1, fitting[events.ContentVoice][0], "")
 	_ = out.CloseWithError(errors.New("not wanted")) // so that the transcoder ends where saving failed
-	if failed := <-made; failed != nil && ctx.Err() == nil {
+	failed := <-made
+	var p *Problem
+	if errors.As(err, &p) { // the store's trouble, of which the transcoder's is a consequence
+		return p
+	}
+	if failed != nil && ctx.Err() == nil {
 		s.log.InfoContext(ctx, "audio not made a voice note", "error", failed)
 		return problem(UnsupportedMediaType, "this file could not be made a voice note: it is no audio that ffmpeg reads")
 	}
@@ -430,7 +443,8 @@ func fits(mimetype, contentType string) bool {
 
 func validMimetype(s string) bool {
 	_, _, err := mime.ParseMediaType(s)
-	return err == nil && strings.Contains(s, "/") && len(s) <= 128
+	// Quoted parameters may hold what PostgreSQL cannot store, and headers should not.
+	return err == nil && strings.Contains(s, "/") && len(s) <= 128 && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // cleanName makes a file name of what somebody called a file: without folders, control characters and what PostgreSQL cannot store.

@@ -220,7 +220,10 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 	if limit > maxBody && (r.ContentLength < 0 || r.ContentLength > maxBody) {
 		select {
 		case s.large <- struct{}{}:
-			c.release = sync.OnceFunc(func() { <-s.large })
+			c.release = sync.OnceFunc(func() {
+				r.Body = http.NoBody // it has been read, and would hold the bytes until the answer
+				<-s.large
+			})
 			defer c.releaseBody()
 		case <-time.After(bodyTimeout):
 			s.writeProblem(w, r, problem(Unavailable, "too many large bodies at once; upload files with POST /v1/media"))

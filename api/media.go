@@ -11,6 +11,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"os"
 	"path"
 	"strconv"
@@ -165,6 +166,9 @@ func (s *Server) uploadMedia(ctx context.Context, in *struct {
 // keepUpload makes a stored file a media of its own.
 func (s *Server) keepUpload(ctx context.Context, key string, a *attachment) (*mediaOutput, error) {
 	info, replayed, err := once(ctx, s, key, func(ctx context.Context, tx *queue.Tx) (MediaInfo, error) {
+		if a.blob == nil {
+			return MediaInfo{}, errKeyExpired
+		}
 		row, err := s.keep(ctx, tx, a)
 		if err != nil {
 			return MediaInfo{}, err
@@ -241,8 +245,9 @@ func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, save func
 			_ = body.control.SetReadDeadline(time.Time{}) // else it would end the request
 			return fields, nil
 		}
-		if err == nil && part.FormName() == "" {
-			err = errors.New("a part without a name")
+		var malformed textproto.ProtocolError // of a part's header
+		if errors.As(err, &malformed) || err == nil && part.FormName() == "" {
+			return nil, problem(BadRequest, "the body is not valid multipart/form-data, with a name for each part")
 		}
 		if err == nil && part.FileName() != "" {
 			err = save(part.FormName(), part)
@@ -277,6 +282,8 @@ func (s *Server) uploadProblem(body *steadyBody, err error) error {
 		return problem(RequestTimeout, "nothing came for 30 s")
 	case body.err != nil:
 		return problem(BadRequest, "the body could not be read to its end")
+	case errors.Is(err, context.DeadlineExceeded):
+		return problem(RequestTimeout, "the upload took longer than 30 minutes")
 	case errors.Is(err, io.ErrUnexpectedEOF), strings.HasPrefix(err.Error(), "multipart: "):
 		return problem(BadRequest, "the body is not valid multipart/form-data")
 	}
@@ -388,14 +395,22 @@ func (s *Server) getMediaContent(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	content := &content{ctx: in.request.Context(), store: s.store, hash: m.Object, size: m.Size}
+	// The operation's own context ends before its stream begins.
+	transfer, cancel := context.WithTimeout(in.request.Context(), transferTimeout)
+	content := &content{ctx: transfer, cancel: cancel, store: s.store, hash: m.Object, size: m.Size}
 	if in.request.Method != http.MethodHead { // so that S3's errors are answers, and no broken streams
 		if err := content.open(0); err != nil {
+			cancel()
 			return nil, s.unreadable(ctx, err)
 		}
 	}
 	return &huma.StreamResponse{Body: func(huma.Context) {
 		defer content.Close()
+		// Many ranges at once would be as many requests to S3, made by a goroutine that may outlive this answer. RFC 9110 (14.2) lets a server
+		// ignore them.
+		if strings.Contains(in.request.Header.Get("Range"), ",") {
+			in.request.Header.Del("Range")
+		}
 		header := in.writer.Header()
 		header.Set("Content-Type", m.Mimetype)
 		header.Set("Content-Disposition", disposition(m.Mimetype, m.FileName))
@@ -448,17 +463,18 @@ func (w *steadyWriter) Write(p []byte) (int, error) {
 
 // content reads an object wherever http.ServeContent wants: each jump is a request to S3, made with the first read after it.
 type content struct {
-	ctx   context.Context
-	store *mediastore.Store
-	hash  []byte
-	size  int64
-	at    int64 // where the next read is to begin
-	body  io.ReadCloser
-	begun int64 // where the next read of body begins
+	ctx    context.Context
+	cancel context.CancelFunc
+	store  *mediastore.Store
+	hash   []byte
+	size   int64
+	at     int64 // where the next read is to begin
+	body   io.ReadCloser
+	begun  int64 // where the next read of body begins
 }
 
 func (c *content) open(at int64) (err error) {
-	c.Close()
+	c.shut()
 	c.at, c.begun = at, at
 	c.body, err = c.store.Open(c.ctx, c.hash, at, -1)
 	return err
@@ -494,12 +510,15 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Close implements io.Closer.
-func (c *content) Close() error {
-	if c.body == nil {
-		return nil
+// Close gives everything back.
+func (c *content) Close() {
+	c.shut()
+	c.cancel()
+}
+
+func (c *content) shut() {
+	if c.body != nil {
+		c.body.Close()
+		c.body = nil
 	}
-	body := c.body
-	c.body = nil
-	return body.Close()
 }

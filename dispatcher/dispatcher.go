@@ -89,6 +89,8 @@ type Dispatcher struct {
 	queries *db.Queries
 	client  *http.Client
 	timing  timing
+	// mediaWait is how long webhooks wait for the media of their event.
+	mediaWait time.Duration
 
 	startStop sync.Mutex // held by Start and Stop
 	started   bool
@@ -144,7 +146,7 @@ func New(cfg Config) *Dispatcher {
 	}
 	return &Dispatcher{
 		cfg: cfg, log: cfg.Logger.With("component", "dispatcher"), metrics: newMetrics(cfg.Metrics), queries: db.New(),
-		client: newClient(cfg.Guard), timing: standardTiming,
+		client: newClient(cfg.Guard), timing: standardTiming, mediaWait: standardMediaWait,
 		freed: make(chan struct{}, 1), results: make(chan result, finishBatch), cursors: map[uuid.UUID]string{},
 	}
 }

@@ -44,7 +44,7 @@ func (d *Dispatcher) runMediaSweeps() {
 func (d *Dispatcher) sweepMedia(ctx context.Context) error {
 	for n := int64(mediaSweepBatch); n == mediaSweepBatch; {
 		var err error
-		if n, err = d.queries.MediaExpire(ctx, d.pool, int32(d.cfg.MediaRetention/day), mediaSweepBatch); err != nil {
+		if n, err = d.queries.MediaExpire(ctx, d.pool, int32((d.cfg.MediaRetention+day-1)/day), mediaSweepBatch); err != nil {
 			return fmt.Errorf("expire media: %w", err)
 		}
 	}

@@ -31,7 +31,7 @@ func TestTheLogMissesDoublesAndInvertsNothing(t *testing.T) {
 	var killing, reading sync.WaitGroup
 	killing.Go(func() {
 		for ctx.Err() == nil {
-			d := New(Config{DSN: b.dsn, Guard: localGuard(), Logger: silent()})
+			d := New(Config{DSN: b.dsn, Guard: localGuard(), S3: b.s3, Logger: silent()})
 			if err := d.Start(t.Context()); err != nil {
 				t.Errorf("start: %v", err)
 				return

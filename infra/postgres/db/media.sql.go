@@ -420,10 +420,11 @@ func (q *Queries) ObjectSweep(ctx context.Context, db DBTX, maxRows int32) (int6
 }
 
 const uploadAbandon = `-- name: UploadAbandon :exec
-INSERT INTO uploads (key, expires_at) VALUES ($1, clock_timestamp()) ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at
+UPDATE uploads SET expires_at = clock_timestamp() WHERE key = $1
 `
 
-// What was uploaded is not wanted: it goes with the next sweep.
+// What was uploaded is not wanted: it goes with the next sweep. Where its row is gone it was kept after all, by a commit whose answer was
+// lost: it must stay.
 func (q *Queries) UploadAbandon(ctx context.Context, db DBTX, key string) error {
 	_, err := db.Exec(ctx, uploadAbandon, key)
 	return err

@@ -5,8 +5,9 @@
 INSERT INTO uploads (key, expires_at) VALUES (@key, clock_timestamp() + make_interval(secs => @keep_seconds::float8));
 
 -- name: UploadAbandon :exec
--- What was uploaded is not wanted: it goes with the next sweep.
-INSERT INTO uploads (key, expires_at) VALUES (@key, clock_timestamp()) ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at;
+-- What was uploaded is not wanted: it goes with the next sweep. Where its row is gone it was kept after all, by a commit whose answer was
+-- lost: it must stay.
+UPDATE uploads SET expires_at = clock_timestamp() WHERE key = @key;
 
 -- name: UploadFinish :execrows
 -- The upload becomes an object, in the transaction that inserts that. No row: it was given up meanwhile.
