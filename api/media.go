@@ -122,8 +122,8 @@ func (s *Server) addMedia() {
 		description: "The bytes themselves, or with Range a part of them. While a received file is on its way from WhatsApp the answer waits for it, up to 30 s, and is then media_pending. " +
 			"The URL never changes, and neither do its bytes: ETag is their SHA-256.",
 		responses: map[string]*huma.Response{
-			"200": {Description: "The file", Content: map[string]*huma.MediaType{genericType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
-			"206": {Description: "The part of it that Range asked for", Content: map[string]*huma.MediaType{genericType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
+			"200": {Description: "The file", Content: map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
+			"206": {Description: "The part of it that Range asked for", Content: map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
 			"304": {Description: "It is what If-None-Match named"},
 			"416": {Description: "Range names no part of it"},
 		},
@@ -235,7 +235,7 @@ func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, save func
 	if err != nil || kind != "multipart/form-data" || parameters["boundary"] == "" {
 		return nil, problem(UnsupportedMediaType, "the body must be multipart/form-data with a boundary")
 	}
-	body := &steadyBody{control: http.NewResponseController(w), r: http.MaxBytesReader(w, r.Body, s.config.MediaMaxBytes+maxParts*maxField)}
+	body := &steadyBody{stall: s.limits.stall, control: http.NewResponseController(w), r: http.MaxBytesReader(w, r.Body, s.config.MediaMaxBytes+maxParts*maxField)}
 	reader := multipart.NewReader(body, parameters["boundary"])
 	fields := map[string]string{}
 	for range maxParts {
@@ -292,6 +292,7 @@ func (s *Server) uploadProblem(body *steadyBody, err error) error {
 
 // steadyBody is a body that may take long but must not stand still.
 type steadyBody struct {
+	stall   time.Duration
 	control *http.ResponseController
 	r       io.Reader
 	err     error // what ended it, but for its end
@@ -299,7 +300,7 @@ type steadyBody struct {
 
 // Read implements io.Reader.
 func (b *steadyBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(transferStall)) // only a recorder in a test has none
+	_ = b.control.SetReadDeadline(time.Now().Add(b.stall)) // only a recorder in a test has none
 	n, err := b.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
@@ -372,7 +373,7 @@ func (s *Server) awaitMedia(ctx context.Context, publicID string) (m db.Media, e
 	}
 	listener := s.waker.ListenKey(events.WakeMedia, m.ID.String())
 	defer listener.Close()
-	err = s.await(ctx, listener, contentWait, func(ctx context.Context) (done bool, err error) {
+	err = s.await(ctx, listener, s.limits.content, func(ctx context.Context) (done bool, err error) {
 		m, err = s.mediaRow(ctx, publicID)
 		return m.Status != "pending", err
 	})
@@ -418,7 +419,7 @@ func (s *Server) getMediaContent(ctx context.Context, in *struct {
 		header.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self'")
 		header.Set("Cache-Control", "private, max-age=31536000, immutable")
 		header.Set("ETag", `"`+hex.EncodeToString(m.Object)+`"`)
-		http.ServeContent(&steadyWriter{ResponseWriter: in.writer, control: http.NewResponseController(in.writer)}, in.request, "", m.CreatedAt, content)
+		http.ServeContent(&steadyWriter{ResponseWriter: in.writer, stall: s.limits.stall, control: http.NewResponseController(in.writer)}, in.request, "", m.CreatedAt, content)
 	}}, nil
 }
 
@@ -452,12 +453,13 @@ func disposition(mimetype, fileName string) string {
 // steadyWriter is an answer that may take long but must not stand still.
 type steadyWriter struct {
 	http.ResponseWriter
+	stall   time.Duration
 	control *http.ResponseController
 }
 
 // Write implements io.Writer.
 func (w *steadyWriter) Write(p []byte) (int, error) {
-	_ = w.control.SetWriteDeadline(time.Now().Add(transferStall)) // only a recorder in a test has none
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // only a recorder in a test has none
 	return w.ResponseWriter.Write(p)
 }
 
