@@ -39,7 +39,9 @@ const (
 	fetchRedirects = 5
 	// describeTimeout bounds what is found out about a file before it is sent. What takes longer goes out without.
 	describeTimeout = 30 * time.Second
-	genericType     = "application/octet-stream"
+	// savings bounds the files on their way to S3 at once: each holds a part of 5 MiB in memory, as long as its client takes.
+	savings     = 32
+	genericType = "application/octet-stream"
 )
 
 // mediaSource says where a file comes from; one of the first three is given.
@@ -127,6 +129,14 @@ func (s *Server) take(ctx context.Context, location string, from mediaSource) (*
 
 // save stores a body of size bytes, -1 where that is not known, as something that may be kept.
 func (s *Server) save(ctx context.Context, body io.Reader, size int64, mimetype, fileName string) (*attachment, error) {
+	select {
+	case s.saving <- struct{}{}:
+		defer func() { <-s.saving }()
+	case <-time.After(s.limits.stall):
+		return nil, problem(Unavailable, "too many files are being stored at once")
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for room to store a file: %w", ctx.Err())
+	}
 	blob, err := s.store.Save(ctx, body, size, s.config.MediaMaxBytes, cmp.Or(mimetype, genericType))
 	var trouble *mediastore.StoreError
 	switch {

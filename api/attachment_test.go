@@ -351,6 +351,27 @@ func TestAFileThatIsDeletedWhileItsMessageIsQueued(t *testing.T) {
 	}
 }
 
+// A large body is let go of before the answer waits, or the bound on those in memory would bound nothing.
+func TestALargeBodyIsLetGoOf(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	sales := f.session("sales")
+	body := document(map[string]any{"base64": base64.StdEncoding.EncodeToString(make([]byte, 2<<20))})
+	waiting := make(chan answer, largeBodies+1)
+	for i := range largeBodies + 1 {
+		go func() { waiting <- f.do("POST", sales+"/messages", body, "Prefer", fmt.Sprint("wait=", 2+i%2)) }()
+	}
+	f.eventually("all of them are queued, though each waits to be sent", func() bool { return f.count("messages") == largeBodies+1 })
+	if len(f.large) != 0 {
+		t.Errorf("%d places of large bodies are taken", len(f.large))
+	}
+	for range largeBodies + 1 {
+		if a := <-waiting; a.StatusCode != 202 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+	}
+}
+
 func TestFilesWhileS3IsDown(t *testing.T) {
 	t.Parallel()
 	server := tests3.Start(t)

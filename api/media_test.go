@@ -202,6 +202,20 @@ func TestAnUploadThatStandsStill(t *testing.T) {
 	}
 }
 
+func TestFilesAtOnceAreBounded(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(c *Config) { c.limits = defaultLimits; c.limits.stall = 500 * time.Millisecond })
+	for range savings {
+		f.saving <- struct{}{}
+	}
+	f.problem(f.do("POST", "/v1/media", form(part{"file", `; filename="f"`, "x"}), multipartType...), Unavailable)
+	<-f.saving
+	f.upload("text/plain", "x")
+	if len(f.saving) != savings-1 {
+		t.Errorf("%d places are taken", len(f.saving))
+	}
+}
+
 func TestAnUploadWhoseClientLeaves(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
