@@ -78,6 +78,7 @@ type Server struct {
 	inFlight  prometheus.Gauge
 
 	large      chan struct{} // holds one for each large body in memory
+	saving     chan struct{} // holds one for each file on its way to S3
 	looking    chan struct{} // holds one while a file is looked at
 	transcoder *mediainfo.Transcoder
 	fetcher    *http.Client
@@ -152,7 +153,7 @@ func New(config Config) (*Server, error) {
 func newRoutes() *Server {
 	s := &Server{
 		q: db.New(), router: chi.NewRouter(), log: slog.Default(),
-		large: make(chan struct{}, largeBodies), looking: make(chan struct{}, 1), transcoder: mediainfo.NewTranscoder(""),
+		large: make(chan struct{}, largeBodies), saving: make(chan struct{}, savings), looking: make(chan struct{}, 1), transcoder: mediainfo.NewTranscoder(""),
 	}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_http_requests_total", Help: "Requests answered."}, []string{"method", "route", "status"})
 	s.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{

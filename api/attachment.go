@@ -14,6 +14,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -38,7 +39,9 @@ const (
 	fetchRedirects = 5
 	// describeTimeout bounds what is found out about a file before it is sent. What takes longer goes out without.
 	describeTimeout = 30 * time.Second
-	genericType     = "application/octet-stream"
+	// savings bounds the files on their way to S3 at once: each holds a part of 5 MiB in memory, as long as its client takes.
+	savings     = 32
+	genericType = "application/octet-stream"
 )
 
 // mediaSource says where a file comes from; one of the first three is given.
@@ -128,6 +131,14 @@ func (s *Server) take(ctx context.Context, location string, from mediaSource) (*
 
 // save stores a body of size bytes, -1 where that is not known, as something that may be kept. Its errors are Problems, but for the body's own.
 func (s *Server) save(ctx context.Context, body io.Reader, size int64, mimetype, fileName string) (*attachment, error) {
+	select {
+	case s.saving <- struct{}{}:
+		defer func() { <-s.saving }()
+	case <-time.After(s.limits.stall):
+		return nil, problem(Unavailable, "too many files are being stored at once")
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for room to store a file: %w", ctx.Err())
+	}
 	blob, err := s.store.Save(ctx, body, size, s.config.MediaMaxBytes, cmp.Or(mimetype, genericType))
 	var trouble *mediastore.StoreError
 	switch {
@@ -138,6 +149,10 @@ func (s *Server) save(ctx context.Context, body io.Reader, size int64, mimetype,
 		return nil, problem(Unavailable, "the file cannot be stored right now")
 	case err != nil:
 		return nil, err
+	}
+	if blob.Size == 0 {
+		s.store.Abandon(ctx, blob)
+		return nil, problem(ValidationFailed, "the file is empty")
 	}
 	return &attachment{id: events.NewID(), blob: &blob, mimetype: mimetype, fileName: fileName, size: blob.Size, sha256: blob.SHA256[:]}, nil
 }
@@ -152,7 +167,14 @@ func (s *Server) drop(ctx context.Context, a *attachment) {
 // keep writes the media row of an attachment in the caller's transaction, which must be the one that uses it.
 func (s *Server) keep(ctx context.Context, tx *queue.Tx, a *attachment) (db.Media, error) {
 	if a.blob == nil {
-		return s.q.MediaGet(ctx, tx, a.id)
+		row, err := s.q.MediaGet(ctx, tx, a.id)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows): // deleted a moment ago
+			return row, problem(MediaNotFound, "there is no such media")
+		case err != nil:
+			return row, fmt.Errorf("read media: %w", err)
+		}
+		return row, cmpErr(nil, notReady(row))
 	}
 	if err := s.store.Keep(ctx, tx, *a.blob); err != nil {
 		return db.Media{}, err
@@ -273,8 +295,8 @@ func nameOf(answer *http.Response) string {
 
 // describe finds out what the message of a file says of it beside the file: dimensions and a thumbnail, a duration and a waveform. A voice
 // note that is no Ogg Opus is made one. What is not understood goes out without; only the making of a voice note can fail.
-func (s *Server) describe(ctx context.Context, contentType string, a *attachment) error {
-	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+func (s *Server) describe(request context.Context, contentType string, a *attachment) error {
+	ctx, cancel := context.WithTimeout(request, describeTimeout)
 	defer cancel()
 	switch d := &a.details; contentType {
 	case events.ContentImage, events.ContentSticker:
@@ -315,7 +337,7 @@ func (s *Server) describe(ctx context.Context, contentType string, a *attachment
 	default:
 		return nil
 	}
-	return s.remember(ctx, a)
+	return s.remember(request, a) // also where the looking took all of its time
 }
 
 // remember writes what was found out about a media that is there already, for the next message with it.
@@ -378,7 +400,12 @@ func (s *Server) makeVoice(ctx context.Context, a *attachment) error {
 	}()
 	voice, err := s.save(ctx, out, -1, fitting[events.ContentVoice][0], "")
 	_ = out.CloseWithError(errors.New("not wanted")) // so that the transcoder ends where saving failed
-	if failed := <-made; failed != nil && ctx.Err() == nil {
+	failed := <-made
+	var p *Problem
+	if errors.As(err, &p) { // the store's trouble, of which the transcoder's is a consequence
+		return p
+	}
+	if failed != nil && ctx.Err() == nil {
 		s.log.InfoContext(ctx, "audio not made a voice note", "error", failed)
 		return problem(UnsupportedMediaType, "this file could not be made a voice note: it is no audio that ffmpeg reads")
 	}
@@ -435,7 +462,8 @@ func mimetypeOf(said, name string) string {
 
 func validMimetype(s string) bool {
 	_, _, err := mime.ParseMediaType(s)
-	return err == nil && strings.Contains(s, "/") && len(s) <= 128
+	// Quoted parameters may hold what PostgreSQL cannot store, and headers should not.
+	return err == nil && strings.Contains(s, "/") && len(s) <= 128 && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // cleanName makes a file name of what somebody called a file: without folders, control characters and what PostgreSQL cannot store.

@@ -229,7 +229,11 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 		tooLarge += "; upload large files with POST /v1/media as multipart/form-data, and send the mediaId"
 	}
 	if r.ContentLength > limit {
-		if r.ContentLength <= limit+maxBody { // so little that its client may be heard out, and surely hears the answer
+		heard := limit + maxBody
+		if limit > maxBody {
+			heard = 4 * limit // who sends a file this way is to learn of the other
+		}
+		if r.ContentLength <= heard { // its client may be heard out, and surely hears the answer
 			_, _ = io.Copy(io.Discard, r.Body)
 		}
 		s.writeProblem(w, r, problem(PayloadTooLarge, tooLarge))
@@ -238,7 +242,10 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 	if limit > maxBody && (r.ContentLength < 0 || r.ContentLength > maxBody) {
 		select {
 		case s.large <- struct{}{}:
-			c.release = sync.OnceFunc(func() { <-s.large })
+			c.release = sync.OnceFunc(func() {
+				r.Body = http.NoBody // it has been read, and would hold the bytes until the answer
+				<-s.large
+			})
 			defer c.releaseBody()
 		case <-time.After(bodyTimeout):
 			s.writeProblem(w, r, problem(Unavailable, "too many large bodies at once; upload files with POST /v1/media"))

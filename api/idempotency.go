@@ -75,6 +75,9 @@ func (s *Server) answered(ctx context.Context, key string) (bool, error) {
 	return true, nil
 }
 
+// errKeyExpired says that a request which had been answered, so that its file was not taken, has to be done after all.
+var errKeyExpired = problem(Unavailable, "the answer to the first request with this Idempotency-Key expired just now; send the request again")
+
 // takeKey takes the key for the current request, or returns the answer that is stored under it.
 func (s *Server) takeKey(ctx context.Context, tx *queue.Tx, key string) (stored []byte, err error) {
 	c := callOf(ctx)

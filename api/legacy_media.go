@@ -180,9 +180,9 @@ func (m *legacyMedia) check() (to string, err error) {
 // readLegacyMedia reads the body into m, in whichever of its forms it comes, and stores the file of a form on the way.
 func (s *Server) readLegacyMedia(ctx context.Context, w http.ResponseWriter, r *http.Request, m *legacyMedia) error {
 	switch kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.ToLower(strings.TrimSpace(kind)) {
-	case "multipart/form-data":
 	default:
 		return problem(UnsupportedMediaType, "the body must be multipart/form-data or application/json")
+	case "multipart/form-data":
 	case "application/json", "": // a simple form has become it
 		raw, err := io.ReadAll(r.Body) // takeBody has read it, and bounded it
 		if err != nil {

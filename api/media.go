@@ -11,6 +11,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"os"
 	"strconv"
 	"strings"
@@ -118,8 +119,8 @@ func (s *Server) addMedia() {
 		description: "The bytes themselves, or with Range a part of them. While a received file is on its way from WhatsApp the answer waits for it, up to 30 s, and is then media_pending. " +
 			"The URL never changes, and neither do its bytes: ETag is their SHA-256.",
 		responses: map[string]*huma.Response{
-			"200": {Description: "The file", Content: map[string]*huma.MediaType{genericType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
-			"206": {Description: "The part of it that Range asked for", Content: map[string]*huma.MediaType{genericType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
+			"200": {Description: "The file", Content: map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
+			"206": {Description: "The part of it that Range asked for", Content: map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}},
 			"304": {Description: "It is what If-None-Match named"},
 			"416": {Description: "Range names no part of it"},
 		},
@@ -162,6 +163,9 @@ func (s *Server) uploadMedia(ctx context.Context, in *struct {
 // keepUpload makes a stored file a media of its own.
 func (s *Server) keepUpload(ctx context.Context, key string, a *attachment) (*mediaOutput, error) {
 	info, replayed, err := once(ctx, s, key, func(ctx context.Context, tx *queue.Tx) (MediaInfo, error) {
+		if a.blob == nil {
+			return MediaInfo{}, errKeyExpired
+		}
 		row, err := s.keep(ctx, tx, a)
 		if err != nil {
 			return MediaInfo{}, err
@@ -228,7 +232,7 @@ func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, file, lar
 	case parameters["boundary"] == "":
 		return nil, problem(BadRequest, "the Content-Type has no boundary; leave it to the client to set it")
 	}
-	body := &steadyBody{control: http.NewResponseController(w), r: http.MaxBytesReader(w, r.Body, s.config.MediaMaxBytes+maxParts*maxField)}
+	body := &steadyBody{stall: s.limits.stall, control: http.NewResponseController(w), r: http.MaxBytesReader(w, r.Body, s.config.MediaMaxBytes+maxParts*maxField)}
 	reader := multipart.NewReader(body, parameters["boundary"])
 	fields := map[string]string{}
 	for range maxParts {
@@ -238,8 +242,9 @@ func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, file, lar
 			_ = body.control.SetReadDeadline(time.Time{}) // else it would end the request
 			return fields, nil
 		}
-		if err == nil && part.FormName() == "" {
-			err = errors.New("a part without a name")
+		var malformed textproto.ProtocolError // of a part's header
+		if errors.As(err, &malformed) || err == nil && part.FormName() == "" {
+			return nil, problem(BadRequest, "the body is not valid multipart/form-data, with a name for each part")
 		}
 		if err == nil && (part.FormName() == file || part.FileName() != "") {
 			err = save(part.FormName(), part)
@@ -278,6 +283,8 @@ func (s *Server) uploadProblem(body *steadyBody, err error) error {
 		return problem(RequestTimeout, "nothing came for 30 s")
 	case body.err != nil:
 		return problem(BadRequest, "the body could not be read to its end")
+	case errors.Is(err, context.DeadlineExceeded):
+		return problem(RequestTimeout, "the upload took longer than 30 minutes")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), strings.HasPrefix(err.Error(), "multipart: "):
 		return problem(BadRequest, "the body is not valid multipart/form-data")
 	}
@@ -286,6 +293,7 @@ func (s *Server) uploadProblem(body *steadyBody, err error) error {
 
 // steadyBody is a body that may take long but must not stand still.
 type steadyBody struct {
+	stall   time.Duration
 	control *http.ResponseController
 	r       io.Reader
 	err     error // what ended it, but for its end
@@ -293,7 +301,7 @@ type steadyBody struct {
 
 // Read implements io.Reader.
 func (b *steadyBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(transferStall)) // only a recorder in a test has none
+	_ = b.control.SetReadDeadline(time.Now().Add(b.stall)) // only a recorder in a test has none
 	n, err := b.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
@@ -366,7 +374,7 @@ func (s *Server) awaitMedia(ctx context.Context, publicID string) (m db.Media, e
 	}
 	listener := s.waker.ListenKey(events.WakeMedia, m.ID.String())
 	defer listener.Close()
-	err = s.await(ctx, listener, contentWait, func(ctx context.Context) (done bool, err error) {
+	err = s.await(ctx, listener, s.limits.content, func(ctx context.Context) (done bool, err error) {
 		m, err = s.mediaRow(ctx, publicID)
 		return m.Status != "pending", err
 	})
@@ -389,14 +397,22 @@ func (s *Server) getMediaContent(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	content := &content{ctx: in.request.Context(), store: s.store, hash: m.Object, size: m.Size}
+	// The operation's own context ends before its stream begins.
+	transfer, cancel := context.WithTimeout(in.request.Context(), transferTimeout)
+	content := &content{ctx: transfer, cancel: cancel, store: s.store, hash: m.Object, size: m.Size}
 	if in.request.Method != http.MethodHead { // so that S3's errors are answers, and no broken streams
 		if err := content.open(0); err != nil {
+			cancel()
 			return nil, s.unreadable(ctx, err)
 		}
 	}
 	return &huma.StreamResponse{Body: func(huma.Context) {
 		defer content.close()
+		// Many ranges at once would be as many requests to S3, made by a goroutine that may outlive this answer. RFC 9110 (14.2) lets a server
+		// ignore them.
+		if strings.Contains(in.request.Header.Get("Range"), ",") {
+			in.request.Header.Del("Range")
+		}
 		header := in.writer.Header()
 		header.Set("Content-Type", m.Mimetype)
 		header.Set("Content-Disposition", disposition(m.Mimetype, m.FileName))
@@ -404,7 +420,7 @@ func (s *Server) getMediaContent(ctx context.Context, in *struct {
 		header.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self'")
 		header.Set("Cache-Control", "private, max-age=31536000, immutable")
 		header.Set("ETag", `"`+hex.EncodeToString(m.Object)+`"`)
-		http.ServeContent(&steadyWriter{ResponseWriter: in.writer, control: http.NewResponseController(in.writer)}, in.request, "", m.CreatedAt, content)
+		http.ServeContent(&steadyWriter{ResponseWriter: in.writer, stall: s.limits.stall, control: http.NewResponseController(in.writer)}, in.request, "", m.CreatedAt, content)
 	}}, nil
 }
 
@@ -438,28 +454,30 @@ func disposition(mimetype, fileName string) string {
 // steadyWriter is an answer that may take long but must not stand still.
 type steadyWriter struct {
 	http.ResponseWriter
+	stall   time.Duration
 	control *http.ResponseController
 }
 
 // Write implements io.Writer.
 func (w *steadyWriter) Write(p []byte) (int, error) {
-	_ = w.control.SetWriteDeadline(time.Now().Add(transferStall)) // only a recorder in a test has none
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // only a recorder in a test has none
 	return w.ResponseWriter.Write(p)
 }
 
 // content reads an object wherever http.ServeContent wants: each jump is a request to S3, made with the first read after it.
 type content struct {
-	ctx   context.Context
-	store *mediastore.Store
-	hash  []byte
-	size  int64
-	at    int64 // where the next read is to begin
-	body  io.ReadCloser
-	begun int64 // where the next read of body begins
+	ctx    context.Context
+	cancel context.CancelFunc
+	store  *mediastore.Store
+	hash   []byte
+	size   int64
+	at     int64 // where the next read is to begin
+	body   io.ReadCloser
+	begun  int64 // where the next read of body begins
 }
 
 func (c *content) open(at int64) (err error) {
-	c.close()
+	c.shut()
 	c.at, c.begun = at, at
 	c.body, err = c.store.Open(c.ctx, c.hash, at, -1)
 	return err
@@ -495,8 +513,14 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// close lets go of what is open, which was only read.
+// close gives everything back.
 func (c *content) close() {
+	c.shut()
+	c.cancel()
+}
+
+// shut lets go of what is open, which was only read.
+func (c *content) shut() {
 	if c.body != nil {
 		_ = c.body.Close()
 		c.body = nil

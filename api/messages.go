@@ -290,6 +290,9 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 		return message, err
 	}
 	var mediaID *uuid.UUID
+	if file == nil && body.Content.Media != nil {
+		return message, errKeyExpired
+	}
 	if file != nil {
 		row, err := s.keep(ctx, tx, file)
 		if err != nil {

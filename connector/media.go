@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -30,6 +32,8 @@ const (
 	uploadKept = 24 * time.Hour
 	// maxMimetype and maxFileName bound what a sender chooses, in bytes.
 	maxMimetype, maxFileName = 128, 255
+	// maxDirectPath bounds a path, in bytes, by what servers take; WhatsApp's own have about 200.
+	maxDirectPath = 4096
 )
 
 // errMediaGone says that the bytes of a message's media are kept no more.
@@ -86,7 +90,8 @@ func mediaOf(m *waE2E.Message) (content events.Content, from *remote) {
 	default:
 		return content, nil
 	}
-	if len(f.GetFileSHA256()) != 32 || len(f.GetFileEncSHA256()) != 32 || len(f.GetMediaKey()) != 32 || f.GetDirectPath() == "" || f.GetFileLength() > math.MaxInt64 {
+	if len(f.GetFileSHA256()) != 32 || len(f.GetFileEncSHA256()) != 32 || len(f.GetMediaKey()) != 32 ||
+		f.GetDirectPath() == "" || len(f.GetDirectPath()) > maxDirectPath || f.GetFileLength() > math.MaxInt64 {
 		return events.Content{Type: events.ContentUnsupported}, nil // view-once media that is only for the phone comes like this
 	}
 	from.directPath, from.mediaKey, from.encSHA256 = printable(f.GetDirectPath()), f.GetMediaKey(), f.GetFileEncSHA256()
@@ -103,7 +108,8 @@ func mediaOf(m *waE2E.Message) (content events.Content, from *remote) {
 // mimetype is what a sender calls a file, where that is a media type at all.
 func mimetype(said, kind string) string {
 	if said = strings.TrimSpace(said); len(said) <= maxMimetype {
-		if _, _, err := mime.ParseMediaType(said); err == nil {
+		// Quoted parameters may hold NUL and broken UTF-8, with which PostgreSQL would refuse the message, again and again.
+		if _, _, err := mime.ParseMediaType(said); err == nil && utf8.ValidString(said) && !strings.ContainsFunc(said, unicode.IsControl) {
 			return said
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
@@ -180,6 +181,8 @@ func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, e
 		errors.Is(err, whatsmeow.ErrNotConnected), errors.Is(err, whatsmeow.ErrNotLoggedIn), errors.Is(err, context.Canceled):
 		s.log.InfoContext(s.ctx, "send interrupted", "message", id, "error", err)
 		return "waiting", queue.WaitFor{D: brokenWait}
+	case s3.Unavailable(err): // ours, like the database; the message is not to fail for it
+		return s.again(err)
 	case errors.Is(err, errMediaGone):
 		return s.fail(ctx, id, "media_expired", "The file of this message is kept no more.")
 	case errors.Is(err, errNotOnWhatsApp):

@@ -92,6 +92,8 @@ type Dispatcher struct {
 	timing  timing
 	// readObject reads an object of S3; length -1 means to its end.
 	readObject func(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
+	// mediaWait is how long webhooks wait for the media of their event.
+	mediaWait time.Duration
 
 	startStop sync.Mutex // held by Start and Stop
 	started   bool
@@ -147,7 +149,7 @@ func New(cfg Config) *Dispatcher {
 	}
 	return &Dispatcher{
 		cfg: cfg, log: cfg.Logger.With("component", "dispatcher"), metrics: newMetrics(cfg.Metrics), queries: db.New(),
-		client: newClient(cfg.Guard), timing: standardTiming, readObject: cfg.S3.Get,
+		client: newClient(cfg.Guard), timing: standardTiming, mediaWait: standardMediaWait, readObject: cfg.S3.Get,
 		freed: make(chan struct{}, 1), results: make(chan result, finishBatch), cursors: map[uuid.UUID]string{},
 	}
 }

@@ -26,8 +26,8 @@ const (
 	mediaAttempts = 20
 	// corruptAttempts is how often a file may come damaged before the phone is asked for another copy.
 	corruptAttempts = 3
-	// mediaWait is how long webhooks wait for the media of their event.
-	mediaWait = 30 * time.Second
+	// standardMediaWait is how long webhooks wait for the media of their event.
+	standardMediaWait = 30 * time.Second
 	// phonePatience is how long the phone may take to upload a file again; it may be switched off.
 	phonePatience = 24 * time.Hour
 	// ourTrouble is the pause after the database or S3 failed, which costs a file no attempt.

@@ -42,18 +42,29 @@ func (d *Dispatcher) runMediaSweeps() {
 }
 
 func (d *Dispatcher) sweepMedia(ctx context.Context) error {
-	for n := int64(mediaSweepBatch); n == mediaSweepBatch; {
-		var err error
-		if n, err = d.queries.MediaExpire(ctx, d.pool, int32(d.cfg.MediaRetention/day), mediaSweepBatch); err != nil {
-			return fmt.Errorf("expire media: %w", err)
+	for _, step := range []func() (int64, error){
+		func() (int64, error) {
+			return d.queries.MediaExpire(ctx, d.pool, int32((d.cfg.MediaRetention+day-1)/day), mediaSweepBatch)
+		},
+		func() (int64, error) { return d.queries.MediaForget(ctx, d.pool, mediaSweepBatch) },
+	} {
+		for n := int64(mediaSweepBatch); n == mediaSweepBatch; {
+			var err error
+			if n, err = step(); err != nil {
+				return fmt.Errorf("end media that were kept long enough: %w", err)
+			}
 		}
 	}
 	overdue, err := d.queries.MediaListOverdue(ctx, d.pool, phonePatience.Seconds(), mediaSweepBatch)
 	if err != nil {
 		return fmt.Errorf("list overdue media: %w", err)
 	}
-	for _, id := range overdue {
-		if err := d.failMedia(ctx, id, "media_fetch_failed", failedSilent); err != nil {
+	for _, m := range overdue {
+		why := failedTries
+		if m.Asked {
+			why = failedSilent
+		}
+		if err := d.failMedia(ctx, m.ID, "media_fetch_failed", why); err != nil {
 			return err
 		}
 	}

@@ -141,7 +141,7 @@ func (d *Dispatcher) writeEvents(ctx context.Context, tx pgx.Tx, messages []queu
 			return fmt.Errorf("insert deliveries: %w", err)
 		}
 		if len(files) > 0 {
-			if err := d.queries.DeliveryWaitForMedia(ctx, tx, mediaWait.Seconds(), slices.Collect(maps.Keys(files))); err != nil {
+			if err := d.queries.DeliveryWaitForMedia(ctx, tx, d.mediaWait.Seconds(), slices.Collect(maps.Keys(files))); err != nil {
 				return fmt.Errorf("let deliveries wait for media: %w", err)
 			}
 		}

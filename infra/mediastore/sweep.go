@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/s3"
 )
 
 // sweepBatch bounds what one statement of a sweep touches.
@@ -15,6 +18,9 @@ const sweepBatch = 500
 // Failure policy: a key whose deletion fails stays marked and is tried again by the next sweep; it can become no object any more.
 func (s *Store) Sweep(ctx context.Context) (more bool, err error) {
 	orphans, err := s.queries.ObjectSweep(ctx, s.pool, sweepBatch)
+	if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: one of them got its media just now
+		orphans, err = sweepBatch, nil // look again
+	}
 	if err != nil {
 		return false, fmt.Errorf("sweep objects: %w", err)
 	}
@@ -27,7 +33,10 @@ func (s *Store) Sweep(ctx context.Context) (more bool, err error) {
 	for _, key := range keys {
 		if err := s.s3.Delete(ctx, key); err != nil {
 			failed = errors.Join(failed, err)
-			break // the server is away: the others would fail as well
+			if s3.Unavailable(err) || ctx.Err() != nil {
+				break // the others would fail as well
+			}
+			continue
 		}
 		gone = append(gone, key)
 	}

@@ -19,7 +19,7 @@ func (q *Queries) IdempotencyAnswer(ctx context.Context, db DBTX, principal []by
 }
 
 const idempotencyGet = `-- name: IdempotencyGet :one
-SELECT route, body_hash, response FROM idempotency_keys WHERE principal = $1 AND key = $2
+SELECT route, body_hash, response FROM idempotency_keys WHERE principal = $1 AND key = $2 AND expires_at >= now()
 `
 
 type IdempotencyGetRow struct {

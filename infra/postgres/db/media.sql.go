@@ -120,6 +120,23 @@ func (q *Queries) MediaFail(ctx context.Context, db DBTX, errorCode string, erro
 	return i, err
 }
 
+const mediaForget = `-- name: MediaForget :execrows
+DELETE FROM media WHERE id IN (
+    SELECT m.id FROM media m
+     WHERE m.session_id IS NULL AND m.object IS NULL AND m.updated_at < clock_timestamp() - interval '30 days'
+       AND NOT EXISTS (SELECT FROM messages w WHERE w.media_id = m.id)
+     LIMIT $1 FOR UPDATE SKIP LOCKED)
+`
+
+// What a client uploaded, of which neither the bytes are left nor a message that names it.
+func (q *Queries) MediaForget(ctx context.Context, db DBTX, maxRows int32) (int64, error) {
+	result, err := db.Exec(ctx, mediaForget, maxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const mediaGet = `-- name: MediaGet :one
 SELECT id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at FROM media WHERE id = $1
 `
@@ -238,23 +255,31 @@ func (q *Queries) MediaListAsked(ctx context.Context, db DBTX, sessionID string,
 }
 
 const mediaListOverdue = `-- name: MediaListOverdue :many
-SELECT id FROM media WHERE status = 'pending' AND asked_at < clock_timestamp() - make_interval(secs => $1::float8) LIMIT $2
+SELECT id, (asked_at IS NOT NULL)::boolean AS asked FROM media
+ WHERE status = 'pending' AND coalesce(asked_at, created_at) < statement_timestamp() - make_interval(secs => $1::float8)
+   AND (asked_at IS NOT NULL OR created_at < statement_timestamp() - interval '7 days') LIMIT $2
 `
 
-// Media that the phone was asked for and has not answered about.
-func (q *Queries) MediaListOverdue(ctx context.Context, db DBTX, patienceSeconds float64, maxRows int32) ([]uuid.UUID, error) {
+type MediaListOverdueRow struct {
+	ID    uuid.UUID
+	Asked bool
+}
+
+// Media that the phone was asked for and has not answered about; and those that nobody fetches any more, because their job is a dead letter,
+// after a week.
+func (q *Queries) MediaListOverdue(ctx context.Context, db DBTX, patienceSeconds float64, maxRows int32) ([]MediaListOverdueRow, error) {
 	rows, err := db.Query(ctx, mediaListOverdue, patienceSeconds, maxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []uuid.UUID{}
+	items := []MediaListOverdueRow{}
 	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
+		var i MediaListOverdueRow
+		if err := rows.Scan(&i.ID, &i.Asked); err != nil {
 			return nil, err
 		}
-		items = append(items, id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -420,10 +445,11 @@ func (q *Queries) ObjectSweep(ctx context.Context, db DBTX, maxRows int32) (int6
 }
 
 const uploadAbandon = `-- name: UploadAbandon :exec
-INSERT INTO uploads (key, expires_at) VALUES ($1, clock_timestamp()) ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at
+UPDATE uploads SET expires_at = clock_timestamp() WHERE key = $1
 `
 
-// What was uploaded is not wanted: it goes with the next sweep.
+// What was uploaded is not wanted: it goes with the next sweep. Where its row is gone it was kept after all, by a commit whose answer was
+// lost: it must stay.
 func (q *Queries) UploadAbandon(ctx context.Context, db DBTX, key string) error {
 	_, err := db.Exec(ctx, uploadAbandon, key)
 	return err

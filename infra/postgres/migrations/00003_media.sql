@@ -50,11 +50,12 @@ CREATE INDEX media_object ON media (object) WHERE object IS NOT NULL;
 CREATE INDEX media_message ON media (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX media_session ON media (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX media_age ON media (created_at) WHERE object IS NOT NULL;
-CREATE INDEX media_asked ON media (asked_at) WHERE status = 'pending' AND asked_at IS NOT NULL;
+CREATE INDEX media_emptied ON media (updated_at) WHERE session_id IS NULL AND object IS NULL;
+CREATE INDEX media_pending ON media ((coalesce(asked_at, created_at))) WHERE status = 'pending';
 
 -- The media that a message sends.
 ALTER TABLE messages ADD COLUMN media_id uuid;
-CREATE INDEX messages_media ON messages (media_id) WHERE media_id IS NOT NULL AND status IN ('scheduled', 'queued', 'sending');
+CREATE INDEX messages_media ON messages (media_id) WHERE media_id IS NOT NULL;
 
 -- A delivery waits for its event's media until then, for 30 s at most: media_id is what it waits for.
 ALTER TABLE deliveries ADD COLUMN media_id uuid;

@@ -9,7 +9,7 @@ ON CONFLICT (principal, key) DO UPDATE SET route = excluded.route, body_hash = e
 RETURNING true;
 
 -- name: IdempotencyGet :one
-SELECT route, body_hash, response FROM idempotency_keys WHERE principal = $1 AND key = $2;
+SELECT route, body_hash, response FROM idempotency_keys WHERE principal = $1 AND key = $2 AND expires_at >= now();
 
 -- name: IdempotencyAnswer :exec
 UPDATE idempotency_keys SET response = $3 WHERE principal = $1 AND key = $2;

@@ -5,8 +5,9 @@
 INSERT INTO uploads (key, expires_at) VALUES (@key, clock_timestamp() + make_interval(secs => @keep_seconds::float8));
 
 -- name: UploadAbandon :exec
--- What was uploaded is not wanted: it goes with the next sweep.
-INSERT INTO uploads (key, expires_at) VALUES (@key, clock_timestamp()) ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at;
+-- What was uploaded is not wanted: it goes with the next sweep. Where its row is gone it was kept after all, by a commit whose answer was
+-- lost: it must stay.
+UPDATE uploads SET expires_at = clock_timestamp() WHERE key = @key;
 
 -- name: UploadFinish :execrows
 -- The upload becomes an object, in the transaction that inserts that. No row: it was given up meanwhile.
@@ -93,8 +94,11 @@ SELECT f.session_id, f.mimetype, f.file_name, f.size, f.sha256, m.id AS message,
 UPDATE deliveries SET media_id = NULL, run_at = least(run_at, statement_timestamp()) WHERE media_id = @media_id::uuid AND state IN ('pending', 'held');
 
 -- name: MediaListOverdue :many
--- Media that the phone was asked for and has not answered about.
-SELECT id FROM media WHERE status = 'pending' AND asked_at < clock_timestamp() - make_interval(secs => @patience_seconds::float8) LIMIT @max_rows;
+-- Media that the phone was asked for and has not answered about; and those that nobody fetches any more, because their job is a dead letter,
+-- after a week.
+SELECT id, (asked_at IS NOT NULL)::boolean AS asked FROM media
+ WHERE status = 'pending' AND coalesce(asked_at, created_at) < statement_timestamp() - make_interval(secs => @patience_seconds::float8)
+   AND (asked_at IS NOT NULL OR created_at < statement_timestamp() - interval '7 days') LIMIT @max_rows;
 
 -- name: MediaExpire :execrows
 -- The bytes that have been kept long enough, unless a message still waits to be sent with them.
@@ -103,6 +107,14 @@ UPDATE media SET status = 'expired', object = NULL, direct_path = NULL, media_ke
                WHERE m.object IS NOT NULL AND m.created_at < clock_timestamp() - make_interval(days => @days::int)
                  AND NOT EXISTS (SELECT FROM messages w WHERE w.media_id = m.id AND w.status IN ('scheduled', 'queued', 'sending'))
                LIMIT @max_rows FOR UPDATE SKIP LOCKED);
+
+-- name: MediaForget :execrows
+-- What a client uploaded, of which neither the bytes are left nor a message that names it.
+DELETE FROM media WHERE id IN (
+    SELECT m.id FROM media m
+     WHERE m.session_id IS NULL AND m.object IS NULL AND m.updated_at < clock_timestamp() - interval '30 days'
+       AND NOT EXISTS (SELECT FROM messages w WHERE w.media_id = m.id)
+     LIMIT @max_rows FOR UPDATE SKIP LOCKED);
 
 -- name: MediaRetrySource :one
 -- What is needed to ask the phone for a media, with the fence of its session. No row: it is there, or gone, or the session is not ours.
