@@ -93,7 +93,6 @@ func TestLegacySendMedia(t *testing.T) {
 		"a type by the name":     {form: []field{session, number, caption, {name: "media", value: "x", filename: "Nota.OGG", contentType: "application/octet-stream"}}, want: "audio audio/ogg Nota.OGG  1"},
 		"a type by the content":  {form: []field{session, number, {name: "media", value: string(pngBytes), filename: "noext"}}, want: fmt.Sprint("image image/png noext  ", len(pngBytes))},
 		"nobody knows what":      {form: []field{session, number, {name: "media", value: "\x00\x01\x02", filename: "data.xyz"}}, want: "document application/octet-stream data.xyz  3"},
-		"an empty file":          {form: []field{session, number, {name: "media", value: "", filename: "empty.txt", contentType: "text/plain"}}, want: "document text/plain empty.txt  0"},
 		"a URL in a form":        {form: []field{session, number, {name: "mediaUrl", value: host.URL}}, want: "video video/mp4   6"},
 		"base64 in a form":       {form: []field{session, number, {name: "mediaBase64", value: encoded}}, want: fmt.Sprint("image image/png   ", len(pngBytes))},
 		"base64":                 {json: map[string]any{"sessionId": legacySessionID, "number": 5491123456789, "mediaBase64": encoded, "filename": "x.png", "other": []int{1}}, want: fmt.Sprint("image image/png x.png  ", len(pngBytes))},

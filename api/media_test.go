@@ -149,7 +149,7 @@ func TestUploadsAreRefused(t *testing.T) {
 		"a mimetype with NUL":      {form(file, part{"mimetype", "", "image/png; a=\"\x00\""}), "", ValidationFailed},
 		"a name that is not UTF-8": {form(file, part{"fileName", "", "\xff"}), "", ValidationFailed},
 		"a field too large":        {form(file, part{"fileName", "", strings.Repeat("x", 65<<10)}), "", PayloadTooLarge},
-		"too many parts":           {form(append([]part{file}, many...)...), "", BadRequest},
+		"too many parts":           {form(append([]part{file}, many...)...), "", PayloadTooLarge},
 		"too large":                {form(part{"file", `; filename="f"`, strings.Repeat("x", 1001)}), "", MediaTooLarge},
 		"far too large":            {form(part{"file", `; filename="f"`, strings.Repeat("x", 3<<20)}), "", MediaTooLarge},
 		"JSON":                     {`{"url":"https://example.com"}`, "application/json", UnsupportedMediaType},
@@ -161,7 +161,7 @@ func TestUploadsAreRefused(t *testing.T) {
 		"a header with NUL":        {form(part{"file", "; filename=\"f\"\r\nContent-Type: image/png; a=\"\x00\"", "x"}), "", BadRequest},
 		"a header that is none":    {"--" + boundary + "\r\nnonsense\r\n\r\nx\r\n--" + boundary + "--\r\n", "", BadRequest},
 		"a part without a name":    {"--" + boundary + "\r\nContent-Type: text/plain\r\n\r\nx\r\n--" + boundary + "--\r\n", "", BadRequest},
-		"no body":                  {"", "", ValidationFailed},
+		"no body":                  {"", "", BadRequest},
 	} {
 		contentType := multipartType[1]
 		if c.contentType != "" {
