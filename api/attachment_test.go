@@ -345,7 +345,7 @@ func TestAFileThatIsDeletedWhileItsMessageIsQueued(t *testing.T) {
 			_, err := f.queueMessage(t.Context(), tx, "sales", "5491123456789@s.whatsapp.net", message, file)
 			return err
 		})
-		if p, ok := err.(*Problem); !ok || p.Code != want { //nolint:errorlint // it is returned as it is
+		if p, ok := err.(*Problem); !ok || p.Code != want {
 			t.Errorf("%s: %v", change, err)
 		}
 	}

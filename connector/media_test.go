@@ -253,8 +253,8 @@ func TestAFileThatASessionSendsIsWhatThePhoneShows(t *testing.T) {
 		id := b.sendFile("sales", juan, content, media)
 		b.awaitSent(id)
 		got := b.file(juan, i+1)
-		if got.Media.SHA256 != hashOf(data) || got.Media.MediaError != "" || got.Media.Mimetype != content.Media.Mimetype || got.Media.Caption != content.Caption ||
-			got.Media.FileName != content.Media.FileName || got.Media.ViewOnce != content.ViewOnce || got.Media.PTT != (content.Type == "voice") {
+		if got.SHA256 != hashOf(data) || got.MediaError != "" || got.Mimetype != content.Media.Mimetype || got.Caption != content.Caption ||
+			got.FileName != content.Media.FileName || got.ViewOnce != content.ViewOnce || got.PTT != (content.Type == "voice") {
 			t.Errorf("%s is shown as %+v", content.Type, got.Media)
 		}
 	}
@@ -263,7 +263,7 @@ func TestAFileThatASessionSendsIsWhatThePhoneShows(t *testing.T) {
 	path := one[string](b, `SELECT direct_path FROM media WHERE id = $1`, media)
 	id := b.sendFile("sales", juan, events.Content{Type: "document", Media: &events.Media{Mimetype: "application/pdf"}}, media)
 	b.awaitSent(id)
-	if got := b.file(juan, 4); got.Media.SHA256 != hashOf(bytes.Repeat([]byte("a"), 100000)) || one[string](b, `SELECT direct_path FROM media WHERE id = $1`, media) != path {
+	if got := b.file(juan, 4); got.SHA256 != hashOf(bytes.Repeat([]byte("a"), 100000)) || one[string](b, `SELECT direct_path FROM media WHERE id = $1`, media) != path {
 		t.Errorf("again: %+v", got.Media)
 	}
 	// Bytes that are kept no more fail the message, and the next goes out.
