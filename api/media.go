@@ -37,6 +37,8 @@ const (
 	contentWait = 30 * time.Second
 	// maxPresign bounds the life of a presigned URL: what S3's signatures allow.
 	maxPresign = 7 * 24 * 60 * 60
+	// heardOut is how many bytes of an upload that is too large are read for nothing, so that its client gets to the answer.
+	heardOut = 16 << 20
 	// maxField and maxParts bound the other fields of a multipart body.
 	maxField, maxParts = 64 << 10, 20
 )
@@ -211,6 +213,11 @@ func (s *Server) readUpload(ctx context.Context, w http.ResponseWriter, r *http.
 	if err != nil {
 		if a != nil {
 			s.drop(ctx, a)
+		}
+		var p *Problem
+		if errors.As(err, &p) && p.Code == MediaTooLarge { // who is cut off while it sends does not hear the answer
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.limits.stall))
+			_, _ = io.CopyN(io.Discard, r.Body, heardOut)
 		}
 		return nil, err
 	}
