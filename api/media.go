@@ -34,6 +34,8 @@ const (
 	transferStall = 30 * time.Second
 	// contentWait is how long a GET of a file waits while it is on its way.
 	contentWait = 30 * time.Second
+	// heardOut is how many bytes of an upload that is too large are read for nothing, so that its client gets to the answer.
+	heardOut = 16 << 20
 	// maxField and maxParts bound the other fields of a multipart body.
 	maxField, maxParts = 64 << 10, 20
 )
@@ -264,7 +266,13 @@ func (s *Server) readMultipart(w http.ResponseWriter, r *http.Request, file, lar
 			fields[part.FormName()] = text
 		}
 		if err != nil {
-			return nil, s.uploadProblem(body, err)
+			err = s.uploadProblem(body, err)
+			var p *Problem
+			if errors.As(err, &p) && p.Code == MediaTooLarge { // who is cut off while it sends does not hear the answer
+				_ = body.control.SetReadDeadline(time.Now().Add(s.limits.stall))
+				_, _ = io.CopyN(io.Discard, r.Body, heardOut)
+			}
+			return nil, err
 		}
 	}
 	return nil, problem(PayloadTooLarge, "the body has more than 20 parts")
