@@ -56,7 +56,7 @@ verify: lint generate/check test/race fuzz image ## The long suite: race detecto
 	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/devstack
 
 bench: ## Measure what the documentation states
-	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector ./dispatcher ./infra/s3 ./infra/mediainfo ./api
 
 minio: $(TOOLS)/minio ## Build MinIO (3 minutes), so that the S3 tests run against it too
 

@@ -259,7 +259,7 @@ func alone(ctx context.Context, dsn, readyFile string, start func(*process) erro
 	if err := devstack.RemoveReady(readyFile); err != nil {
 		return err
 	}
-	if err := awaitDatabase(ctx, dsn); err != nil {
+	if err := postgres.Await(ctx, dsn); err != nil {
 		return err
 	}
 	p := newProcess(dsn)
@@ -437,7 +437,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 // runMigrate brings every part of the schema up to date; the sandbox sees to its
 // own.
 func runMigrate(ctx context.Context, c *config.Migrate, _ io.Writer) error {
-	if err := awaitDatabase(ctx, c.DatabaseURL); err != nil {
+	if err := postgres.Await(ctx, c.DatabaseURL); err != nil {
 		return err
 	}
 	if err := postgres.Migrate(ctx, c.DatabaseURL); err != nil {
@@ -451,7 +451,7 @@ func runMigrate(ctx context.Context, c *config.Migrate, _ io.Writer) error {
 }
 
 func runBackup(ctx context.Context, c *config.Backup, out io.Writer) error {
-	return withDatabase(ctx, c.DatabaseURL, c.Data, false, func(dsn string) error {
+	return devstack.WithDatabase(ctx, c.DatabaseURL, c.Data, false, func(dsn string) error {
 		var s backup.Summary
 		write := func(to io.Writer) (err error) {
 			s, err = backup.Write(ctx, archive(dsn, c.Archive), to)
@@ -485,7 +485,7 @@ func runRestore(ctx context.Context, c *config.Restore, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return withDatabase(ctx, c.DatabaseURL, c.Data, true, func(dsn string) error {
+	return devstack.WithDatabase(ctx, c.DatabaseURL, c.Data, true, func(dsn string) error {
 		if err := runMigrate(ctx, &config.Migrate{Database: config.Database{DatabaseURL: dsn}}, out); err != nil {
 			return err
 		}
@@ -502,41 +502,6 @@ func runRestore(ctx context.Context, c *config.Restore, out io.Writer) error {
 
 func archive(dsn string, a config.Archive) backup.Config {
 	return backup.Config{DSN: dsn, SignalSchema: connector.SignalSchema, Passphrase: a.Passphrase, Version: version()}
-}
-
-// withDatabase gives use the database of the setting or, without one, that of the data directory: the one which a running dev or up has
-// there, else its own. Only with create it makes one where there is none.
-func withDatabase(ctx context.Context, dsn, dir string, create bool, use func(dsn string) error) error {
-	if dsn != "" {
-		if err := awaitDatabase(ctx, dsn); err != nil {
-			return err
-		}
-		return use(dsn)
-	}
-	if !create && !devstack.HasPostgres(dir) {
-		return fmt.Errorf("there is no database in the data directory %q: set DATABASE_URL, or say with --data where dev or up keep theirs", dir)
-	}
-	data, err := devstack.OpenData(dir)
-	if errors.Is(err, devstack.ErrLocked) {
-		if dsn, err = devstack.RunningDSN(dir); err != nil {
-			return err
-		}
-		if err := awaitDatabase(ctx, dsn); err != nil {
-			return fmt.Errorf("another chasqui uses the data directory %q, and its database does not answer: if it has one of its own, set the same "+
-				"DATABASE_URL: %w", dir, err)
-		}
-		return use(dsn)
-	}
-	if err != nil {
-		return err
-	}
-	defer data.Close()
-	database, err := devstack.StartPostgres(ctx, devstack.PostgresConfig{Dir: data.PostgresDir(), Logger: slog.Default()})
-	if err != nil {
-		return err
-	}
-	defer database.Stop()
-	return use(database.DSN())
 }
 
 func runHealthcheck(ctx context.Context, c *config.Healthcheck, _ io.Writer) error {
@@ -572,33 +537,6 @@ func runOpenAPI(_ context.Context, _ *config.None, out io.Writer) error {
 	}
 	_, err = out.Write(document)
 	return err
-}
-
-// awaitDatabase waits for a server that is not there yet, as when a whole machine
-// starts or a server recovers.
-//
-// Failure policy: tries every 250 ms for a minute. A server that answers and
-// refuses (SQLSTATE classes 28, wrong user or password, and 3D, no such database)
-// is an error at once.
-func awaitDatabase(ctx context.Context, dsn string) error {
-	for deadline := time.Now().Add(time.Minute); ; {
-		pool, err := postgres.Open(ctx, dsn, postgres.Options{MaxConns: 1, Name: "start"})
-		if err == nil {
-			pool.Close()
-			return nil
-		}
-		code := postgres.ErrorCode(err)
-		final := slices.ContainsFunc([]string{"28", "3D"}, func(class string) bool { return strings.HasPrefix(code, class) })
-		if final || time.Now().After(deadline) {
-			return err
-		}
-		slog.Warn("PostgreSQL cannot be reached yet", "error", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(250 * time.Millisecond):
-		}
-	}
 }
 
 func guard(n config.Networks) *netguard.Guard {

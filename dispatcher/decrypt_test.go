@@ -166,3 +166,44 @@ func FuzzDecrypt(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDecrypt is the decryption and checking of a 16 MiB file, as it streams by and as whatsmeow's Download does it in memory.
+func BenchmarkDecrypt(b *testing.B) {
+	f := seal(b, "document", noise(16<<20))
+	b.Run("whatsmeow", func(b *testing.B) {
+		b.SetBytes(f.size)
+		b.ReportAllocs()
+		keys := hkdfutil.SHA256(f.key, nil, []byte(whatsmeow.MediaDocument), 112)
+		for b.Loop() {
+			data := bytes.Clone(f.data) // what its io.ReadAll holds, at the least
+			if sha256.Sum256(data) != [32]byte(f.encHash) {
+				b.Fatal("another file")
+			}
+			file, sum := data[:len(data)-macSize], data[len(data)-macSize:]
+			mac := hmac.New(sha256.New, keys[48:80])
+			mac.Write(keys[:16])
+			mac.Write(file)
+			if !hmac.Equal(mac.Sum(nil)[:macSize], sum) {
+				b.Fatal("another key")
+			}
+			content, err := cbcutil.Decrypt(keys[16:48], keys[:16], file)
+			if err != nil || sha256.Sum256(content) != [32]byte(f.hash) {
+				b.Fatal("another content")
+			}
+		}
+	})
+	b.Run("streamed", func(b *testing.B) {
+		b.SetBytes(f.size)
+		b.ReportAllocs()
+		for b.Loop() {
+			d, err := newDecrypter(bytes.NewReader(f.data), f.kind, f.key, f.encHash)
+			if err != nil {
+				b.Fatal(err)
+			}
+			hash := sha256.New()
+			if _, err := io.Copy(hash, d); err != nil || !bytes.Equal(hash.Sum(nil), f.hash) {
+				b.Fatal("another content")
+			}
+		}
+	})
+}
