@@ -103,6 +103,9 @@ func (s *Server) complete(ctx context.Context, contentType string, a *attachment
 	if base, _, _ := strings.Cut(a.mimetype, ";"); base == "" || contentType != events.ContentDocument && strings.HasSuffix(base, "/octet-stream") {
 		a.mimetype = fitting[contentType][0]
 	}
+	if contentType == events.ContentVoice && mimetype == "" && strings.Contains(a.mimetype, "ogg") {
+		a.mimetype = fitting[contentType][0] // as phones call it, which want the codec named
+	}
 	if !fits(a.mimetype, contentType) {
 		return problem(UnsupportedMediaType, "a message of type "+contentType+" cannot have a file of type "+shorten(a.mimetype)+"; name its mimetype if that is wrong, or send it as a document")
 	}

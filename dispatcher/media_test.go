@@ -157,8 +157,10 @@ func TestAWebhookWaitsNoLongerThanItMay(t *testing.T) {
 	if took := r.hooks()[0].at.Sub(published); took < wait {
 		t.Errorf("it came after %s, without its media", took)
 	}
+	open := func() int { return b.count(`SELECT count(*) FROM deliveries WHERE state <> 'succeeded'`) }
+	eventually(t, "both to be finished", func() bool { return open() == 0 })
 	b.ready(file, noise(100)) // later, with nobody waiting
-	if n := b.count(`SELECT count(*) FROM deliveries WHERE state <> 'succeeded'`); n != 0 {
+	if n := open(); n != 0 {
 		t.Errorf("%d deliveries are open again", n)
 	}
 }
