@@ -101,8 +101,8 @@ func TestDev(t *testing.T) {
 	awaitState(t, api, "tour", "connected", 20*time.Second)
 	var page struct{ Data []message }
 	api.must(t, "GET", "/v1/sessions/tour/messages", nil, &page)
-	if len(page.Data) != 2 {
-		t.Errorf("the tour's session has %d messages after the second start, want 2", len(page.Data))
+	if len(page.Data) != 3 {
+		t.Errorf("the tour's session has %d messages after the second start, want 3", len(page.Data))
 	}
 	var m message
 	api.must(t, "POST", "/v1/sessions/tour/messages", map[string]any{"to": "5491151110002", "content": map[string]string{"type": "text", "text": "after kill -9"}}, &m,

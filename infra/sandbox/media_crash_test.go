@@ -84,7 +84,7 @@ func TestNoMediaAreLostOrTornWhenTheSandboxIsKilled(t *testing.T) {
 			<-progress
 		}
 		kill()
-		_, _ = startChild(t, dsn, host(url))
+		_, kill = startChild(t, dsn, host(url))
 	}
 	sending.Wait()
 	out := shown(t, url, bert, count, everything)
