@@ -13,6 +13,7 @@ import (
 
 	"github.com/chasqui/chasqui/infra/redirect"
 	"github.com/chasqui/chasqui/infra/signalstore"
+	"github.com/chasqui/chasqui/infra/steady"
 )
 
 const (
@@ -60,7 +61,8 @@ func newClient(device *store.Device, cfg Config, l *line, log *slog.Logger) (*wh
 	}
 	client.SetPreLoginHTTPClient(&http.Client{Transport: socket})
 	client.SetWebsocketHTTPClient(&http.Client{Transport: socket})
-	client.SetMediaHTTPClient(&http.Client{Transport: steady{media}})
+	// whatsmeow bounds an upload by its context alone, and a session sends nothing else meanwhile.
+	client.SetMediaHTTPClient(&http.Client{Transport: steady.Transport{Base: media}})
 	return client, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/redirect"
+	"github.com/chasqui/chasqui/infra/steady"
 )
 
 const (
@@ -21,17 +22,12 @@ const (
 	mediaHost = "https://mmg.whatsapp.net"
 	// mediaOrigin is what WhatsApp Web's own requests say they come from (whatsmeow socket/constants.go, Origin).
 	mediaOrigin = "https://web.whatsapp.com"
-	// stall is how long a download may bring nothing.
-	stall = 30 * time.Second
 	// downloadTimeout bounds a download as a whole: 2 GiB at 1.2 MB/s.
 	downloadTimeout = 29 * time.Minute
 )
 
 // errGone says that WhatsApp does not have, or give, a file any more.
 var errGone = errors.New("WhatsApp has the file no more")
-
-// errStalled says that a download brought nothing for a while.
-var errStalled = errors.New("WhatsApp sent nothing for 30 s")
 
 // statusError is an answer that is neither the file nor the end of it.
 type statusError int
@@ -43,7 +39,7 @@ func newMediaClient(whatsAppURL string) (*http.Client, error) {
 	base := &http.Transport{
 		Proxy:       http.ProxyFromEnvironment,
 		DialContext: (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second,
-		ResponseHeaderTimeout: stall, IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: mediaWorkers, MaxResponseHeaderBytes: 64 << 10,
+		IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: mediaWorkers, MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression: true, ForceAttemptHTTP2: true,
 	}
 	transport, err := redirect.To(whatsAppURL, base)
@@ -51,7 +47,7 @@ func newMediaClient(whatsAppURL string) (*http.Client, error) {
 		return nil, err
 	}
 	return &http.Client{
-		Transport:     transport,
+		Transport:     steady.Transport{Base: transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
@@ -62,58 +58,24 @@ func (d *Dispatcher) download(ctx context.Context, m db.Media) (io.ReadCloser, e
 		return nil, errGone
 	}
 	address := fmt.Sprintf("%s%s&hash=%s&mms-type=%s&__wa-mms=", mediaHost, *m.DirectPath, base64.URLEncoding.EncodeToString(m.EncSha256), *m.Kind)
-	ctx, cancel := context.WithCancelCause(ctx)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		cancel(nil)
 		return nil, errGone // a path that makes no URL leads nowhere
 	}
 	request.Header.Set("Origin", mediaOrigin)
 	request.Header.Set("Referer", mediaOrigin+"/")
 	answer, err := d.mediaClient.Do(request)
 	if err != nil {
-		cancel(nil)
 		return nil, fmt.Errorf("ask for file: %w", withoutURL(err))
 	}
 	switch answer.StatusCode {
 	case http.StatusOK:
-		return &download{body: answer.Body, ctx: ctx, cancel: cancel, idle: time.AfterFunc(stall, func() { cancel(errStalled) })}, nil
+		return answer.Body, nil
 	case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 		err = errGone
 	default:
 		err = statusError(answer.StatusCode)
 	}
 	answer.Body.Close()
-	cancel(nil)
 	return nil, err
-}
-
-// download is the body of an answer with a watch on it.
-type download struct {
-	body   io.ReadCloser
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	idle   *time.Timer
-}
-
-// Read implements io.Reader.
-func (d *download) Read(p []byte) (int, error) {
-	n, err := d.body.Read(p)
-	if n > 0 {
-		d.idle.Reset(stall)
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		if cause := context.Cause(d.ctx); cause != nil {
-			err = cause
-		}
-		err = fmt.Errorf("read file: %w", err)
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (d *download) Close() error {
-	d.idle.Stop()
-	d.cancel(nil)
-	return d.body.Close()
 }

@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -460,29 +458,4 @@ func TestADirectPathLeadsNowhereElse(t *testing.T) {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
-}
-
-// silentBody brings nothing until its request ends.
-type silentBody struct{ ctx context.Context }
-
-func (b silentBody) Read([]byte) (int, error) { <-b.ctx.Done(); return 0, b.ctx.Err() }
-func (b silentBody) Close() error             { return nil }
-
-func TestADownloadThatStandsStillEnds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := &Dispatcher{mediaClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: http.StatusOK, Body: silentBody{r.Context()}}, nil
-		})}}
-		kind, path := "image", "/x"
-		began := time.Now()
-		body, err := d.download(t.Context(), db.Media{Kind: &kind, DirectPath: &path})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer body.Close()
-		if _, err := io.ReadAll(body); !errors.Is(err, errStalled) || time.Since(began) != stall {
-			t.Errorf("after %s: %v", time.Since(began), err)
-		}
-	})
 }

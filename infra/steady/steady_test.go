@@ -1,4 +1,4 @@
-package connector
+package steady
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 		<-b.request.Context().Done()
 		return 0, b.request.Context().Err()
 	}
-	time.Sleep(transferStall - time.Second)
+	time.Sleep(Stall - time.Second)
 	b.left--
 	return copy(p, "x"), nil
 }
@@ -46,9 +46,9 @@ func (b *slowBody) Close() error { return nil }
 
 func TestATransferMayBeSlowButNotStandStill(t *testing.T) {
 	t.Parallel()
-	const slow = transferStall - time.Second
+	const slow = Stall - time.Second
 	post := func(s farEnd) (*http.Response, error) {
-		client := http.Client{Transport: steady{s}}
+		client := http.Client{Transport: Transport{s}}
 		return client.Post("http://media", "", bytes.NewReader(make([]byte, 10)))
 	}
 	t.Run("Slow", func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestATransferMayBeSlowButNotStandStill(t *testing.T) {
 				if err == nil {
 					answer.Body.Close()
 				}
-				if waited := time.Since(moved); !errors.Is(err, errStalled) || waited != transferStall {
+				if waited := time.Since(moved); !errors.Is(err, ErrStalled) || waited != Stall {
 					t.Errorf("ended after %s with %v", waited, err)
 				}
 			})
@@ -101,7 +101,7 @@ func TestATransferMayBeSlowButNotStandStill(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer answer.Body.Close()
-			if body, err := io.ReadAll(answer.Body); !errors.Is(err, errStalled) || len(body) != 5 {
+			if body, err := io.ReadAll(answer.Body); !errors.Is(err, ErrStalled) || len(body) != 5 {
 				t.Errorf("%d bytes came, and then %v", len(body), err)
 			}
 		})

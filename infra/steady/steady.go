@@ -1,4 +1,5 @@
-package connector
+// Package steady is for HTTP transfers that may take long and must not stand still: those of files to and from WhatsApp.
+package steady
 
 import (
 	"context"
@@ -8,35 +9,34 @@ import (
 	"time"
 )
 
-// transferStall is how long a file's transfer may stand still, as it is for downloads in the dispatcher.
-const transferStall = 30 * time.Second
+// Stall is how long a transfer may stand still.
+const Stall = 30 * time.Second
 
-// errStalled says that a transfer stood still.
-var errStalled = errors.New("nothing moved for 30 s")
+// ErrStalled says that a transfer stood still for so long.
+var ErrStalled = errors.New("nothing moved for 30 s")
 
-// steady is the transport of files. A transfer may take long but must not stand still: whatsmeow bounds it by its context alone, and a
-// session sends nothing else while it uploads. What moves is seen in the bodies, since over HTTP/2 a connection's own deadlines would not
-// tell one stalled transfer among others.
-type steady struct{ base http.RoundTripper }
+// Transport ends transfers that stand still. What moves is seen in the bodies, since over HTTP/2 a connection's own deadlines would not tell
+// one stalled transfer among others.
+type Transport struct{ Base http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (s steady) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(request.Context())
-	idle := time.AfterFunc(transferStall, func() { cancel(errStalled) })
+	idle := time.AfterFunc(Stall, func() { cancel(ErrStalled) })
 	request = request.Clone(ctx)
 	if request.Body != nil && request.Body != http.NoBody {
 		request.Body = &watchedBody{ReadCloser: request.Body, idle: idle}
 	}
-	answer, err := s.base.RoundTrip(request)
+	answer, err := t.Base.RoundTrip(request)
 	if err != nil {
-		if errors.Is(context.Cause(ctx), errStalled) {
-			err = errStalled
+		if errors.Is(context.Cause(ctx), ErrStalled) {
+			err = ErrStalled
 		}
 		idle.Stop()
 		cancel(nil)
 		return nil, err
 	}
-	idle.Reset(transferStall)
+	idle.Reset(Stall)
 	answer.Body = &watchedBody{ReadCloser: answer.Body, idle: idle, ctx: ctx, cancel: cancel}
 	return answer, nil
 }
@@ -53,10 +53,10 @@ type watchedBody struct {
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
-		b.idle.Reset(transferStall)
+		b.idle.Reset(Stall)
 	}
-	if err != nil && !errors.Is(err, io.EOF) && b.ctx != nil && errors.Is(context.Cause(b.ctx), errStalled) {
-		err = errStalled
+	if err != nil && !errors.Is(err, io.EOF) && b.ctx != nil && errors.Is(context.Cause(b.ctx), ErrStalled) {
+		err = ErrStalled
 	}
 	return n, err
 }
