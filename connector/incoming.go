@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,15 +33,15 @@ func (c *connection) received(ctx context.Context, e *waevents.Message) error {
 	if e.Info.Category == "peer" { // between the account's own devices
 		return nil
 	}
-	content, from := mediaOf(e.Message)
-	if from == nil && content.Type == "" {
+	content, media := mediaOf(e.Message)
+	if media == nil && content.Type == "" {
 		var ok bool
 		if content, ok = contentOf(e.Message); !ok {
 			return nil
 		}
 	}
-	content.ViewOnce = content.ViewOnce || from != nil && e.IsViewOnce
-	return c.keep(ctx, &e.Info, content, from)
+	content.ViewOnce = content.ViewOnce || media != nil && e.IsViewOnce
+	return c.keep(ctx, &e.Info, content, media)
 }
 
 // undecryptable keeps a message that could not be decrypted, so that it is seen to have come; its event follows when WhatsApp has brought
@@ -56,17 +55,14 @@ func (c *connection) undecryptable(ctx context.Context, e *waevents.Undecryptabl
 }
 
 // keep writes a message of a person or a group, and the job to fetch its file, if it has one. Status updates and the posts of channels are no messages of a chat; they make nothing yet.
-func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content events.Content, from *remote) error {
+func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content events.Content, media *db.Media) error {
 	p, ok, err := c.row(ctx, info, content)
 	if err != nil || !ok {
 		return err
 	}
 	file := uuid.Nil
-	if from != nil && p.Type == content.Type {
-		if err := addFile(&p, *content.Media, *from); err != nil {
-			return err
-		}
-		file = *p.MediaID
+	if media != nil && p.Type == content.Type {
+		file, p.MediaID = media.ID, &media.ID
 	}
 	fresh := false
 	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
@@ -90,11 +86,9 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content 
 			t = events.MessageSent
 		}
 		if file != uuid.Nil {
-			job, err := json.Marshal(events.MediaJob{MediaID: file})
-			if err != nil {
-				return fmt.Errorf("encode media job: %w", err)
+			if err := c.keepMedia(ctx, tx, p, row.MessageID, *media); err != nil {
+				return err
 			}
-			tx.Publish(events.TopicMedia, queue.Message{Payload: job})
 		}
 		_, err = events.PublishAwaiting(tx, t, p.SessionID, p.ChatID, p.Timestamp, events.MessageData{Message: m}, file)
 		return err
@@ -105,17 +99,20 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content 
 	return err
 }
 
-// addFile adds the media row of a message's file.
-func addFile(p *db.MessageReceiveParams, media events.Media, from remote) error {
-	id, err := events.MediaPrefix.Parse(media.ID)
+// keepMedia writes the media of a message that was just written, and publishes the job to fetch it.
+func (c *connection) keepMedia(ctx context.Context, tx *queue.Tx, p db.MessageReceiveParams, message *uuid.UUID, m db.Media) error {
+	err := c.s.c.queries.MediaReceive(ctx, tx, db.MediaReceiveParams{
+		ID: m.ID, SessionID: &p.SessionID, MessageID: message, Mimetype: m.Mimetype, FileName: m.FileName, Size: m.Size, Sha256: m.Sha256, Kind: m.Kind,
+		DirectPath: m.DirectPath, MediaKey: m.MediaKey, EncSha256: m.EncSha256, RemoteAt: &p.Timestamp,
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("write media: %w", err)
 	}
-	if p.MediaSha256, err = hex.DecodeString(media.SHA256); err != nil {
-		return fmt.Errorf("decode hash of media: %w", err)
+	job, err := json.Marshal(events.MediaJob{MediaID: m.ID})
+	if err != nil {
+		return fmt.Errorf("encode media job: %w", err)
 	}
-	p.MediaID, p.MediaMimetype, p.MediaFileName, p.MediaSize = &id, media.Mimetype, media.FileName, media.Size
-	p.MediaKind, p.MediaDirectPath, p.MediaKey, p.MediaEncSha256 = from.kind, from.directPath, from.mediaKey, from.encSHA256
+	tx.Publish(events.TopicMedia, queue.Message{Payload: job})
 	return nil
 }
 

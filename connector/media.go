@@ -39,14 +39,6 @@ const (
 // errMediaGone says that the bytes of a message's media are kept no more.
 var errMediaGone = errors.New("the media is gone")
 
-// remote is WhatsApp's encrypted copy of a file, as a message names it.
-type remote struct {
-	kind       string // by which its keys are derived: image, video, audio or document
-	directPath string
-	mediaKey   []byte
-	encSHA256  []byte
-}
-
 // file is what ImageMessage, VideoMessage, AudioMessage, DocumentMessage and StickerMessage have in common.
 type file interface {
 	whatsmeow.DownloadableMessage
@@ -54,8 +46,8 @@ type file interface {
 	GetFileLength() uint64
 }
 
-// mediaOf reads a message with a file; nil where it has none that can be fetched.
-func mediaOf(m *waE2E.Message) (content events.Content, from *remote) {
+// mediaOf reads a message with a file, which is returned as the row that it gets; nil where it has none that can be fetched.
+func mediaOf(m *waE2E.Message) (content events.Content, media *db.Media) {
 	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
 		m = inner
 	}
@@ -64,29 +56,23 @@ func mediaOf(m *waE2E.Message) (content events.Content, from *remote) {
 	case m.GetImageMessage() != nil:
 		image := m.GetImageMessage()
 		content, f = events.Content{Type: events.ContentImage, Caption: image.GetCaption(), ViewOnce: image.GetViewOnce()}, image
-		from = &remote{kind: "image"}
 	case m.GetVideoMessage() != nil:
 		video := m.GetVideoMessage()
 		content, f = events.Content{Type: events.ContentVideo, Caption: video.GetCaption(), ViewOnce: video.GetViewOnce(), GIF: video.GetGifPlayback()}, video
-		from = &remote{kind: "video"}
 	case m.GetPtvMessage() != nil:
 		video := m.GetPtvMessage()
 		content, f = events.Content{Type: events.ContentVideo, VideoNote: true, ViewOnce: video.GetViewOnce()}, video
-		from = &remote{kind: "video"}
 	case m.GetAudioMessage() != nil:
 		audio := m.GetAudioMessage()
 		content, f = events.Content{Type: events.ContentAudio, ViewOnce: audio.GetViewOnce()}, audio
 		if audio.GetPTT() {
 			content.Type = events.ContentVoice
 		}
-		from = &remote{kind: "audio"}
 	case m.GetDocumentMessage() != nil:
 		document := m.GetDocumentMessage()
 		content, f = events.Content{Type: events.ContentDocument, Caption: document.GetCaption()}, document
-		from = &remote{kind: "document"}
 	case m.GetStickerMessage() != nil:
 		content, f = events.Content{Type: events.ContentSticker}, m.GetStickerMessage()
-		from = &remote{kind: "image"}
 	default:
 		return content, nil
 	}
@@ -94,15 +80,16 @@ func mediaOf(m *waE2E.Message) (content events.Content, from *remote) {
 		f.GetDirectPath() == "" || len(f.GetDirectPath()) > maxDirectPath || f.GetFileLength() > math.MaxInt64 {
 		return events.Content{Type: events.ContentUnsupported}, nil // view-once media that is only for the phone comes like this
 	}
-	from.directPath, from.mediaKey, from.encSHA256 = printable(f.GetDirectPath()), f.GetMediaKey(), f.GetFileEncSHA256()
 	content.Caption = printable(content.Caption)
-	media := postgres.Media(db.Media{
-		ID: events.NewID(), Mimetype: mimetype(f.GetMimetype(), from.kind), Size: int64(f.GetFileLength()), Sha256: f.GetFileSHA256(),
-		FileName: fileName(m.GetDocumentMessage()),
-	}, "")
-	media.URL = "" // it is made where it is shown
-	content.Media = &media
-	return content, from
+	kind, path := kinds[content.Type].name, printable(f.GetDirectPath())
+	media = &db.Media{
+		ID: events.NewID(), Mimetype: mimetype(f.GetMimetype(), kind), FileName: fileName(m.GetDocumentMessage()), Size: int64(f.GetFileLength()),
+		Sha256: f.GetFileSHA256(), Kind: &kind, DirectPath: &path, MediaKey: f.GetMediaKey(), EncSha256: f.GetFileEncSHA256(),
+	}
+	shown := postgres.Media(*media, "")
+	shown.URL = "" // it is made where it is shown
+	content.Media = &shown
+	return content, media
 }
 
 // mimetype is what a sender calls a file, where that is a media type at all.

@@ -96,7 +96,7 @@ func TestMediaOfEachKind(t *testing.T) {
 		if fmt.Sprintf("%+v", content) != fmt.Sprintf("%+v", c.want) {
 			t.Errorf("%s: %+v, want %+v", name, content, c.want)
 		}
-		if from.kind != c.kind || !strings.HasPrefix(from.directPath, "/v/a") || !bytes.Equal(from.mediaKey, key(3)) || !bytes.Equal(from.encSHA256, key(2)) {
+		if *from.Kind != c.kind || !strings.HasPrefix(*from.DirectPath, "/v/a") || !bytes.Equal(from.MediaKey, key(3)) || !bytes.Equal(from.EncSha256, key(2)) {
 			t.Errorf("%s: %+v", name, from)
 		}
 		if media.Mimetype != c.mimetype || media.FileName != c.fileName || media.Size != 5 || media.SHA256 != hex.EncodeToString(key(1)) || media.URL != "" {

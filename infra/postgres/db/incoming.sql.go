@@ -13,6 +13,46 @@ import (
 	"github.com/google/uuid"
 )
 
+const mediaReceive = `-- name: MediaReceive :exec
+INSERT INTO media (id, session_id, message_id, status, mimetype, file_name, size, sha256, kind, direct_path, media_key, enc_sha256, remote_at)
+VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $8, $9, $10, $11, $12)
+`
+
+type MediaReceiveParams struct {
+	ID         uuid.UUID
+	SessionID  *string
+	MessageID  *uuid.UUID
+	Mimetype   string
+	FileName   string
+	Size       int64
+	Sha256     []byte
+	Kind       *string
+	DirectPath *string
+	MediaKey   []byte
+	EncSha256  []byte
+	RemoteAt   *time.Time
+}
+
+// The file of a message that MessageReceive has just written, in the same transaction and so behind the same fence. A statement of its own,
+// because most messages have none.
+func (q *Queries) MediaReceive(ctx context.Context, db DBTX, arg MediaReceiveParams) error {
+	_, err := db.Exec(ctx, mediaReceive,
+		arg.ID,
+		arg.SessionID,
+		arg.MessageID,
+		arg.Mimetype,
+		arg.FileName,
+		arg.Size,
+		arg.Sha256,
+		arg.Kind,
+		arg.DirectPath,
+		arg.MediaKey,
+		arg.EncSha256,
+		arg.RemoteAt,
+	)
+	return err
+}
+
 const messageReceiptMany = `-- name: MessageReceiptMany :many
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
@@ -115,11 +155,6 @@ WITH fence AS MATERIALIZED (
        SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, updated_at = clock_timestamp()
      WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
     RETURNING id
-), file AS (
-    INSERT INTO media (id, session_id, message_id, status, mimetype, file_name, size, sha256, kind, direct_path, media_key, enc_sha256, remote_at)
-    SELECT $18::uuid, fence.session, message.id, 'pending', $19::text, $20::text, $21::bigint,
-           $22::bytea, $23::text, $24::text, $25::bytea, $26::bytea, $10::timestamptz
-      FROM fence CROSS JOIN message WHERE $18::uuid IS NOT NULL
 )
 SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,
@@ -129,32 +164,24 @@ SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name 
 `
 
 type MessageReceiveParams struct {
-	SessionID       string
-	Owner           string
-	Epoch           int64
-	ContactID       string
-	ContactPhone    string
-	ContactLid      string
-	ContactName     string
-	ChatID          string
-	ChatKind        string
-	Timestamp       time.Time
-	ID              uuid.UUID
-	SenderID        string
-	WhatsappID      string
-	Direction       string
-	Status          string
-	Type            string
-	Content         json.RawMessage
-	MediaID         *uuid.UUID
-	MediaMimetype   string
-	MediaFileName   string
-	MediaSize       int64
-	MediaSha256     []byte
-	MediaKind       string
-	MediaDirectPath string
-	MediaKey        []byte
-	MediaEncSha256  []byte
+	SessionID    string
+	Owner        string
+	Epoch        int64
+	ContactID    string
+	ContactPhone string
+	ContactLid   string
+	ContactName  string
+	ChatID       string
+	ChatKind     string
+	Timestamp    time.Time
+	ID           uuid.UUID
+	SenderID     string
+	WhatsappID   string
+	Direction    string
+	Status       string
+	Type         string
+	Content      json.RawMessage
+	MediaID      *uuid.UUID
 }
 
 type MessageReceiveRow struct {
@@ -169,7 +196,7 @@ type MessageReceiveRow struct {
 
 // All that one incoming message writes, in one round trip: the fence, the contact, the chat, the message and last_event_at of the session
 // (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there already, and nothing is
-// to be told. An undecryptable message is replaced by its content, once. A message with media has its media row too (media_id is not NULL).
+// to be told. An undecryptable message is replaced by its content, once.
 func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiveParams) (MessageReceiveRow, error) {
 	row := db.QueryRow(ctx, messageReceive,
 		arg.SessionID,
@@ -190,14 +217,6 @@ func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiv
 		arg.Type,
 		arg.Content,
 		arg.MediaID,
-		arg.MediaMimetype,
-		arg.MediaFileName,
-		arg.MediaSize,
-		arg.MediaSha256,
-		arg.MediaKind,
-		arg.MediaDirectPath,
-		arg.MediaKey,
-		arg.MediaEncSha256,
 	)
 	var i MessageReceiveRow
 	err := row.Scan(

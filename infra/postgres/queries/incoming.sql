@@ -1,7 +1,7 @@
 -- name: MessageReceive :one
 -- All that one incoming message writes, in one round trip: the fence, the contact, the chat, the message and last_event_at of the session
 -- (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there already, and nothing is
--- to be told. An undecryptable message is replaced by its content, once. A message with media has its media row too (media_id is not NULL).
+-- to be told. An undecryptable message is replaced by its content, once.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
@@ -34,17 +34,18 @@ WITH fence AS MATERIALIZED (
        SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, updated_at = clock_timestamp()
      WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
     RETURNING id
-), file AS (
-    INSERT INTO media (id, session_id, message_id, status, mimetype, file_name, size, sha256, kind, direct_path, media_key, enc_sha256, remote_at)
-    SELECT sqlc.narg(media_id)::uuid, fence.session, message.id, 'pending', @media_mimetype::text, @media_file_name::text, @media_size::bigint,
-           @media_sha256::bytea, @media_kind::text, @media_direct_path::text, @media_key::bytea, @media_enc_sha256::bytea, @timestamp::timestamptz
-      FROM fence CROSS JOIN message WHERE sqlc.narg(media_id)::uuid IS NOT NULL
 )
 SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,
        coalesce(contact.name, known.name, '')::text AS contact_name
   FROM fence JOIN sessions s ON s.id = fence.session LEFT JOIN contact ON true LEFT JOIN known ON true
   LEFT JOIN message ON true;
+
+-- name: MediaReceive :exec
+-- The file of a message that MessageReceive has just written, in the same transaction and so behind the same fence. A statement of its own,
+-- because most messages have none.
+INSERT INTO media (id, session_id, message_id, status, mimetype, file_name, size, sha256, kind, direct_path, media_key, enc_sha256, remote_at)
+VALUES (@id, @session_id, @message_id, 'pending', @mimetype, @file_name, @size, @sha256, @kind, @direct_path, @media_key, @enc_sha256, @remote_at);
 
 -- name: MessageReceiptMany :many
 -- Moves statuses forward, never back; the rows that moved come back with the status before, and with the name of the contact whose receipt
