@@ -26,7 +26,7 @@ func Await(ctx context.Context, dsn string) error {
 		if final || time.Now().After(deadline) {
 			return err
 		}
-		slog.Warn("PostgreSQL cannot be reached yet", "error", err)
+		slog.WarnContext(ctx, "PostgreSQL cannot be reached yet", "error", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
