@@ -183,7 +183,7 @@ func (p *process) openS3(ctx context.Context, c config.ObjectStore, syncDir stri
 		return err
 	}
 	p.OnStop("object store", func(context.Context) error { p.s3.Close(); return nil })
-	p.ready.S3Endpoint = c.S3Endpoint
+	p.ready.S3Endpoint, p.ready.S3Bucket = c.S3Endpoint, c.S3Bucket
 	return nil
 }
 
@@ -388,6 +388,9 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 	defer p.Stop()
 	// The data directory's lock is ours, so whoever had these names before is dead.
 	p.owner = owner
+	if objectsEnded != nil { // a key to what nobody else has, for whoever looks with another client
+		p.ready.S3AccessKey, p.ready.S3SecretKey = c.S3AccessKey, c.S3SecretKey
+	}
 	p.ready.WhatsAppURL, p.ready.WhatsAppRootKey = c.WhatsAppURL, hex.EncodeToString(c.WhatsAppRootKey)
 	if simulation != nil {
 		if err := p.startSandbox(ctx, "", *simulation); err != nil {

@@ -21,6 +21,9 @@ type Ready struct {
 	WhatsAppRootKey string `json:"whatsappRootKey"`
 	DatabaseURL     string `json:"databaseUrl"`
 	S3Endpoint      string `json:"s3Endpoint"`
+	S3Bucket        string `json:"s3Bucket"`
+	S3AccessKey     string `json:"s3AccessKey"` // of the embedded server alone
+	S3SecretKey     string `json:"s3SecretKey"`
 }
 
 // Write makes the file appear, complete, readable by its owner alone: it holds

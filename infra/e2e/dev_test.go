@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/chasqui/chasqui/infra/s3"
 )
 
 // devArgs are the flags of every dev in these tests: nothing in the working tree, no fixed port.
@@ -71,6 +73,22 @@ func TestDev(t *testing.T) {
 		return nil
 	})
 	hook.check(t)
+
+	bucket, err := s3.Open(t.Context(), s3.Config{Endpoint: r.S3Endpoint, Bucket: r.S3Bucket, AccessKey: r.S3AccessKey, SecretKey: r.S3SecretKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bucket.Close)
+	objects := 0
+	for object, err := range bucket.List(t.Context(), "media/") {
+		if err != nil || object.Size == 0 {
+			t.Fatalf("%+v: %v", object, err)
+		}
+		objects++
+	}
+	if objects != 1 {
+		t.Errorf("the bucket holds %d files after the tour, which uploads one", objects)
+	}
 
 	lines := curlLines(p.log.String())
 	if len(lines) != 3 {

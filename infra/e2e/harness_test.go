@@ -161,6 +161,9 @@ type ready struct {
 	WhatsAppRootKey string `json:"whatsappRootKey"`
 	DatabaseURL     string `json:"databaseUrl"`
 	S3Endpoint      string `json:"s3Endpoint"`
+	S3Bucket        string `json:"s3Bucket"`
+	S3AccessKey     string `json:"s3AccessKey"`
+	S3SecretKey     string `json:"s3SecretKey"`
 }
 
 // awaitReady waits for the ready file, which appears whole or not at all.
