@@ -20,7 +20,7 @@ import (
 )
 
 // memoryLimit is how much a role may have resident above what it has at rest, in KiB, while a file of 100 MB passes.
-const memoryLimit = 32 << 10
+const memoryLimit = memoryFactor * (32 << 10)
 
 // resident reads a process's memory, in KiB: now, and at its peak since resetPeak.
 func (p *process) resident(t *testing.T) (now, peak int) {
