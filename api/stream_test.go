@@ -21,7 +21,6 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/chasqui/chasqui/events"
-	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
 // A received is an event as a client has it. comment and position are the parts of SSE that are no events.
@@ -324,61 +323,6 @@ func TestEveryEventOnce(t *testing.T) {
 	}
 }
 
-// TestTail: what it keeps is bounded, in number and in bytes, and it never answers for what it does not reach back to.
-func TestTail(t *testing.T) {
-	t.Parallel()
-	tl := newTail(10)
-	row := func(seq int, size int) db.EventPageRow {
-		return db.EventPageRow{Seq: int64(seq), ID: events.NewID(), Type: "session.status", Body: make([]byte, size)}
-	}
-	tl.begin(place{seq: 100})
-	if _, known, _ := tl.end(); known {
-		t.Error("it begins without a stream")
-	}
-	tl.enter(1)
-	tl.begin(place{seq: 100})
-	if tl.enter(1) {
-		t.Error("more streams than the limit")
-	}
-	_, _, _, news := tl.after(place{seq: 100}, EventFilter{}, 5)
-	at := place{seq: 100}
-	for i := range 30 {
-		next := place{seq: int64(102 + 2*i)}
-		tl.add(at, []db.EventPageRow{row(102+2*i, 100)}, next)
-		tl.add(at, []db.EventPageRow{row(102+2*i, 100)}, next) // the same once more is not
-		at = next
-	}
-	select {
-	case <-news:
-	default:
-		t.Error("nobody was told")
-	}
-	if len(tl.recent) != 10 || tl.bytes != 1000 || tl.low.seq != 140 {
-		t.Errorf("kept %d events of %d bytes after %d", len(tl.recent), tl.bytes, tl.low.seq)
-	}
-	if _, _, ok, _ := tl.after(place{seq: 138}, EventFilter{}, 5); ok {
-		t.Error("it answers for what it has dropped")
-	}
-	rows, to, ok, _ := tl.after(place{seq: 141}, EventFilter{}, 5)
-	if !ok || len(rows) != 5 || rows[0].Seq != 142 || to.seq != 150 {
-		t.Errorf("%d events up to %d", len(rows), to.seq)
-	}
-	if rows, to, ok, _ := tl.after(place{seq: 150}, EventFilter{SessionID: "other"}, 5); !ok || len(rows) != 0 || to.seq != 160 {
-		t.Errorf("of another session %d events up to %d", len(rows), to.seq)
-	}
-	if rows, to, ok, _ := tl.after(place{seq: 170}, EventFilter{}, 5); !ok || len(rows) != 0 || to.seq != 170 {
-		t.Errorf("ahead of it %d events up to %d", len(rows), to.seq)
-	}
-	tl.add(at, []db.EventPageRow{row(162, tailBytes), row(164, 1)}, place{seq: 164})
-	if len(tl.recent) != 1 || tl.bytes != 1 || tl.low.seq != 162 {
-		t.Errorf("kept %d events of %d bytes after %d", len(tl.recent), tl.bytes, tl.low.seq)
-	}
-	tl.leave()
-	if tl.add(place{seq: 164}, []db.EventPageRow{row(166, 1)}, place{seq: 166}); tl.known || len(tl.recent) > 0 {
-		t.Error("it is kept without streams")
-	}
-}
-
 // TestSlowConsumers: one that does not read is cut off, whatever its kind, and nobody else waits for it.
 func TestSlowConsumers(t *testing.T) {
 	t.Parallel()
@@ -476,44 +420,6 @@ func TestHeartbeats(t *testing.T) {
 	if err := <-read; err != nil {
 		t.Error(err)
 	}
-}
-
-// TestPingUnanswered: a client that is silent, though its connection is open, is cut off.
-func TestPingUnanswered(t *testing.T) {
-	t.Parallel()
-	f := setup(t, shortened(func(l *limits) { l.ping, l.write = 20*time.Millisecond, 100*time.Millisecond }))
-	ws, _, err := websocket.Dial(t.Context(), f.base+"/v1/events/ws", &websocket.DialOptions{HTTPHeader: http.Header{"X-Api-Key": {testKey}}, HTTPClient: client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.CloseNow()                                                                          // it is cut off
-	f.eventually("the end", func() bool { return strings.Contains(f.log.String(), "too slow") }) // nobody reads, so nobody answers
-	f.open(0)
-}
-
-func TestWebSocketCloses(t *testing.T) {
-	t.Parallel()
-	f := setup(t)
-	dial := func() *websocket.Conn {
-		ws, _, err := websocket.Dial(t.Context(), f.base+"/v1/events/ws", &websocket.DialOptions{HTTPHeader: http.Header{"X-Api-Key": {testKey}}, HTTPClient: client})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ws
-	}
-	for name, text := range map[string]string{"a word": "hello", "much": strings.Repeat("x", 1<<20)} {
-		ws := dial()
-		_ = ws.Write(t.Context(), websocket.MessageText, []byte(text)) // it may be closed in the middle
-		if _, _, err := ws.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusPolicyViolation && name == "a word" || err == nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		f.open(0)
-	}
-	ws := dial()
-	if err := ws.Close(websocket.StatusNormalClosure, ""); err != nil {
-		t.Errorf("a client's close: %v", err)
-	}
-	f.open(0)
 }
 
 // TestPlaceGone: where retention overtakes a stream it ends, and says so, instead of skipping.
