@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,6 +124,10 @@ func (c *connection) handle(evt any) (ok bool) {
 			c.end(err)
 			return false
 		}
+	case *events.Receipt:
+		c.phone.events.note("receipt", map[string]any{
+			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
+		})
 	case *events.UndecryptableMessage:
 		c.phone.log.Warn("sandbox: phone could not decrypt a message and asked for it again", "id", e.Info.ID, "from", e.Info.Sender)
 	case *events.Connected:

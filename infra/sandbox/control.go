@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -24,7 +25,7 @@ const (
 // handler is the control API, the WebSocket and the media host on one listener.
 func (s *Sandbox) handler() http.Handler {
 	control := http.NewServeMux()
-	for pattern, operation := range map[string]func(*http.Request) (int, any, error){
+	operations := map[string]operation{
 		"GET /healthz":                    s.getHealth,
 		"POST /phones":                    s.postPhone,
 		"GET /phones":                     s.getPhones,
@@ -32,6 +33,7 @@ func (s *Sandbox) handler() http.Handler {
 		"POST /phones/{number}/scan":      s.postScan,
 		"POST /phones/{number}/messages":  s.postMessage,
 		"GET /phones/{number}/messages":   s.getMessages,
+		"GET /phones/{number}/events":     s.getEvents,
 		"POST /phones/{number}/read":      s.postRead,
 		"DELETE /phones/{number}/devices": s.deleteDevices,
 
@@ -42,7 +44,12 @@ func (s *Sandbox) handler() http.Handler {
 		"PUT /faults":             s.putFaults,
 		"POST /faults/disconnect": s.postDisconnect,
 		"GET /stats":              s.getStats,
-	} {
+	}
+	// Each feature lists its operations in its own file.
+	for _, feature := range []map[string]operation{} {
+		maps.Copy(operations, feature)
+	}
+	for pattern, operation := range operations {
 		control.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			select { // phones need the listener to be brought back; until they are, none must be said not to exist
 			case <-s.loaded:

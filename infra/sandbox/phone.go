@@ -227,6 +227,9 @@ type phone struct {
 	row     phoneRow
 	log     *slog.Logger
 
+	events     eventLog
+	connection signal // fires when current has changed
+
 	seen     signal        // fires when the phone has shown a message
 	due      chan struct{} // holds a token when the outbox may have something to send
 	asked    chan struct{} // holds a token when a companion may have asked for a file
@@ -278,6 +281,7 @@ func (p *phone) setCurrent(c *connection) {
 	p.mu.Lock()
 	p.current = c
 	p.mu.Unlock()
+	p.connection.fire()
 	if c != nil {
 		p.once.Do(func() { close(p.loggedIn) })
 	}

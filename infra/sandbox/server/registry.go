@@ -8,6 +8,8 @@ import (
 
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 type (
@@ -17,6 +19,9 @@ type (
 	// queryHandler answers an iq of type get or set with the children of the result. Failure policy: a queryError goes to the client as it
 	// is, any other error is logged and goes as 500.
 	queryHandler func(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error)
+	// recordLoader takes a record of the journal into memory when the server starts. Records come ordered by key; accounts and devices are
+	// there before any other kind.
+	recordLoader func(s *Server, r journal.Record) error
 )
 
 // query names a kind of iq: its namespace, its type and the tag of its first child; an empty child stands for those without an entry of
@@ -28,10 +33,11 @@ type registry struct {
 	stanzas map[string]stanzaHandler // by tag
 	queries map[query]queryHandler
 	routes  map[string]stanzaHandler // messages, by the server of their recipient
+	loaders map[string]recordLoader  // records of the journal, by kind
 }
 
 func newRegistry() *registry {
-	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}}
+	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}}
 	for _, register := range []func(*registry){
 		registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
 		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,

@@ -19,9 +19,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.mau.fi/whatsmeow/util/keys"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 // DefaultSeed makes the certificate root when Config.Seed is empty.
@@ -43,7 +44,7 @@ type Config struct {
 // Server is a running WhatsApp server. Its methods may be called at the same time by anyone.
 type Server struct {
 	pool     *pgxpool.Pool
-	lock     *pgx.Conn // holds the advisory lock that keeps a second server process off this schema
+	journal  journal.Journal
 	log      *slog.Logger
 	seed     string
 	noise    *noiseIdentity
@@ -101,13 +102,6 @@ type Stats struct {
 	MediaUploads, MediaDownloads int64
 }
 
-// ErrLocked is returned by New when another process serves the same schema.
-var ErrLocked = errors.New("another sandbox server uses this database")
-
-// lockPatience is how long New waits for a predecessor to let go of its lock. A killed process's lock falls as soon as PostgreSQL sees
-// its connection end, which on one machine is milliseconds.
-const lockPatience = 10 * time.Second
-
 // New migrates the schema, loads the state and returns a server that is ready for ServeHTTP. It waits up to 10 s for another process
 // that holds the schema and then returns ErrLocked. The context is for New alone; the server lives until Close.
 func New(ctx context.Context, c Config) (*Server, error) {
@@ -121,12 +115,12 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
 	}
-	lock, err := acquireLock(ctx, c.Pool)
+	kept, err := journal.OpenPostgres(ctx, c.Pool)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		pool: c.Pool, lock: lock, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
+		pool: c.Pool, journal: kept, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
 		asked: c.MediaRetry, transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 	}
@@ -139,39 +133,11 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := s.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("load state: %w", err), s.Close())
 	}
+	if err := s.loadRecords(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("load state: %w", err), s.Close())
+	}
 	s.work.Go(s.sweepBlobs)
 	return s, nil
-}
-
-// acquireLock takes a connection out of the pool for the server's life and locks the schema with it. When the connection is lost, with
-// PostgreSQL itself say, the lock is gone and the server goes on: it guards against a mistake, not against an enemy.
-func acquireLock(ctx context.Context, pool *pgxpool.Pool) (*pgx.Conn, error) {
-	pooled, err := pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("lock schema: %w", err)
-	}
-	db := pooled.Hijack()
-	deadline := time.Now().Add(lockPatience)
-	for {
-		var mine bool
-		err := db.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('sandbox server', 0))`).Scan(&mine)
-		if err == nil && mine {
-			return db, nil
-		}
-		if err == nil && time.Now().After(deadline) {
-			err = ErrLocked
-		}
-		if err == nil {
-			select {
-			case <-ctx.Done():
-				err = ctx.Err()
-			case <-time.After(50 * time.Millisecond):
-				continue
-			}
-		}
-		_ = db.Close(context.WithoutCancel(ctx))
-		return nil, fmt.Errorf("lock schema: %w", err)
-	}
 }
 
 // RootKey is the function RootKey for the server's seed.
@@ -189,12 +155,7 @@ func (s *Server) Close() error {
 	if !first {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := s.lock.Close(ctx); err != nil {
-		return fmt.Errorf("release schema: %w", err)
-	}
-	return nil
+	return s.journal.Close()
 }
 
 // phoneHeader is the request header that tells the simulated phones' connections from the companions', before any handshake.

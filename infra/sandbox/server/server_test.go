@@ -15,6 +15,7 @@ import (
 	"go.mau.fi/whatsmeow/types/events"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
@@ -102,7 +103,7 @@ func TestRefusesASecondServer(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
 	_, err := server.New(t.Context(), server.Config{Pool: n.pool})
-	fails(t, err, server.ErrLocked)
+	fails(t, err, journal.ErrLocked)
 }
 
 func TestRefusesBadAccounts(t *testing.T) {
