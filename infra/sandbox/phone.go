@@ -140,13 +140,7 @@ func (s *Sandbox) Scan(ctx context.Context, number, qr string) (types.JID, error
 		return types.EmptyJID, err
 	}
 	jid, err := s.server.Scan(ctx, number, qr)
-	switch {
-	case errors.Is(err, server.ErrQRInvalid):
-		return jid, failure(http.StatusUnprocessableEntity, "qr is not the text of a client's QR code")
-	case errors.Is(err, server.ErrQRExpired), errors.Is(err, server.ErrRefused), errors.Is(err, server.ErrTooManyDevices):
-		return jid, failure(http.StatusConflict, "%v", err)
-	}
-	return jid, err
+	return jid, pairingRefusal(err)
 }
 
 // Unlink removes every linked device of the phone; each is told so, and loses its session.

@@ -47,6 +47,8 @@ type Config struct {
 	Seed string
 	// Logger takes what happens; nil means slog.Default. Message texts and keys are never logged.
 	Logger *slog.Logger
+	// QRLife is how long the QR codes of a client that waits to be linked can be scanned; zero fields are whatsmeow's times.
+	QRLife server.QRLife
 }
 
 // Sandbox is a running local WhatsApp. Make one with New; all methods but Start and Stop want it started.
@@ -112,7 +114,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 		return err
 	}
 	// The server comes first: it creates the schema, and keeps a second process off it.
-	if s.server, err = server.New(ctx, server.Config{Pool: s.pool, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry}); err != nil {
+	if s.server, err = server.New(ctx, server.Config{Pool: s.pool, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry, Notify: s.notify, QRLife: s.cfg.QRLife}); err != nil {
 		return err
 	}
 	if err := migrate(ctx, s.pool); err != nil {

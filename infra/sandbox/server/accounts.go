@@ -45,7 +45,9 @@ type account struct {
 	status     string
 	privacy    map[string]string // what differs from the defaults
 	nextDevice int
-	devices    []*device // ordered by number; the first is the phone
+	devices    []*device    // ordered by number; the first is the phone
+	code       *codeRequest // the last companion that asked for a pairing code, however it ended; see pairingcode.go
+	passkey    *Passkey     // what every pairing asks for; nil for nothing; see pairingpasskey.go
 }
 
 // device is one of an account's devices: 0 is the phone, the others are companions. The unmarked fields never change.

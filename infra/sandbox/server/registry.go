@@ -32,15 +32,20 @@ type query struct{ xmlns, kind, child string }
 type registry struct {
 	stanzas map[string]stanzaHandler // by tag
 	queries map[query]queryHandler
+	pairing map[query]queryHandler   // what a companion may ask that is not linked yet
 	routes  map[string]stanzaHandler // messages, by the server of their recipient
 	loaders map[string]recordLoader  // records of the journal, by kind
 }
 
 func newRegistry() *registry {
-	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}}
+	r := &registry{
+		stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, pairing: map[query]queryHandler{},
+		routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{},
+	}
 	for _, register := range []func(*registry){
 		registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
 		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
+		registerPairing,
 	} {
 		register(r)
 	}
@@ -73,6 +78,9 @@ func (c *conn) handle(stanza *waBinary.Node) {
 			c.cut()
 		}
 	}()
+	if c.device == nil && stanza.Tag == "ack" {
+		return // of a notification that was part of the pairing: it is kept nowhere
+	}
 	handler, ok := c.s.handlers.stanzas[stanza.Tag]
 	if !ok || c.device == nil && stanza.Tag != "iq" && stanza.Tag != "ib" {
 		c.unknown(stanza)
@@ -109,13 +117,17 @@ func handleQuery(ctx context.Context, c *conn, iq *waBinary.Node) error {
 	if children := iq.GetChildren(); len(children) > 0 {
 		q.child = children[0].Tag
 	}
-	handler, ok := c.s.handlers.queries[q]
+	handlers := c.s.handlers.queries
+	if c.device == nil {
+		handlers = c.s.handlers.pairing
+	}
+	handler, ok := handlers[q]
 	if !ok {
-		handler, ok = c.s.handlers.queries[query{q.xmlns, q.kind, ""}]
+		handler, ok = handlers[query{q.xmlns, q.kind, ""}]
 	}
 	var answer []waBinary.Node
 	var err error = errUnknown
-	if !ok || c.device == nil && q.xmlns != "w:p" {
+	if !ok {
 		c.unknown(iq)
 	} else {
 		answer, err = handler(ctx, c, iq)

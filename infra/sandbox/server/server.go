@@ -39,6 +39,11 @@ type Config struct {
 	// MediaRetry is told when a companion asked its phone, of this number, to upload a file again: MediaRetries has the request. It must
 	// not block. nil: nobody is told.
 	MediaRetry func(phone string)
+	// Notify is told what the phone of this number would show its owner: "pairing_code_requested" and "passkey_code" (pairingcode.go,
+	// pairingpasskey.go); data is JSON. It must not block. nil: nobody is told.
+	Notify func(phone, kind string, data map[string]any)
+	// QRLife is how long the QR codes of a companion can be scanned.
+	QRLife QRLife
 }
 
 // Server is a running WhatsApp server. Its methods may be called at the same time by anyone.
@@ -52,6 +57,8 @@ type Server struct {
 	http     http.Handler
 	phones   string // the value of phoneHeader that makes a connection a simulated phone's
 	asked    func(phone string)
+	notify   func(phone, kind string, data map[string]any)
+	qrLife   QRLife
 
 	transfers chan struct{} // holds a token for each of the companions' uploads and downloads
 
@@ -64,7 +71,8 @@ type Server struct {
 	closed  bool
 	byPhone map[string]*account
 	byLID   map[string]*account
-	refs    map[string]*conn // the QR references of the connections that wait for a scan
+	refs    map[string]*conn         // the QR references of the connections that wait for a scan
+	failing map[string]*LoginFailure // by phone number; "" is for all
 	conns   map[*conn]struct{}
 
 	faults atomic.Pointer[faults]
@@ -111,6 +119,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.Notify == nil {
+		c.Notify = func(string, string, map[string]any) {}
+	}
 	identity, err := newNoiseIdentity(c.Seed, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
@@ -121,7 +132,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		pool: c.Pool, journal: kept, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
-		asked: c.MediaRetry, transfers: make(chan struct{}, transfersAtOnce),
+		asked: c.MediaRetry, notify: c.Notify, qrLife: c.QRLife.orDefault(), failing: map[string]*LoginFailure{}, transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 	}
 	s.http = s.routes()

@@ -43,10 +43,11 @@ func TestMain(m *testing.M) {
 
 // network is a server behind a real listener that stays when the server is replaced by another on the same database.
 type network struct {
-	t    testing.TB
-	dsn  string
-	pool *pgxpool.Pool
-	http *httptest.Server
+	t      testing.TB
+	dsn    string
+	pool   *pgxpool.Pool
+	http   *httptest.Server
+	config func(*server.Config) // changes what the servers are made with; may be nil
 
 	mu      sync.RWMutex
 	server  *server.Server
@@ -59,9 +60,12 @@ type network struct {
 }
 
 // setup starts a network and checks, when the test ends, that the server knew every stanza.
-func setup(t testing.TB) *network {
+func setup(t testing.TB) *network { return setupWith(t, nil) }
+
+// setupWith is setup with another configuration.
+func setupWith(t testing.TB, config func(*server.Config)) *network {
 	t.Helper()
-	n := &network{t: t, dsn: testdb.DSN(t)}
+	n := &network{t: t, dsn: testdb.DSN(t), config: config}
 	pool, err := pgxpool.New(t.Context(), n.dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +90,11 @@ func (n *network) Server() *server.Server {
 }
 
 func (n *network) start() {
-	s, err := server.New(context.WithoutCancel(n.t.Context()), server.Config{Pool: n.pool, Logger: logger(n.t, "server")})
+	cfg := server.Config{Pool: n.pool, Logger: logger(n.t, "server")}
+	if n.config != nil {
+		n.config(&cfg)
+	}
+	s, err := server.New(context.WithoutCancel(n.t.Context()), cfg)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -135,6 +143,7 @@ type client struct {
 	events  []any
 	changed chan struct{}
 	refuse  bool // messages
+	stays   bool // disconnected once it has lost its connection; set before it connects
 }
 
 // device makes the store of one client, a schema of its own: what clients know of each other came over the network.
@@ -166,7 +175,7 @@ func (n *network) open(container *signalstore.Container, device *store.Device, n
 	// whatsmeow's own reconnecting races with a request that waits for it: exsync.Event.GetChan writes under a read lock.
 	c.EnableAutoReconnect = false
 	c.AddEventHandlerWithSuccessStatus(func(event any) bool {
-		if _, lost := event.(*events.Disconnected); lost {
+		if _, lost := event.(*events.Disconnected); lost && !c.stays {
 			n.whileRunning(func() { n.reconnecting.Go(c.reconnect) })
 		}
 		c.mu.Lock()
