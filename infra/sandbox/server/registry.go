@@ -78,8 +78,10 @@ func (c *conn) handle(stanza *waBinary.Node) {
 			c.cut()
 		}
 	}()
-	if c.device == nil && stanza.Tag == "ack" {
-		return // of a notification that was part of the pairing: it is kept nowhere
+	// Before it is linked, a companion acknowledges the notifications of its pairing, which are kept nowhere, and Baileys tells the name that
+	// it gives its account while it asks for a pairing code, "~".
+	if c.device == nil && (stanza.Tag == "ack" || stanza.Tag == "presence") {
+		return
 	}
 	handler, ok := c.s.handlers.stanzas[stanza.Tag]
 	if !ok || c.device == nil && stanza.Tag != "iq" && stanza.Tag != "ib" {
