@@ -29,7 +29,7 @@ const (
 	// PasskeyRPID and PasskeyOrigin are what a passkey of WhatsApp's is bound to; the first is what users report that the real server asks
 	// for, the second is where WhatsApp's web client runs.
 	PasskeyRPID   = "whatsapp.com"
-	PasskeyOrigin = "https://web.whatsapp.com"
+	PasskeyOrigin = "https://web.whatsapp.com" //nolint:gosec // G101: an address, not a credential
 	// passkeyPatience is how long a companion may take from the request to the last step: 10 min, the timeout in the real server's request
 	// as users report it. whatsmeow can prove the handoff for 5 min (pair-passkey.go); later the owner compares codes.
 	passkeyPatience = 10 * time.Minute

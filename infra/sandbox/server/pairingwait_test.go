@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 
 	"github.com/chasqui/chasqui/infra/sandbox/server"
@@ -61,4 +62,20 @@ func TestAClientWhoseCodesAreUsedUpIsDisconnected(t *testing.T) {
 	if w := n.Server().Waiting(); len(w) != 0 {
 		t.Errorf("waiting are %+v", w)
 	}
+}
+
+// A phone that was in time may finish, though the last code expires meanwhile.
+func TestALinkInProgressOutlivesTheCodes(t *testing.T) {
+	t.Parallel()
+	n := setupWith(t, func(c *server.Config) { c.QRLife = server.QRLife{First: 3 * time.Second, Next: time.Millisecond} })
+	n.phone("5491100000001", "Ana")
+	c, codes := n.waiting()
+	c.PrePairCallback = func(types.JID, string, string) bool {
+		n.eventually("expiry of the last code", func() bool { return len(n.Server().Waiting()) == 0 })
+		return true
+	}
+	if _, err := n.Server().Scan(t.Context(), "5491100000001", codes[0]); err != nil {
+		t.Fatal(err)
+	}
+	await(c, func(*events.Connected) bool { return true })
 }

@@ -1,5 +1,5 @@
 // Package server is a local WhatsApp: the server's side of the protocol as an unmodified go.mau.fi/whatsmeow speaks it. It pairs
-// companions by QR, authenticates them, keeps their prekeys and device lists, and carries their end-to-end encrypted stanzas, which it
+// companions by QR or code, authenticates them, keeps their prekeys and device lists, and carries their end-to-end encrypted stanzas, which it
 // cannot read. What it answers is what whatsmeow's own parsers want; what the real server does beyond that cannot be seen from here.
 //
 // All state is in PostgreSQL, schema sandbox, before an acknowledgement or an answer leaves: a process killed at any line loses nothing,
