@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	// PasskeyRPID and PasskeyOrigin are what a passkey of WhatsApp's is bound to; the first is what users report that the real server asks
-	// for, the second is where WhatsApp's web client runs.
-	PasskeyRPID   = "whatsapp.com"
+	// PasskeyRPID is the relying party that WhatsApp's passkeys are bound to, as users report it of the real server's request.
+	PasskeyRPID = "whatsapp.com"
+	// PasskeyOrigin is where WhatsApp's web client runs, which the browser puts into what the passkey signs.
 	PasskeyOrigin = "https://web.whatsapp.com" //nolint:gosec // G101: an address, not a credential
 	// passkeyPatience is how long a companion may take from the request to the last step: 10 min, the timeout in the real server's request
 	// as users report it. whatsmeow can prove the handoff for 5 min (pair-passkey.go); later the owner compares codes.
