@@ -139,7 +139,10 @@ func (s *deviceStore) GenOnePreKey(ctx context.Context) (key *keys.PreKey, err e
 		key = t.addPreKey(nextPreKeyID(t.prekeyRows()), true)
 		return nil
 	})
-	return key, err
+	if err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 // GetPreKey implements store.PreKeyStore.
