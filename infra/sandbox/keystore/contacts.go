@@ -162,7 +162,7 @@ func (s *deviceStore) editChat(ctx context.Context, chat types.JID, f func(*chat
 // PutMutedUntil implements store.ChatSettingsStore.
 func (s *deviceStore) PutMutedUntil(ctx context.Context, chat types.JID, mutedUntil time.Time) error {
 	var seconds int64
-	if mutedUntil == store.MutedForever {
+	if mutedUntil.Equal(store.MutedForever) {
 		seconds = -1
 	} else if !mutedUntil.IsZero() {
 		seconds = mutedUntil.Unix()

@@ -31,7 +31,7 @@ const stampSize = 8
 func stamp() []byte { return stampOf(time.Now()) }
 
 func stampOf(at time.Time) []byte {
-	return binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli())) //nolint:gosec // G115: after 1970
+	return binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli()))
 }
 
 // An event is a stamp, the server's time in Unix seconds, and 1 with the plaintext or 0 without.
@@ -45,7 +45,6 @@ func (s *deviceStore) GetBufferedEvent(ctx context.Context, ciphertextHash [32]b
 	if err != nil || value == nil {
 		return nil, err
 	}
-	//nolint:gosec // G115: as they were put in
 	event := &store.BufferedEvent{
 		InsertTime: time.UnixMilli(int64(binary.BigEndian.Uint64(value))),
 		ServerTime: time.Unix(int64(binary.BigEndian.Uint64(value[stampSize:])), 0),
@@ -58,7 +57,7 @@ func (s *deviceStore) GetBufferedEvent(ctx context.Context, ciphertextHash [32]b
 
 // PutBufferedEvent implements store.EventBuffer. There must not be one yet.
 func (s *deviceStore) PutBufferedEvent(ctx context.Context, ciphertextHash [32]byte, plaintext []byte, serverTimestamp time.Time) error {
-	value := binary.BigEndian.AppendUint64(stamp(), uint64(serverTimestamp.Unix())) //nolint:gosec // G115: read back as int64
+	value := binary.BigEndian.AppendUint64(stamp(), uint64(serverTimestamp.Unix()))
 	if plaintext == nil {
 		value = append(value, 0)
 	} else {

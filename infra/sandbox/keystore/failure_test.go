@@ -100,7 +100,7 @@ func TestAFailedCommitChangesNothingAndBreaksTheDevice(t *testing.T) {
 			t.Errorf("%s: OnFailure was told again", s.name)
 		}
 		for of, rows := range c.devices[jid].tables {
-			if want := map[table]int{self: 1, sessions: 1}[table(of)]; len(rows) != want { //nolint:gosec // G115: a table
+			if want := map[table]int{self: 1, sessions: 1}[table(of)]; len(rows) != want {
 				t.Errorf("%s: %d rows of %s, want %d", s.name, len(rows), kinds[of], want)
 			}
 		}
@@ -382,7 +382,7 @@ func TestMemoryAloneKeepsNoSpareTables(t *testing.T) {
 	must(t, put(t.Context(), d, "a:0", "A"))
 	must(t, d.Sessions.DeleteSession(t.Context(), "a:0"))
 	for of, rows := range storeOf(d).state.tables {
-		if table(of) != self && !reflect.ValueOf(rows).IsNil() { //nolint:gosec // G115: a table
+		if table(of) != self && !reflect.ValueOf(rows).IsNil() {
 			t.Errorf("there is a table of %s", kinds[of])
 		}
 	}

@@ -46,7 +46,7 @@ var kinds = [tableCount]string{
 func tableOf(kind string) (table, bool) {
 	name, ok := strings.CutPrefix(kind, Prefix)
 	i := slices.Index(kinds[:], name)
-	return table(max(i, 0)), ok && i >= 0 //nolint:gosec // G115: an index of kinds
+	return table(max(i, 0)), ok && i >= 0
 }
 
 // single is the key in a table that has one row.
