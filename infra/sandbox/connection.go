@@ -17,6 +17,7 @@ import (
 	"go.mau.fi/whatsmeow/types/events"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
@@ -99,7 +100,7 @@ func (p *phone) device(ctx context.Context, failed func(error)) (*store.Device, 
 		ID:             &jid,
 		LID:            types.NewJID(account.LID, types.HiddenUserServer),
 		PushName:       account.Name,
-	}, signalstore.Options{OnFailure: failed})
+	}, keystore.Options{OnFailure: failed})
 }
 
 // handle takes whatsmeow's events. false leaves the stanza unacknowledged. A panic is caught here, because whatsmeow takes one for success.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"go.mau.fi/whatsmeow/types"
 )
@@ -282,6 +283,9 @@ func (s *Sandbox) newPhone(row phoneRow) *phone {
 
 // loadRecord takes a record of an earlier process: a phone, or what belongs to one, which comes after it.
 func (s *Sandbox) loadRecord(r journal.Record) error {
+	if strings.HasPrefix(r.Kind, keystore.Prefix) {
+		return s.store.Load(r)
+	}
 	if r.Kind == "phone" {
 		row := phoneRow{Number: r.Key}
 		if err := json.Unmarshal(r.Value, &row); err != nil {

@@ -22,8 +22,8 @@ import (
 
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
-	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
 // Schema is the PostgreSQL schema that holds all of the sandbox's state; dropping it is a factory reset.
@@ -60,7 +60,7 @@ type Sandbox struct {
 
 	pool      *pgxpool.Pool // nil without a database
 	journal   journal.Journal
-	store     *signalstore.Container
+	store     *keystore.Container // the phones' Signal state
 	server    *server.Server
 	listener  net.Listener
 	http      *http.Server
@@ -114,6 +114,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	if s.journal, err = s.openJournal(ctx); err != nil {
 		return err
 	}
+	s.store = keystore.New(s.journal)
 	s.server, err = server.New(ctx, server.Config{
 		Journal: s.journal, Loader: s.loadRecord, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry,
 		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo, Notify: s.notify, QRLife: s.cfg.QRLife,
@@ -122,12 +123,6 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 		return err
 	}
 	if err := trust(s.server.RootKey()); err != nil {
-		return err
-	}
-	if s.store, err = signalstore.Open(ctx, signalstore.Config{DSN: s.cfg.DSN, Schema: Schema, MaxConns: 8, Logger: s.cfg.Logger}); err != nil {
-		return err
-	}
-	if err := s.store.Upgrade(ctx); err != nil {
 		return err
 	}
 	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Addr); err != nil {
@@ -195,11 +190,6 @@ func (s *Sandbox) stop() {
 		s.server.Close()
 	}
 	s.work.Wait()
-	if s.store != nil {
-		if err := s.store.Close(); err != nil {
-			s.log.Warn("sandbox: close Signal store", "error", err)
-		}
-	}
 	if s.journal != nil {
 		if err := s.journal.Close(); err != nil {
 			s.log.Warn("sandbox: close journal", "error", err)

@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
@@ -54,7 +54,6 @@ type network struct {
 	server  *server.Server
 	journal journal.Journal
 	unknown int64 // stanzas that ended servers did not know
-	clients int
 
 	reconnecting sync.WaitGroup
 	ending       sync.Mutex // guards ended
@@ -156,7 +155,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 type client struct {
 	*whatsmeow.Client
 	n     *network
-	store *signalstore.Container
+	store *keystore.Container
 
 	mu      sync.Mutex
 	events  []any
@@ -165,26 +164,11 @@ type client struct {
 	stays   bool // disconnected once it has lost its connection; set before it connects
 }
 
-// device makes the store of one client, a schema of its own: what clients know of each other came over the network.
-func (n *network) container() *signalstore.Container {
-	n.t.Helper()
-	n.mu.Lock()
-	n.clients++
-	schema := fmt.Sprintf("client_%d", n.clients)
-	n.mu.Unlock()
-	c, err := signalstore.Open(n.t.Context(), signalstore.Config{DSN: n.dsn, Schema: schema, MaxConns: 4})
-	if err == nil {
-		err = c.Upgrade(n.t.Context())
-	}
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.t.Cleanup(func() { _ = c.Close() })
-	return c
-}
+// container makes the store of one client: what clients know of each other came over the network.
+func (*network) container() *keystore.Container { return keystore.New(journal.NewMemory()) }
 
 // open makes a client of a device.
-func (n *network) open(container *signalstore.Container, device *store.Device, name string) *client {
+func (n *network) open(container *keystore.Container, device *store.Device, name string) *client {
 	c := &client{n: n, store: container, changed: make(chan struct{})}
 	c.Client = whatsmeow.NewClient(device, signalstore.SlogLogger(logger(n.t, name)))
 	c.SetPreLoginHTTPClient(&http.Client{Transport: n})
@@ -248,11 +232,11 @@ func (n *network) phone(number, name string) *client {
 		n.t.Fatal(err)
 	}
 	container := n.container()
-	device := container.NewDevice(signalstore.Options{})
+	device := container.NewDevice(keystore.Options{})
 	pn := types.NewJID(account.Phone, types.DefaultUserServer)
 	device.ID, device.LID, device.PushName = &pn, types.NewJID(account.LID, types.HiddenUserServer), name
 	device.IdentityKey, device.NoiseKey, device.SignedPreKey, device.RegistrationID = account.Identity, account.Noise, account.SignedPreKey, account.RegistrationID
-	device, err = container.Adopt(n.t.Context(), device, signalstore.Options{})
+	device, err = container.Adopt(n.t.Context(), device, keystore.Options{})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -280,7 +264,7 @@ func (n *network) companion(phone *client) *client {
 func (n *network) waiting() (*client, []string) {
 	n.t.Helper()
 	container := n.container()
-	c := n.open(container, container.NewDevice(signalstore.Options{}), "companion")
+	c := n.open(container, container.NewDevice(keystore.Options{}), "companion")
 	if err := c.Connect(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -290,7 +274,7 @@ func (n *network) waiting() (*client, []string) {
 // reopen makes a new client of the same stored device, as a restarted process does.
 func (c *client) reopen() *client {
 	c.n.t.Helper()
-	device, err := c.store.Device(c.n.t.Context(), *c.Store.ID, signalstore.Options{})
+	device, err := c.store.GetDevice(*c.Store.ID, keystore.Options{})
 	if err != nil {
 		c.n.t.Fatal(err)
 	}
