@@ -7,8 +7,8 @@ import (
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/types/events"
 
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
-	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
 // refused lets a client that is not connected try to log in, and waits until it has been sent away.
@@ -121,7 +121,7 @@ func TestAnOutdatedClientGetsNoQRCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	container := n.container()
-	c := n.open(container, container.NewDevice(signalstore.Options{}), "companion")
+	c := n.open(container, container.NewDevice(keystore.Options{}), "companion")
 	items, err := c.GetQRChannel(t.Context())
 	if err != nil {
 		t.Fatal(err)

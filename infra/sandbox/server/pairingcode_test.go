@@ -10,8 +10,8 @@ import (
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
-	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
 // asks has a waiting client ask a pairing code for a number.
@@ -156,7 +156,7 @@ func TestARestartBeforeTheSignatureLinksNothing(t *testing.T) {
 	n := setup(t)
 	ana := n.phone("5491100000001", "Ana")
 	container := n.container()
-	c := n.open(container, container.NewDevice(signalstore.Options{}), "companion")
+	c := n.open(container, container.NewDevice(keystore.Options{}), "companion")
 	c.stays = true
 	if err := c.Connect(); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
@@ -40,7 +41,7 @@ func TestAClientWhoseCodesAreUsedUpIsDisconnected(t *testing.T) {
 	n := setupWith(t, func(c *server.Config) {
 		c.QRLife = server.QRLife{First: 200 * time.Millisecond, Next: 20 * time.Millisecond}
 	})
-	c := whatsmeow.NewClient(n.container().NewDevice(signalstore.Options{}), signalstore.SlogLogger(logger(t, "companion")))
+	c := whatsmeow.NewClient(n.container().NewDevice(keystore.Options{}), signalstore.SlogLogger(logger(t, "companion")))
 	c.SetPreLoginHTTPClient(&http.Client{Transport: n})
 	items, err := c.GetQRChannel(t.Context())
 	if err != nil {
