@@ -41,6 +41,7 @@ func newRegistry() *registry {
 	for _, register := range []func(*registry){
 		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
 		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
+		registerMex, registerRestrictions, registerChannels, registerCalls,
 	} {
 		register(r)
 	}
@@ -57,6 +58,7 @@ func (e queryError) Error() string { return fmt.Sprintf("%d %s", e.code, e.text)
 
 var (
 	errBadRequest   = queryError{400, "bad-request"}
+	errForbidden    = queryError{403, "forbidden"}
 	errNotAllowed   = queryError{405, "not-allowed"}
 	errItemNotFound = queryError{404, "item-not-found"}
 	errInternal     = queryError{500, "internal-server-error"}

@@ -54,6 +54,7 @@ type network struct {
 	journal journal.Journal
 	unknown int64 // stanzas that ended servers did not know
 	clients int
+	ring    time.Duration // of calls; for servers started from now on
 
 	reconnecting sync.WaitGroup
 	ending       sync.Mutex // guards ended
@@ -92,7 +93,7 @@ func (n *network) start() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	s, err := server.New(context.WithoutCancel(n.t.Context()), server.Config{Journal: kept, Logger: logger(n.t, "server")})
+	s, err := server.New(context.WithoutCancel(n.t.Context()), server.Config{Journal: kept, Logger: logger(n.t, "server"), RingTime: n.ring})
 	if err != nil {
 		n.t.Fatal(err)
 	}
