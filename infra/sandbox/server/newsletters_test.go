@@ -124,7 +124,7 @@ func TestChannelIsFoundFollowedMutedAndLeft(t *testing.T) {
 	refusedWith(t, ben.FollowNewsletter(ctx, types.NewJID("120363000000000000", types.NewsletterServer)), 404)
 	_, err = ben.CreateNewsletter(ctx, whatsmeow.CreateNewsletterParams{})
 	refusedWith(t, err, 400)
-	n.settled("true")
+	n.settled()
 }
 
 func TestChannelMessagesReachAllFollowersDevices(t *testing.T) {
@@ -197,7 +197,7 @@ func TestChannelMessagesReachAllFollowersDevices(t *testing.T) {
 	await(ben, func(r *events.Receipt) bool {
 		return r.Type == types.ReceiptTypeReadSelf && r.Chat == jid && r.MessageIDs[0] == got.Info.ID
 	})
-	n.settled("true")
+	n.settled()
 }
 
 func TestChannelMessagesAreListedWithViewsAndReactions(t *testing.T) {
@@ -341,7 +341,7 @@ func TestChannelIsRunByItsOwnerAndAdmins(t *testing.T) {
 	if list, err := ana.GetSubscribedNewsletters(ctx); err != nil || len(list) != 0 {
 		t.Errorf("follows %+v after the deletion, %v", list, err)
 	}
-	n.settled("true")
+	n.settled()
 }
 
 func TestMexAnswersWhatClientsAskBesideChannels(t *testing.T) {
@@ -383,5 +383,38 @@ func TestMexAnswersWhatClientsAskBesideChannels(t *testing.T) {
 	}
 	await(web, func(e *events.NotifyAccountReachoutTimelock) bool { return !e.IsActive })
 	fails(t, n.Server().Restrict(t.Context(), "5491100000009", server.Restriction{}), server.ErrNoAccount)
-	n.settled("true")
+	n.settled()
+}
+
+func TestMexRefusesQueriesThatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	refusedWith(t, ana.mex("1234567890123456", nil), 400)
+	if unknown := n.Server().Stats().UnknownStanzas; unknown != 1 {
+		t.Errorf("%d unknown stanzas, want 1", unknown)
+	}
+	n.unknown-- // the one above
+}
+
+func TestChannelForgetsItsOldestMessages(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	jid := ana.channel("Long").ID
+	first := ana.post(jid, strings.Repeat("x", 1<<20-100))
+	if err := ana.NewsletterMarkViewed(t.Context(), jid, []types.MessageServerID{first.ServerID}); err != nil {
+		t.Fatal(err)
+	}
+	for range 64 { // 64 MiB are kept
+		ana.post(jid, strings.Repeat("y", 1<<20-100))
+	}
+	n.restart(ana)
+	page, err := ana.GetNewsletterMessages(t.Context(), jid, &whatsmeow.GetNewsletterMessagesParams{Count: 10, Before: first.ServerID + 2})
+	if err != nil || len(page) != 1 || page[0].MessageServerID != first.ServerID+1 {
+		t.Errorf("the oldest are %d messages, %v", len(page), err)
+	}
+	if page, err = ana.GetNewsletterMessages(t.Context(), jid, nil); err != nil || len(page) != 4 { // 4 MiB an answer
+		t.Errorf("the newest are %d messages, %v", len(page), err)
+	}
 }
