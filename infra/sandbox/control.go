@@ -43,7 +43,7 @@ func (s *Sandbox) handler() http.Handler {
 	}
 	// Each feature lists its operations in its own file.
 	for _, feature := range []map[string]operation{
-		s.faultOperations(), s.watchOperations(),
+		s.faultOperations(), s.watchOperations(), s.channelOperations(), s.callOperations(),
 	} {
 		maps.Copy(operations, feature)
 	}

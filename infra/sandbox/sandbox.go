@@ -45,6 +45,8 @@ type Config struct {
 	TranscriptTo io.Writer
 	// Logger takes what happens; nil means slog.Default. Message texts and keys are never logged.
 	Logger *slog.Logger
+	// RingTime is how long a call rings before it counts as missed; 0 means 60 s.
+	RingTime time.Duration
 }
 
 // Sandbox is a running local WhatsApp. Make one with New; all methods but Start and Stop want it started.
@@ -114,7 +116,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	}
 	s.server, err = server.New(ctx, server.Config{
 		Journal: s.journal, Loader: s.loadRecord, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry,
-		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo,
+		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo, RingTime: s.cfg.RingTime,
 	})
 	if err != nil {
 		return err
