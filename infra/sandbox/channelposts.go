@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.mau.fi/whatsmeow"
@@ -238,21 +237,35 @@ func (c *connection) notePost(e *events.Message) {
 	case types.EditAttributeAdminEdit:
 		change = "edit"
 	case types.EditAttributeAdminRevoke:
-		change = "revoke"
+		change, kind = "revoke", ""
 	}
 	c.phone.events.note("channel-message", map[string]any{
 		"channel": e.Info.Chat, "change": change, "id": e.Info.ID, "serverId": e.Info.ServerID, "type": kind, "text": text, "timestamp": e.Info.Timestamp.UTC(),
 	})
 }
 
-// postContent names what a channel's message holds, and its text or caption; "" and "" when it holds nothing.
+// postContent names what a channel's message holds, and its text or caption; "other" is what phones do not send to channels.
 func postContent(m *waE2E.Message) (kind, text string) {
-	kind, text = content(m)
-	caption := strings.Join([]string{m.GetImageMessage().GetCaption(), m.GetVideoMessage().GetCaption(), m.GetDocumentMessage().GetCaption()}, "")
-	if text == "" {
-		text = caption
+	switch {
+	case m == nil:
+		return "", ""
+	case m.ImageMessage != nil:
+		return "image", m.ImageMessage.GetCaption()
+	case m.VideoMessage != nil:
+		return "video", m.VideoMessage.GetCaption()
+	case m.DocumentMessage != nil:
+		return "document", m.DocumentMessage.GetCaption()
+	case m.StickerMessage != nil:
+		return "sticker", ""
+	case m.AudioMessage.GetPTT():
+		return "voice", ""
+	case m.AudioMessage != nil:
+		return "audio", ""
 	}
-	return kind, text
+	if text := m.GetConversation() + m.GetExtendedTextMessage().GetText(); text != "" {
+		return "text", text
+	}
+	return "other", ""
 }
 
 // reactionsOf is never nil, so that it is an object in JSON.

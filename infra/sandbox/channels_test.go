@@ -12,8 +12,8 @@ import (
 	"github.com/chasqui/chasqui/infra/testdb"
 )
 
-// noticed waits for an event of a kind that is wanted and returns its data.
-func noticed(t *testing.T, url, number, kind string, wanted func(map[string]any) bool) map[string]any {
+// heard waits for an event of a kind that is wanted and returns its data.
+func heard(t *testing.T, url, number, kind string, wanted func(map[string]any) bool) map[string]any {
 	t.Helper()
 	var after int64
 	deadline := time.Now().Add(patience)
@@ -70,18 +70,18 @@ func TestPhonesRunAChannel(t *testing.T) {
 	is := func(change string) func(map[string]any) bool {
 		return func(data map[string]any) bool { return data["change"] == change && data["id"] == sent.ID }
 	}
-	if data := noticed(t, s.URL(), bert, "channel-message", is("message")); data["text"] != "hello all" || data["channel"] != made.ID {
+	if data := heard(t, s.URL(), bert, "channel-message", is("message")); data["text"] != "hello all" || data["channel"] != made.ID {
 		t.Errorf("noticed %v", data)
 	}
 	c.await("the channel's message", func() bool { return len(c.texts()) == 1 && c.texts()[0] == "hello all" })
 	call(t, "POST", at(anna)+"/live", nil, 200, nil)
 	call(t, "POST", at(bert)+"/views", map[string]any{"serverIds": []int{sent.ServerID}}, 204, nil)
 	call(t, "PUT", fmt.Sprint(at(bert), "/messages/", sent.ServerID, "/reaction"), map[string]any{"reaction": "👍"}, 204, nil)
-	noticed(t, s.URL(), anna, "channel-update", func(data map[string]any) bool {
+	heard(t, s.URL(), anna, "channel-update", func(data map[string]any) bool {
 		return data["views"] == 1.0 && data["reactions"].(map[string]any)["👍"] == 1.0
 	})
 	call(t, "PATCH", at(anna)+"/messages/"+sent.ID, map[string]any{"text": "hello everybody"}, 204, nil)
-	noticed(t, s.URL(), bert, "channel-message", is("edit"))
+	heard(t, s.URL(), bert, "channel-message", is("edit"))
 
 	call(t, "POST", at(bert)+"/messages", map[string]any{"type": "text", "text": "no"}, 409, nil)
 	call(t, "DELETE", at(bert), nil, 409, nil)
@@ -96,7 +96,7 @@ func TestPhonesRunAChannel(t *testing.T) {
 		t.Errorf("listed %+v", list.Messages)
 	}
 	call(t, "DELETE", at(anna)+"/messages/"+sent.ID, nil, 204, nil)
-	noticed(t, s.URL(), bert, "channel-message", is("revoke"))
+	heard(t, s.URL(), bert, "channel-message", is("revoke"))
 	var followers struct{ Followers []sandbox.Follower }
 	call(t, "GET", at(anna)+"/followers", nil, 200, &followers)
 	if len(followers.Followers) != 2 {
@@ -134,26 +134,26 @@ func TestPhonesCallEachOther(t *testing.T) {
 		return func(data map[string]any) bool { return data["id"] == id && data["state"] == state }
 	}
 	id := dial(true)
-	if data := noticed(t, s.URL(), bert, "call", state(id, "ringing")); data["from"] != anna || data["to"] != bert || data["video"] != true {
+	if data := heard(t, s.URL(), bert, "call", state(id, "ringing")); data["from"] != anna || data["to"] != bert || data["video"] != true {
 		t.Errorf("rings as %v", data)
 	}
 	call(t, "POST", phones+anna+"/calls/"+id+"/accept", nil, 409, nil)
 	call(t, "POST", phones+bert+"/calls/"+id+"/accept", nil, 204, nil)
-	noticed(t, s.URL(), anna, "call", state(id, "accepted"))
+	heard(t, s.URL(), anna, "call", state(id, "accepted"))
 	c.await("the end of ringing", func() bool { return saw[*events.CallOffer](c) && saw[*events.CallTerminate](c) })
 	call(t, "POST", phones+anna+"/calls/"+id+"/terminate", nil, 204, nil)
-	noticed(t, s.URL(), bert, "call", state(id, "ended"))
+	heard(t, s.URL(), bert, "call", state(id, "ended"))
 
 	id = dial(false)
-	noticed(t, s.URL(), bert, "call", state(id, "ringing"))
+	heard(t, s.URL(), bert, "call", state(id, "ringing"))
 	call(t, "POST", phones+bert+"/calls/"+id+"/reject", nil, 204, nil)
-	noticed(t, s.URL(), anna, "call", state(id, "rejected"))
+	heard(t, s.URL(), anna, "call", state(id, "rejected"))
 
 	id = dial(false)
-	if data := noticed(t, s.URL(), bert, "call", state(id, "ended")); data["reason"] != "timeout" {
+	if data := heard(t, s.URL(), bert, "call", state(id, "ended")); data["reason"] != "timeout" {
 		t.Errorf("missed as %v", data)
 	}
-	noticed(t, s.URL(), anna, "call", state(id, "ended"))
+	heard(t, s.URL(), anna, "call", state(id, "ended"))
 	call(t, "POST", phones+bert+"/calls/"+id+"/accept", nil, 409, nil)
 	call(t, "POST", phones+bert+"/calls/nonsense/accept", nil, 404, nil)
 	call(t, "POST", phones+anna+"/calls", map[string]any{"to": "5491100000009"}, 422, nil)

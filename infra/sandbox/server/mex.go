@@ -11,6 +11,9 @@ import (
 	"go.mau.fi/whatsmeow/types"
 )
 
+// mexHandler answers a GraphQL query, which clients name by an id, with what goes into the answer's member "data".
+type mexHandler func(ctx context.Context, c *conn, variables json.RawMessage) (data any, err error)
+
 // mexOperation is a GraphQL operation that clients name by the id of a stored query (sendMexIQ in newsletter.go). A client knows an
 // operation by one id, another client or another version of it by another.
 type mexOperation struct {
@@ -26,7 +29,7 @@ type mexOperation struct {
 var mexOperations = []mexOperation{
 	{"NewsletterCreate", "xwa2_newsletter_create", []string{"6234210096708695", "27527996220149684", "8823471724422422"}, mexCreate},
 	{"NewsletterMetadata", "xwa2_newsletter", []string{"6563316087068696", "9779843322044422"}, mexMetadata},
-	{"NewsletterSubscribed", "xwa2_newsletter_subscribed", []string{"6388546374527196", sharedQuery}, mexSubscribed},
+	subscribedOperation,
 	{"NewsletterRecommended", "xwa2_newsletters_recommended", []string{"7263823273662354", "27256776790637714"}, mexDirectory},
 	{"NewsletterDirectoryList", "xwa2_newsletters_directory_list", []string{"6190824427689257", "8629852843766813"}, mexDirectory},
 	{"NewsletterSubscribers", "xwa2_newsletter_subscribers", []string{"9800646650009898", "25403502652570342", "9783111038412085"}, mexSubscribers},
@@ -47,12 +50,14 @@ var mexOperations = []mexOperation{
 	{"NewsletterChangeOwner", "xwa2_newsletter_change_owner", []string{"6951013521615265", "7341777602580933"}, mexChangeOwner},
 	{"NewsletterDelete", "xwa2_newsletter_delete_v2", []string{"6285734628148226", "30062808666639665"}, mexDelete},
 
-	{"UpdateTextStatus", "xwa2_update_text_status", []string{"9152604461510864", "6679986965420430"}, mexSetAbout},
 	{"FetchReachoutTimelockQuery", "xwa2_fetch_account_reachout_timelock", []string{"9462376090546244", "23983697327930364"}, mexRestriction},
 	{"XWA2MessageCappingInfoQuery", "xwa2_message_capping_info", []string{"25275321118723031", "24503548349331633"}, mexMessageCap},
 }
 
-var followOperation = mexOperation{"NewsletterJoin", "xwa2_newsletter_join_v2", []string{"9926858900719341", "6742622672428529", "24404358912487870"}, mexFollow}
+var (
+	subscribedOperation = mexOperation{"NewsletterSubscribed", "xwa2_newsletter_subscribed", []string{"6388546374527196"}, mexSubscribed}
+	followOperation     = mexOperation{"NewsletterJoin", "xwa2_newsletter_join_v2", []string{"9926858900719341", "6742622672428529", "24404358912487870"}, mexFollow}
+)
 
 // sharedQuery is the id that whatsmeow has for two operations of clients that are not web's, subscribed and follow; only the latter has a
 // variable.
@@ -84,63 +89,76 @@ func (v *mexVariables) input(into any) error {
 }
 
 func registerMex(r *registry) {
-	byID := map[string]mexOperation{}
 	for _, operation := range mexOperations {
 		for _, id := range operation.ids {
-			byID[id] = operation
+			r.mex[id] = operation.handle
 		}
 	}
-	r.queries[query{"w:mex", "get", "query"}] = func(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error) {
-		question := iq.GetChildByTag("query")
-		id := attr(&question, "query_id")
-		operation, known := byID[id]
-		var body struct {
-			Variables mexVariables `json:"variables"`
-		}
-		var answer any
-		err := error(queryError{400, "unknown query_id"})
-		switch {
-		case !known:
-			c.s.counts.unknown.Add(1)
-			c.s.log.WarnContext(ctx, "unknown mex query", "query", id)
-		case json.Unmarshal(content(question), &body) != nil:
-			err = errBadRequest
-		default:
-			if id == sharedQuery && !body.Variables.NewsletterID.IsEmpty() {
-				operation = followOperation
-			}
-			answer, err = operation.answer(ctx, c, &body.Variables)
-		}
-		return []waBinary.Node{{Tag: "result", Content: c.s.mexResult(ctx, operation, answer, err)}}, nil
-	}
+	r.mex[sharedQuery] = mexShared
+	r.queries[query{"w:mex", "get", "query"}] = handleMex
 }
 
-// mexResult makes the response in the form of GraphQL, as types.GraphQLResponse and Baileys' executeWMexQuery read it.
-func (s *Server) mexResult(ctx context.Context, operation mexOperation, answer any, err error) []byte {
-	response := map[string]any{"data": nil}
+// handle answers the operation for one client.
+func (o mexOperation) handle(ctx context.Context, c *conn, variables json.RawMessage) (any, error) {
+	var v mexVariables
+	if len(variables) > 0 && json.Unmarshal(variables, &v) != nil {
+		return nil, errBadRequest
+	}
+	answer, err := o.answer(ctx, c, &v)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{o.field: answer}, nil
+}
+
+// mexShared tells the two operations of sharedQuery apart.
+func mexShared(ctx context.Context, c *conn, variables json.RawMessage) (any, error) {
+	var v mexVariables
+	if len(variables) > 0 && json.Unmarshal(variables, &v) != nil {
+		return nil, errBadRequest
+	}
+	if v.NewsletterID.IsEmpty() {
+		return subscribedOperation.handle(ctx, c, variables)
+	}
+	return followOperation.handle(ctx, c, variables)
+}
+
+// handleMex gives a query to its handler and answers in the form of GraphQL, errors too (types.GraphQLResponse; executeWMexQuery in Baileys).
+func handleMex(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error) {
+	question := iq.GetChildByTag("query")
+	id := attr(&question, "query_id")
+	var body struct {
+		Variables json.RawMessage `json:"variables"`
+	}
+	var data any
+	err := error(queryError{400, "unknown query_id"})
+	handler, known := c.s.handlers.mex[id]
 	switch {
-	case err == nil:
-		response["data"] = map[string]any{operation.field: answer}
+	case !known:
+		c.s.counts.unknown.Add(1)
+		c.s.log.WarnContext(ctx, "unknown mex query", "query", id)
+	case json.Unmarshal(content(question), &body) != nil:
+		err = errBadRequest
 	default:
-		var known queryError
-		if !errors.As(err, &known) {
-			s.log.ErrorContext(ctx, "mex query failed", "operation", operation.name, "error", err)
-			known = errInternal
+		data, err = handler(ctx, c, body.Variables)
+	}
+	response := map[string]any{"data": data}
+	if err != nil {
+		var refused queryError
+		if !errors.As(err, &refused) {
+			c.s.log.ErrorContext(ctx, "mex query failed", "query", id, "error", err)
+			refused = errInternal
 		}
-		path := []string{}
-		if operation.field != "" {
-			path = append(path, operation.field)
-		}
-		response["errors"] = []any{map[string]any{
-			"message": known.text, "path": path,
-			"extensions": map[string]any{"error_code": known.code, "is_retryable": known.code >= 500, "severity": "CRITICAL"},
+		response["data"], response["errors"] = nil, []any{map[string]any{
+			"message": refused.text, "path": []string{},
+			"extensions": map[string]any{"error_code": refused.code, "is_retryable": refused.code >= 500, "severity": "CRITICAL"},
 		}}
 	}
 	text, err := json.Marshal(response)
 	if err != nil {
-		panic(fmt.Sprintf("answer of %s is not JSON: %v", operation.name, err)) // a type that cannot be marshalled is a mistake in this package
+		return nil, fmt.Errorf("marshal mex answer: %w", err)
 	}
-	return text
+	return []waBinary.Node{{Tag: "result", Content: text}}, nil
 }
 
 // mexNotification tells a device of something in the form of GraphQL (handleMexNotification in notification.go). Baileys reads the
@@ -152,28 +170,13 @@ func mexNotification(operation, field string, data any, updates ...any) waBinary
 	}
 	text, err := json.Marshal(payload)
 	if err != nil {
-		panic(fmt.Sprintf("notification %s is not JSON: %v", operation, err)) // as above
+		panic(fmt.Sprintf("notification %s is not JSON: %v", operation, err)) // a type that cannot be marshalled is a mistake in this package
 	}
 	return waBinary.Node{
 		Tag:     "notification",
 		Attrs:   waBinary.Attrs{"from": types.ServerJID, "type": "mex", "id": newID(), "t": time.Now().Unix()},
 		Content: []waBinary.Node{{Tag: "update", Attrs: waBinary.Attrs{"op_name": operation}, Content: text}},
 	}
-}
-
-// mexSetAbout sets the about text, which older clients set by an iq: to the same effect (SetStatusMessage in user.go).
-func mexSetAbout(ctx context.Context, c *conn, v *mexVariables) (any, error) {
-	var in types.SetStatusInput
-	if err := v.input(&in); err != nil {
-		return nil, err
-	}
-	text := ""
-	if in.Text != nil {
-		text = *in.Text
-	}
-	iq := &waBinary.Node{Tag: "iq", Attrs: waBinary.Attrs{"xmlns": "status", "type": "set"}, Content: []waBinary.Node{{Tag: "status", Content: []byte(text)}}}
-	_, err := c.s.handlers.queries[query{"status", "set", ""}](ctx, c, iq)
-	return map[string]any{"result": "SUCCESS"}, err
 }
 
 // mexMessageCap says that the account may begin as many chats as it likes.

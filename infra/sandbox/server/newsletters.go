@@ -36,8 +36,8 @@ const (
 	maxChannelName, maxChannelText = 400, 8192
 	// maxPicture bounds a channel's picture in bytes; the apps send JPEG of 640 pixels, about a tenth of that.
 	maxPicture = 1 << 20
-	// inviteLife is how long an invitation to be an admin is good for.
-	inviteLife = 7 * 24 * time.Hour
+	// adminInviteLife is how long an invitation to be an admin is good for.
+	adminInviteLife = 7 * 24 * time.Hour
 	// firstPost is a channel's first server id; those of real channels begin at 100 or so.
 	firstPost = 100
 )

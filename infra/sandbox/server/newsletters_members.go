@@ -101,7 +101,7 @@ func mexAdmin(_ context.Context, c *conn, v *mexVariables) (any, error) {
 // mexInviteAdmin lets an account become an admin within a week. The client then writes to it (waE2E.NewsletterAdminInviteMessage), which is
 // how it learns of it.
 func mexInviteAdmin(ctx context.Context, c *conn, v *mexVariables) (any, error) {
-	until := time.Now().Add(inviteLife).Unix()
+	until := time.Now().Add(adminInviteLife).Unix()
 	answer, err := c.s.changeOther(ctx, c.device, v, func(_ *channel, me, other *member) ([]queued, error) {
 		if me.Role != roleOwner || other.manages() {
 			return nil, errForbidden

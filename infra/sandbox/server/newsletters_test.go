@@ -349,9 +349,6 @@ func TestMexAnswersWhatClientsAskBesideChannels(t *testing.T) {
 	n := setup(t)
 	ana := n.phone("5491100000001", "Ana")
 	web := n.companion(ana)
-	if err := web.SetStatusMessage(t.Context(), types.SetStatusInput{Text: proto.String("busy")}); err != nil {
-		t.Fatal(err)
-	}
 	ask := func(id string) string {
 		t.Helper()
 		answer, err := web.DangerousInternals().SendMexIQ(t.Context(), id, map[string]any{})

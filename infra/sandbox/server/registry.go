@@ -34,10 +34,11 @@ type registry struct {
 	queries map[query]queryHandler
 	routes  map[string]stanzaHandler // messages, by the server of their recipient
 	loaders map[string]recordLoader  // records of the journal, by kind
+	mex     map[string]mexHandler    // GraphQL queries, by the id that clients name them by
 }
 
 func newRegistry() *registry {
-	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}}
+	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}, mex: map[string]mexHandler{}}
 	for _, register := range []func(*registry){
 		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
 		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
