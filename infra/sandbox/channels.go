@@ -13,6 +13,8 @@ import (
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
+
+	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
 // Ids of the queries for channels that whatsmeow keeps to itself or does not send (server's mexOperations).
@@ -60,21 +62,21 @@ type ChannelChange struct {
 func (s *Sandbox) channelOperations() map[string]operation {
 	const one = "/phones/{number}/channels/{channel}"
 	return map[string]operation{
-		"POST /phones/{number}/channels": s.postChannel,
-		"GET /phones/{number}/channels":  s.getChannels,
-		"GET " + one:                     s.getChannel,
-		"PATCH " + one:                   s.patchChannel,
-		"DELETE " + one:                  s.channelDo(s.DeleteChannel),
-		"POST " + one + "/follow":        s.channelDo(s.FollowChannel),
-		"POST " + one + "/unfollow":      s.channelDo(s.UnfollowChannel),
-		"POST " + one + "/mute":          s.channelDo(func(ctx context.Context, n, ch string) error { return s.MuteChannel(ctx, n, ch, true) }),
-		"POST " + one + "/unmute":        s.channelDo(func(ctx context.Context, n, ch string) error { return s.MuteChannel(ctx, n, ch, false) }),
-		"GET " + one + "/followers":      s.getFollowers,
-		"PUT " + one + "/admins/{user}":  s.channelDoWith(s.InviteChannelAdmin),
-		"DELETE " + one + "/admins/{user}": s.channelDoWith(
-			s.DemoteChannelAdmin),
-		"PUT " + one + "/owner/{user}":  s.channelDoWith(s.ChangeChannelOwner),
-		"POST " + one + "/accept-admin": s.channelDo(s.AcceptChannelAdmin),
+		"POST /channels/{channel}/followers": s.postFollowers,
+		"POST /phones/{number}/channels":     s.postChannel,
+		"GET /phones/{number}/channels":      s.getChannels,
+		"GET " + one:                         s.getChannel,
+		"PATCH " + one:                       s.patchChannel,
+		"DELETE " + one:                      s.channelDo(s.DeleteChannel),
+		"POST " + one + "/follow":            s.channelDo(s.FollowChannel),
+		"POST " + one + "/unfollow":          s.channelDo(s.UnfollowChannel),
+		"POST " + one + "/mute":              s.channelDo(func(ctx context.Context, n, ch string) error { return s.MuteChannel(ctx, n, ch, true) }),
+		"POST " + one + "/unmute":            s.channelDo(func(ctx context.Context, n, ch string) error { return s.MuteChannel(ctx, n, ch, false) }),
+		"GET " + one + "/followers":          s.getFollowers,
+		"PUT " + one + "/admins/{user}":      s.channelDoWith(s.InviteChannelAdmin),
+		"DELETE " + one + "/admins/{user}":   s.channelDoWith(s.DemoteChannelAdmin),
+		"PUT " + one + "/owner/{user}":       s.channelDoWith(s.ChangeChannelOwner),
+		"POST " + one + "/accept-admin":      s.channelDo(s.AcceptChannelAdmin),
 
 		"POST " + one + "/messages":                    s.postChannelMessage,
 		"GET " + one + "/messages":                     s.getChannelMessages,
@@ -130,6 +132,32 @@ func (s *Sandbox) patchChannel(r *http.Request) (int, any, error) {
 func (s *Sandbox) getFollowers(r *http.Request) (int, any, error) {
 	list, err := s.ChannelFollowers(r.Context(), r.PathValue("number"), r.PathValue("channel"))
 	return http.StatusOK, map[string]any{"followers": list}, err
+}
+
+func (s *Sandbox) postFollowers(r *http.Request) (int, any, error) {
+	var in struct {
+		Numbers []string `json:"numbers"`
+	}
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusNoContent, nil, s.AddFollowers(r.Context(), r.PathValue("channel"), in.Numbers...)
+}
+
+// AddFollowers makes phones follow a channel, all or none, without their doing; those of level "stub" and "sink" cannot do it by themselves.
+func (s *Sandbox) AddFollowers(ctx context.Context, channel string, numbers ...string) error {
+	jid, err := channelJID(channel)
+	if err != nil {
+		return err
+	}
+	err = s.server.AddFollowers(ctx, jid, numbers...)
+	switch {
+	case errors.Is(err, server.ErrNoChannel):
+		return failure(http.StatusNotFound, "there is no channel %s", channel)
+	case errors.Is(err, server.ErrNoAccount):
+		return failure(http.StatusUnprocessableEntity, "one of the numbers is not on this WhatsApp: create it first with POST /phones")
+	}
+	return err
 }
 
 // CreateChannel makes a channel of the phone's. As the apps do, it accepts the terms for channels first.

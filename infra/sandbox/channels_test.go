@@ -102,12 +102,14 @@ func TestPhonesRunAChannel(t *testing.T) {
 	if len(followers.Followers) != 2 {
 		t.Errorf("followers %+v", followers)
 	}
+	call(t, "POST", s.URL()+"/channels/"+made.ID+"/followers", map[string]any{"numbers": []string{echo}}, 204, nil)
+	call(t, "POST", s.URL()+"/channels/1@newsletter/followers", map[string]any{"numbers": []string{echo}}, 404, nil)
 	call(t, "PUT", at(anna)+"/owner/"+bert, nil, 204, nil)
 	call(t, "DELETE", at(bert)+"/admins/"+anna, nil, 204, nil)
 	call(t, "POST", at(anna)+"/unfollow", nil, 204, nil)
 	var own struct{ Channels []sandbox.Channel }
 	call(t, "GET", phones+bert+"/channels", nil, 200, &own)
-	if len(own.Channels) != 1 || own.Channels[0].Name != "Old news" || own.Channels[0].PictureURL == "" || own.Channels[0].Role != "owner" || own.Channels[0].Followers != 1 {
+	if len(own.Channels) != 1 || own.Channels[0].Name != "Old news" || own.Channels[0].PictureURL == "" || own.Channels[0].Role != "owner" || own.Channels[0].Followers != 2 {
 		t.Errorf("Bert's channels are %+v", own)
 	}
 	call(t, "DELETE", at(bert), nil, 204, nil)

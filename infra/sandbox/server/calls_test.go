@@ -16,7 +16,7 @@ func (c *client) callStep(to types.JID, tag, id string, attrs waBinary.Attrs, ch
 		attrs = waBinary.Attrs{}
 	}
 	attrs["call-id"], attrs["call-creator"] = id, *c.Store.ID
-	internals := c.DangerousInternals()
+	internals := c.DangerousInternals() //nolint:staticcheck // SA1019: there is no other way
 	request := internals.GenerateRequestID()
 	answered := internals.WaitResponse(request)
 	err := internals.SendNode(c.n.t.Context(), waBinary.Node{

@@ -29,7 +29,7 @@ const (
 
 const (
 	// maxPosts and maxPostBytes bound the messages kept of one channel; the oldest go first. How many the real service keeps is not known.
-	maxPosts, maxPostBytes = 10_000, 64 << 20
+	maxPosts, maxPostBytes = 10_000, 16 << 20
 	// maxChannels bounds the channels of all accounts.
 	maxChannels = 10_000
 	// maxChannelName and maxChannelText bound a channel's name and description in bytes; the apps allow 100 and 2,048 characters.

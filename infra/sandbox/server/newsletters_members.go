@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,37 @@ func mexFollow(ctx context.Context, c *conn, v *mexVariables) (any, error) {
 		}
 		return c.s.toDevices(c.s.devicesOf(c.device.account, c.device), joinNotification(ch, *m)), nil
 	})
+}
+
+// ErrNoChannel is returned for a JID that is no channel's.
+var ErrNoChannel = errors.New("no such channel")
+
+// AddFollowers makes accounts follow a channel, all or none, so that a channel is large without anybody logged in. Nobody is told; those who
+// follow it already stay what they are. It returns ErrNoChannel, or ErrNoAccount for a phone number without one.
+func (s *Server) AddFollowers(ctx context.Context, jid types.JID, phones ...string) error {
+	ch, err := s.channels.get(jid)
+	if err == nil {
+		err = ch.lockForChange()
+	}
+	if err != nil {
+		return ErrNoChannel
+	}
+	defer ch.change.Unlock()
+	members := map[*account]member{}
+	for _, phone := range phones {
+		a := s.user(types.NewJID(phone, types.DefaultUserServer))
+		if a == nil {
+			return ErrNoAccount
+		}
+		if m := ch.members[a]; m.Role == "" {
+			m.Role, m.Muted, m.Since = roleSubscriber, true, time.Now().Unix()
+			members[a] = m
+		}
+	}
+	if err := s.setMembers(ctx, ch, members, nil); err != nil {
+		return fmt.Errorf("add followers: %w", err)
+	}
+	return nil
 }
 
 // mexLeave makes the account a guest again. An owner cannot leave; he makes somebody else the owner, or deletes the channel.

@@ -40,9 +40,15 @@ func (c *client) post(channel types.JID, text string) whatsmeow.SendResponse {
 	return sent
 }
 
-// mex sends a query that whatsmeow has no method for.
+// ask sends a query that whatsmeow has no method for.
+func (c *client) ask(id string, variables map[string]any) (string, error) {
+	answer, err := c.DangerousInternals().SendMexIQ(c.n.t.Context(), id, variables) //nolint:staticcheck // SA1019: there is no other way
+	return string(answer), err
+}
+
+// mex sends one whose answer does not matter.
 func (c *client) mex(id string, variables map[string]any) error {
-	_, err := c.DangerousInternals().SendMexIQ(c.n.t.Context(), id, variables)
+	_, err := c.ask(id, variables)
 	return err
 }
 
@@ -318,12 +324,12 @@ func TestChannelIsRunByItsOwnerAndAdmins(t *testing.T) {
 	ana.receives("from the admin")
 	refusedWith(t, ben.mex(deleteChannel, about(ben)), 403)
 	refusedWith(t, eva.mex(subscribers, map[string]any{"input": map[string]any{"newsletter_id": jid.String(), "count": 10}}), 403)
-	text, err := ben.DangerousInternals().SendMexIQ(ctx, subscribers, map[string]any{"input": map[string]any{"newsletter_id": jid.String(), "count": 10}})
-	if err != nil || strings.Count(string(text), `"subscribe_time"`) != 2 || !strings.Contains(string(text), `"ADMIN"`) {
+	text, err := ben.ask(subscribers, map[string]any{"input": map[string]any{"newsletter_id": jid.String(), "count": 10}})
+	if err != nil || strings.Count(text, `"subscribe_time"`) != 2 || !strings.Contains(text, `"ADMIN"`) {
 		t.Errorf("subscribers are %s, %v", text, err)
 	}
-	text, err = ana.DangerousInternals().SendMexIQ(ctx, adminCount, about(ana))
-	if err != nil || !strings.Contains(string(text), `"admin_count":2`) {
+	text, err = ana.ask(adminCount, about(ana))
+	if err != nil || !strings.Contains(text, `"admin_count":2`) {
 		t.Errorf("admins are %s, %v", text, err)
 	}
 	do(ana, changeOwner, about(ben))
@@ -351,11 +357,11 @@ func TestMexAnswersWhatClientsAskBesideChannels(t *testing.T) {
 	web := n.companion(ana)
 	ask := func(id string) string {
 		t.Helper()
-		answer, err := web.DangerousInternals().SendMexIQ(t.Context(), id, map[string]any{})
+		answer, err := web.ask(id, map[string]any{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return string(answer)
+		return answer
 	}
 	if got := ask("24503548349331633"); !strings.Contains(got, `"capping_status":"NONE"`) {
 		t.Errorf("message cap is %s", got)
@@ -403,7 +409,7 @@ func TestChannelForgetsItsOldestMessages(t *testing.T) {
 	if err := ana.NewsletterMarkViewed(t.Context(), jid, []types.MessageServerID{first.ServerID}); err != nil {
 		t.Fatal(err)
 	}
-	for range 64 { // 64 MiB are kept
+	for range 16 { // 16 MiB are kept
 		ana.post(jid, strings.Repeat("y", 1<<20-100))
 	}
 	n.restart(ana)
@@ -414,4 +420,31 @@ func TestChannelForgetsItsOldestMessages(t *testing.T) {
 	if page, err = ana.GetNewsletterMessages(t.Context(), jid, nil); err != nil || len(page) != 4 { // 4 MiB an answer
 		t.Errorf("the newest are %d messages, %v", len(page), err)
 	}
+}
+
+func TestChannelHasManyFollowersThatAreStubs(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	jid := ana.channel("Big").ID
+	var stubs []server.NewAccount
+	var phones []string
+	for i := range 1000 {
+		phones = append(phones, fmt.Sprint(5491200000000+i))
+		stubs = append(stubs, server.NewAccount{Phone: phones[i], Name: "Stub", Level: server.Stub})
+	}
+	if _, err := n.Server().CreateAccounts(t.Context(), stubs...); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Server().AddFollowers(t.Context(), jid, phones...); err != nil {
+		t.Fatal(err)
+	}
+	ana.post(jid, "to nobody")
+	n.restart(ana)
+	if info, err := ana.GetNewsletterInfo(t.Context(), jid); err != nil || info.ThreadMeta.SubscriberCount != 1001 {
+		t.Errorf("followed by %+v, %v", info, err)
+	}
+	fails(t, n.Server().AddFollowers(t.Context(), jid, "5491100000009"), server.ErrNoAccount)
+	fails(t, n.Server().AddFollowers(t.Context(), types.NewJID("1", types.NewsletterServer), phones[0]), server.ErrNoChannel)
+	n.settled()
 }
