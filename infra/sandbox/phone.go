@@ -333,6 +333,7 @@ type phone struct {
 	log     *slog.Logger
 
 	events     eventLog
+	calls      callLog
 	connection signal // fires when current has changed
 
 	shown    signal        // fires when the phone has shown a message

@@ -47,6 +47,8 @@ type Config struct {
 	Logger *slog.Logger
 	// QRLife is how long the QR codes of a client that waits to be linked can be scanned; zero fields are whatsmeow's times.
 	QRLife server.QRLife
+	// RingTime is how long a call rings before it counts as missed; 0 means 60 s.
+	RingTime time.Duration
 }
 
 // Sandbox is a running local WhatsApp. Make one with New; all methods but Start and Stop want it started.
@@ -117,7 +119,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	s.store = keystore.New(s.journal)
 	s.server, err = server.New(ctx, server.Config{
 		Journal: s.journal, Loader: s.loadRecord, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry,
-		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo, Notify: s.notify, QRLife: s.cfg.QRLife,
+		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo, Notify: s.notify, QRLife: s.cfg.QRLife, RingTime: s.cfg.RingTime,
 	})
 	if err != nil {
 		return err

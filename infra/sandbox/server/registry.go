@@ -35,17 +35,32 @@ type registry struct {
 	pairing map[query]queryHandler   // what a companion may ask that is not linked yet
 	routes  map[string]stanzaHandler // messages, by the server of their recipient
 	loaders map[string]recordLoader  // records of the journal, by kind
+	mex     map[string]mexHandler    // GraphQL queries, by the id that clients name them by
 }
 
 func newRegistry() *registry {
 	r := &registry{
 		stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, pairing: map[query]queryHandler{},
-		routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{},
+		routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}, mex: map[string]mexHandler{},
 	}
 	for _, register := range []func(*registry){
-		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
-		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
+		registerAccounts,
+		registerQueue,
+		registerMessages,
+		registerReceipts,
+		registerPreKeys,
+		registerUsync,
+		registerDevices,
+		registerAppState,
+		registerPrivacy,
+		registerPresence,
+		registerSettings,
+		registerMedia,
 		registerPairing,
+		registerMex,
+		registerRestrictions,
+		registerChannels,
+		registerCalls,
 	} {
 		register(r)
 	}
@@ -62,6 +77,7 @@ func (e queryError) Error() string { return fmt.Sprintf("%d %s", e.code, e.text)
 
 var (
 	errBadRequest   = queryError{400, "bad-request"}
+	errForbidden    = queryError{403, "forbidden"}
 	errNotAllowed   = queryError{405, "not-allowed"}
 	errItemNotFound = queryError{404, "item-not-found"}
 	errInternal     = queryError{500, "internal-server-error"}

@@ -7,6 +7,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -38,6 +39,8 @@ type Config struct {
 	// Transcript is how many of the last stanzas are kept for Server.Transcript; TranscriptTo takes all of them as JSON lines, one at a time.
 	Transcript   int
 	TranscriptTo io.Writer
+	// RingTime is how long a call rings before it counts as missed; 0 is 60 s.
+	RingTime time.Duration
 	// MediaRetry is told when a companion asked its phone, of this number, to upload a file again: MediaRetries has the request. It must
 	// not block. nil: nobody is told.
 	MediaRetry func(phone string)
@@ -60,6 +63,7 @@ type Server struct {
 	asked    func(phone string)
 	notify   func(phone, kind string, data map[string]any)
 	qrLife   QRLife
+	ring     time.Duration
 
 	transfers chan struct{} // holds a token for each of the companions' uploads and downloads
 
@@ -86,6 +90,10 @@ type Server struct {
 	refs    map[string]*conn         // the QR references of the connections that wait for a scan
 	failing map[string]*LoginFailure // by phone number; "" is for all
 	conns   map[*conn]struct{}
+
+	channels     channels
+	calls        calls
+	restrictions restrictions
 
 	faults     atomic.Pointer[faults]
 	stanzas    tally // by direction and kind
@@ -129,7 +137,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		journal: c.Journal, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
-		asked: c.MediaRetry, notify: c.Notify, qrLife: c.QRLife.orDefault(), failing: map[string]*LoginFailure{}, transfers: make(chan struct{}, transfersAtOnce),
+		asked: c.MediaRetry, notify: c.Notify, qrLife: c.QRLife.orDefault(), failing: map[string]*LoginFailure{},
+		ring: cmp.Or(c.RingTime, ringTime), transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, devices: map[int64]*device{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 		paths: map[string]mediaPath{}, acknowledged: make(chan struct{}, 1),
 	}

@@ -53,7 +53,8 @@ type network struct {
 	mu      sync.RWMutex
 	server  *server.Server
 	journal journal.Journal
-	unknown int64 // stanzas that ended servers did not know
+	unknown int64         // stanzas that ended servers did not know
+	ring    time.Duration // of calls; for servers started from now on
 
 	reconnecting sync.WaitGroup
 	ending       sync.Mutex // guards ended
@@ -95,7 +96,7 @@ func (n *network) start() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	cfg := server.Config{Journal: kept, Logger: logger(n.t, "server")}
+	cfg := server.Config{Journal: kept, Logger: logger(n.t, "server"), RingTime: n.ring}
 	if n.config != nil {
 		n.config(&cfg)
 	}
