@@ -50,6 +50,7 @@ func (c *composer) edit() (*waE2E.Message, error) {
 	case m.GetImageMessage() != nil, m.GetVideoMessage() != nil, m.GetDocumentMessage() != nil:
 		content = proto.CloneOf(m)
 		content.MessageContextInfo = nil
+		setContext(content, nil)
 		*caption(content) = &c.Text
 	case m.Conversation == nil && m.GetExtendedTextMessage() == nil:
 		return nil, refuse("message %s has no text or caption to be edited", c.Target.ID)

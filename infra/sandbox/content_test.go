@@ -38,7 +38,9 @@ func nameForTest(jid types.JID) string {
 	return jid.String()
 }
 
-func wrapped(m *waE2E.Message) *waE2E.FutureProofMessage { return &waE2E.FutureProofMessage{Message: m} }
+func wrapped(m *waE2E.Message) *waE2E.FutureProofMessage {
+	return &waE2E.FutureProofMessage{Message: m}
+}
 
 func TestEveryKindOfMessageIsRead(t *testing.T) {
 	t.Parallel()

@@ -346,10 +346,10 @@ type phone struct {
 	writing sync.Mutex // held while what the phone saw or has to send is changed, over the commit
 
 	mu           sync.Mutex
-	current      *connection              // the logged-in connection, or nil
-	sent         map[string]chan error // SendText's callers, by message id
-	seen         []*seenMessage           // in the order of seq
-	seenKeys     map[string]*seenMessage  // by Message.key
+	current      *connection             // the logged-in connection, or nil
+	sent         map[string]chan error   // SendText's callers, by message id
+	seen         []*seenMessage          // in the order of seq
+	seenKeys     map[string]*seenMessage // by Message.key
 	lastSeq      int64
 	outbox       map[string]*outgoing // by id
 	unsent       []*outgoing          // of outbox, in the order of position

@@ -27,7 +27,8 @@ func (c *connection) read(e *events.Message) (Message, error) {
 		return text
 	}
 	var err error
-	switch direct := !e.Info.IsGroup && e.Info.Chat.Server != types.NewsletterServer; {
+	direct := !e.Info.IsGroup && e.Info.Chat.Server != types.NewsletterServer
+	switch {
 	case direct && m.FromMe:
 		m.From = p.number
 		m.To, err = c.numberOf(e.Info.Chat, e.Info.RecipientAlt)
@@ -43,7 +44,7 @@ func (c *connection) read(e *events.Message) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	r := &reader{name: name, self: p.number, from: m.From, chat: m.Chat, fromMe: m.FromMe, group: m.To == m.Chat && !m.FromMe || e.Info.IsGroup}
+	r := &reader{name: name, self: p.number, from: m.From, chat: m.Chat, fromMe: m.FromMe, group: !direct}
 	m.Content = r.read(e.Message)
 	m.ViewOnce = m.Type != "" && (m.ViewOnce || e.IsViewOnce)
 	if e.NewsletterMeta != nil && !e.NewsletterMeta.EditTS.IsZero() { // the new form of a channel's message comes under the old one's id
