@@ -275,7 +275,7 @@ func (s *Sandbox) newPhone(row phoneRow) *phone {
 		due:      make(chan struct{}, 1),
 		asked:    make(chan struct{}, 1),
 		loggedIn: make(chan struct{}),
-		sent:     make(map[string]chan struct{}),
+		sent:     make(map[string]chan error),
 		seenKeys: make(map[string]*seenMessage),
 		outbox:   make(map[string]*outgoing),
 	}
@@ -345,10 +345,10 @@ type phone struct {
 	writing sync.Mutex // held while what the phone saw or has to send is changed, over the commit
 
 	mu           sync.Mutex
-	current      *connection              // the logged-in connection, or nil
-	sent         map[string]chan struct{} // SendText's callers, by message id
-	seen         []*seenMessage           // in the order of seq
-	seenKeys     map[string]*seenMessage  // by Message.key
+	current      *connection             // the logged-in connection, or nil
+	sent         map[string]chan error   // SendText's callers, by message id
+	seen         []*seenMessage          // in the order of seq
+	seenKeys     map[string]*seenMessage // by Message.key
 	lastSeq      int64
 	outbox       map[string]*outgoing // by id
 	unsent       []*outgoing          // of outbox, in the order of position
@@ -422,9 +422,9 @@ func (p *phone) markRead(ctx context.Context, batch []*seenMessage) error {
 	return p.storeRead(ctx, batch)
 }
 
-// awaitSent returns a channel that closes once the message is sent and that is so committed. forgetSent frees it.
-func (p *phone) awaitSent(id string) <-chan struct{} {
-	ch := make(chan struct{})
+// awaitSent returns a channel that yields once the message is sent and that is so committed: nil, or why it was given up. forgetSent frees it.
+func (p *phone) awaitSent(id string) <-chan error {
+	ch := make(chan error, 1)
 	p.mu.Lock()
 	p.sent[id] = ch
 	p.mu.Unlock()
@@ -437,13 +437,13 @@ func (p *phone) forgetSent(id string) {
 	p.mu.Unlock()
 }
 
-func (p *phone) markSent(id string) {
+func (p *phone) markSent(id string, outcome error) {
 	p.mu.Lock()
 	ch := p.sent[id]
 	delete(p.sent, id)
 	p.mu.Unlock()
 	if ch != nil {
-		close(ch)
+		ch <- outcome
 	}
 }
 
