@@ -16,6 +16,7 @@ import (
 	"go.mau.fi/whatsmeow/types/events"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
@@ -98,7 +99,7 @@ func (p *phone) device(ctx context.Context, failed func(error)) (*store.Device, 
 		ID:             &jid,
 		LID:            types.NewJID(account.LID, types.HiddenUserServer),
 		PushName:       account.Name,
-	}, signalstore.Options{OnFailure: failed})
+	}, keystore.Options{OnFailure: failed})
 }
 
 // handle takes whatsmeow's events. false leaves the stanza unacknowledged. A panic is caught here, because whatsmeow takes one for success.
@@ -115,6 +116,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	}
 	switch e := evt.(type) {
 	case *events.Message:
+		if e.Info.Chat.Server == types.NewsletterServer {
+			c.notePost(e)
+			return true
+		}
 		if err := c.show(e); err != nil {
 			if c.ctx.Err() == nil {
 				c.phone.log.Warn("sandbox: phone cannot show a message yet", "id", e.Info.ID, "error", err)
@@ -126,6 +131,10 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})
+	case *events.NewsletterJoin, *events.NewsletterLeave, *events.NewsletterMuteChange, *events.NewsletterLiveUpdate:
+		c.noteChannel(e)
+	case *events.CallOffer, *events.CallOfferNotice, *events.CallAccept, *events.CallReject, *events.CallTerminate:
+		c.noteCall(e)
 	case *events.UndecryptableMessage:
 		c.phone.log.Warn("sandbox: phone could not decrypt a message and asked for it again", "id", e.Info.ID, "from", e.Info.Sender)
 	case *events.Connected:

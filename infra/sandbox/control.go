@@ -43,7 +43,12 @@ func (s *Sandbox) handler() http.Handler {
 	}
 	// Each feature lists its operations in its own file.
 	for _, feature := range []map[string]operation{
-		s.faultOperations(), s.watchOperations(),
+		s.faultOperations(),
+		s.watchOperations(),
+		s.pairingOperations(),
+		s.loginFaultOperations(),
+		s.channelOperations(),
+		s.callOperations(),
 	} {
 		maps.Copy(operations, feature)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"go.mau.fi/whatsmeow/types"
 )
@@ -221,13 +222,7 @@ func (s *Sandbox) Scan(ctx context.Context, number, qr string) (types.JID, error
 		return types.EmptyJID, err
 	}
 	jid, err := s.server.Scan(ctx, number, qr)
-	switch {
-	case errors.Is(err, server.ErrQRInvalid):
-		return jid, failure(http.StatusUnprocessableEntity, "qr is not the text of a client's QR code")
-	case errors.Is(err, server.ErrQRExpired), errors.Is(err, server.ErrRefused), errors.Is(err, server.ErrTooManyDevices):
-		return jid, failure(http.StatusConflict, "%v", err)
-	}
-	return jid, err
+	return jid, pairingRefusal(err)
 }
 
 // Unlink removes every linked device of the phone; each is told so, and loses its session.
@@ -288,6 +283,9 @@ func (s *Sandbox) newPhone(row phoneRow) *phone {
 
 // loadRecord takes a record of an earlier process: a phone, or what belongs to one, which comes after it.
 func (s *Sandbox) loadRecord(r journal.Record) error {
+	if strings.HasPrefix(r.Kind, keystore.Prefix) {
+		return s.store.Load(r)
+	}
 	if r.Kind == "phone" {
 		row := phoneRow{Number: r.Key}
 		if err := json.Unmarshal(r.Value, &row); err != nil {
@@ -335,6 +333,7 @@ type phone struct {
 	log     *slog.Logger
 
 	events     eventLog
+	calls      callLog
 	connection signal // fires when current has changed
 
 	shown    signal        // fires when the phone has shown a message
