@@ -81,11 +81,20 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 			stanzas = []queued{{target, s.copyFor(c.device, target, message, enc)}}
 		}
 	}
+	if !repeatable {
+		return c.route(ctx, message, stanzas, phash, "")
+	}
+	return c.route(ctx, message, stanzas, phash, recipient.keys.Phone) // phone number and LID are the same recipient
+}
+
+// route queues the copies of a message and acknowledges it. A message for a recipient, who is not named for answers to retry receipts and
+// peer messages, is counted when its id was there before.
+func (c *conn) route(ctx context.Context, message *waBinary.Node, stanzas []queued, phash, recipient string) error {
+	s := c.s
 	var batch pgx.Batch
-	if repeatable {
-		// Phone number and LID are the same recipient.
+	if recipient != "" {
 		batch.Queue(`INSERT INTO sandbox.sent (device_id, recipient, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-			c.device.id, recipient.keys.Phone, attr(message, "id")).Exec(func(tag pgconn.CommandTag) error {
+			c.device.id, recipient, attr(message, "id")).Exec(func(tag pgconn.CommandTag) error {
 			if tag.RowsAffected() == 0 {
 				s.counts.repeated.Add(1)
 			}

@@ -53,6 +53,7 @@ type Server struct {
 	phones   string // the value of phoneHeader that makes a connection a simulated phone's
 	asked    func(phone string)
 
+	groups    groupIndex
 	transfers chan struct{} // holds a token for each of the companions' uploads and downloads
 
 	ctx    context.Context // ends with Close
