@@ -8,6 +8,7 @@ import (
 
 	"go.mau.fi/libsignal/protocol"
 	"go.mau.fi/whatsmeow"
+	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
@@ -217,4 +218,51 @@ func TestANewDeviceOfAMemberIsReached(t *testing.T) {
 		t.Errorf("%d messages came without their key", len(lost))
 	}
 	n.settled("true")
+}
+
+// ackOf sends a stanza and returns the attributes of its acknowledgement.
+func (c *client) ackOf(message waBinary.Node) waBinary.Attrs {
+	c.n.t.Helper()
+	id := message.Attrs["id"].(string)
+	//nolint:staticcheck // SA1019: the public API sends no message of one's own making
+	internals := c.DangerousInternals()
+	answer := internals.WaitResponse(id)
+	if err := internals.SendNode(c.n.t.Context(), message); err != nil {
+		c.n.t.Fatal(err)
+	}
+	select {
+	case ack := <-answer:
+		return ack.Attrs
+	case <-time.After(patience):
+		c.n.t.Fatal("no acknowledgement")
+		return nil
+	}
+}
+
+func TestAcksOfGroupMessages(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	group := n.group(ana, "Mine") // with nobody else, who could not read what comes below
+	message := func(id, phash, mode string) waBinary.Node {
+		return waBinary.Node{Tag: "message", Attrs: waBinary.Attrs{"id": id, "to": group, "type": "text", "phash": phash, "addressing_mode": mode},
+			Content: []waBinary.Node{{Tag: "enc", Attrs: waBinary.Attrs{"v": "2", "type": "skmsg"}, Content: []byte{1}}}}
+	}
+	right, _ := ana.ackOf(message("A1", "2:AAAAAAAA", "lid"))["phash"].(string)
+	if right == "" {
+		t.Error("a wrong list of devices is not noticed")
+	}
+	for id, phash := range map[string]string{"A2": right, "A3": ""} {
+		if ack := ana.ackOf(message(id, phash, "lid")); ack["phash"] != nil || ack["error"] != nil {
+			t.Errorf("ack for phash %q is %v", phash, ack)
+		}
+	}
+	if ack := ana.ackOf(message("A4", right, "pn")); ack["error"] != "421" {
+		t.Errorf("ack for a message by phone number is %v", ack)
+	}
+	stranger := message("A5", right, "lid")
+	stranger.Attrs["to"] = types.NewJID("120363000000000000", types.GroupServer)
+	if ack := ana.ackOf(stranger); ack["error"] != "404" {
+		t.Errorf("ack for a message to no group is %v", ack)
+	}
 }
