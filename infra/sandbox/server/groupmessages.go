@@ -43,7 +43,7 @@ func routeGroup(ctx context.Context, c *conn, message *waBinary.Node) error {
 		return c.route(ctx, message, stanzas, "", "")
 	}
 	stanzas, phash := s.fanOutGroup(c.device, st, message)
-	return c.route(ctx, message, stanzas, phash, to.String())
+	return c.route(ctx, message, stanzas, phash, to.User+"/"+attr(message, "id"))
 }
 
 // refusal is the error code for a message that is not taken, or 0. Reactions and votes are for all members of an announcement group.
@@ -84,7 +84,7 @@ func (s *Server) fanOutGroup(sender *device, st *groupState, message *waBinary.N
 		}
 	}
 	shared := s.groupStanza(sender, message, message.GetChildrenByTag("enc"))
-	for _, d := range devices {
+	for _, d := range reached(devices) {
 		if d == sender {
 			continue
 		}

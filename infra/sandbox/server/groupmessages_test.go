@@ -68,7 +68,7 @@ func TestMessagesReachAllDevicesOfAGroup(t *testing.T) {
 	if s := n.Server().Stats(); s.RepeatedIDs != 0 || s.MessagesSent != 1 {
 		t.Errorf("stats are %+v", s)
 	}
-	n.settled("true")
+	n.settled()
 }
 
 func TestGroupReceipts(t *testing.T) {
@@ -102,7 +102,7 @@ func TestGroupReceipts(t *testing.T) {
 		t.Fatal(err)
 	}
 	web.gets(types.ReceiptTypeReadSelf, id)
-	n.settled("true")
+	n.settled()
 	for _, r := range all[*events.Receipt](ana) {
 		if r.MessageIDs[0] == id {
 			t.Errorf("somebody else learnt of it: %+v", r)
@@ -155,7 +155,7 @@ func TestOnlyMembersSendAndReceive(t *testing.T) {
 		t.Errorf("a reaction: %v", err)
 	}
 	await(ana, func(m *events.Message) bool { return m.Message.GetReactionMessage().GetText() == "+" })
-	n.settled("true")
+	n.settled()
 	if got := ben.texts(); !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("Ben received %v", got)
 	}
@@ -172,7 +172,7 @@ func TestAnswersRetryReceiptsInGroups(t *testing.T) {
 	for _, c := range []*client{ben, web, eve} {
 		c.inGroup(group, "one")
 	}
-	n.settled("true")
+	n.settled()
 
 	// The companion loses the session, and so the key to what Ana says in the group.
 	sender := protocol.NewSenderKeyName(group.String(), ana.Store.LID.SignalAddress())
@@ -191,7 +191,7 @@ func TestAnswersRetryReceiptsInGroups(t *testing.T) {
 	ana.text(group, "three")
 	web.inGroup(group, "three")
 	ben.inGroup(group, "three")
-	n.settled("true")
+	n.settled()
 	for _, c := range []*client{ben, eve} {
 		if got := c.texts(); !slices.Equal(got, []string{"one", "two", "three"}) {
 			t.Errorf("received %v", got)
@@ -211,13 +211,13 @@ func TestANewDeviceOfAMemberIsReached(t *testing.T) {
 	ana.text(group, "one")
 	ben.inGroup(group, "one")
 	web := n.companion(ben)
-	n.settled("true") // the changed device list is told, and so known
+	n.settled() // the changed device list is told, and so known
 	ana.text(group, "two")
 	web.inGroup(group, "two")
 	if lost := all[*events.UndecryptableMessage](web); len(lost) != 0 {
 		t.Errorf("%d messages came without their key", len(lost))
 	}
-	n.settled("true")
+	n.settled()
 }
 
 // ackOf sends a stanza and returns the attributes of its acknowledgement.

@@ -8,6 +8,11 @@ import (
 	"go.mau.fi/whatsmeow/types"
 )
 
+// reached are the devices that stanzas are made for: not those of stubs, which would drop them.
+func reached(devices []*device) []*device {
+	return slices.DeleteFunc(devices, func(d *device) bool { return d.account.level == Stub })
+}
+
 // devicesOfAll returns the devices of the accounts with these numbers.
 func (s *Server) devicesOfAll(phones []string) (devices []*device) {
 	s.mu.RLock()
@@ -52,7 +57,7 @@ func (ch *groupChange) tell(g *group, phones []string, what ...waBinary.Node) {
 		"from": g.jid, "type": "w:gp2", "id": newID(), "t": unix(ch.at.Unix()), "notify": name, "addressing_mode": "lid",
 		"participant": ch.by.lid(), "participant_pn": ch.by.pn(),
 	}}
-	for _, d := range ch.s.devicesOfAll(phones) {
+	for _, d := range reached(ch.s.devicesOfAll(phones)) {
 		ch.notices = append(ch.notices, queued{d, stanza})
 	}
 }

@@ -140,7 +140,7 @@ func TestAGroupIsToldToEveryDeviceOfItsMembers(t *testing.T) {
 	if groups := n.Server().Groups("5491100000002"); len(groups) != 1 || groups[0].Subject != "Friends" || !slices.Equal(groups[0].Admins, []string{"5491100000001"}) {
 		t.Errorf("groups are %+v", groups)
 	}
-	n.settled("true")
+	n.settled()
 }
 
 func TestGroupInfoIsForMembers(t *testing.T) {
@@ -251,7 +251,7 @@ func TestSettingsOfAGroupAreToldAndKept(t *testing.T) {
 	if info := ben.info(group); info.Topic != "without an id" || info.TopicID == "" || info.IsLocked || info.IsAnnounce || info.IsEphemeral {
 		t.Errorf("group is %+v", info)
 	}
-	n.settled("true")
+	n.settled()
 }
 
 func TestMembersComeAndGo(t *testing.T) {
@@ -322,7 +322,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	if err := dan.LeaveGroup(ctx, group); code(t, err) != 404 {
 		t.Errorf("an empty group is left: %v", err)
 	}
-	n.settled("true")
+	n.settled()
 	n.restart(ana, ben, eve, dan)
 	if groups := n.Server().Groups("5491100000003"); len(groups) != 0 {
 		t.Errorf("groups are %+v", groups)
@@ -585,5 +585,5 @@ func TestCommunities(t *testing.T) {
 	if groups := n.Server().Groups("5491100000002"); len(groups) != 2 {
 		t.Errorf("in %+v", groups)
 	}
-	n.settled("true")
+	n.settled()
 }

@@ -199,7 +199,7 @@ func (s *Server) setGroupPicture(ctx context.Context, by *account, jid types.JID
 	stanza := waBinary.Node{Tag: "notification", Content: []waBinary.Node{what}, Attrs: waBinary.Attrs{
 		"from": jid, "type": "picture", "id": newID(), "t": unix(time.Now().Unix()), "participant": by.lid(), "participant_pn": by.pn(),
 	}}
-	for _, d := range s.devicesOfAll(st.phones()) {
+	for _, d := range reached(s.devicesOfAll(st.phones())) {
 		notices = append(notices, queued{d, stanza})
 	}
 	return s.commit(ctx, records, notices)
