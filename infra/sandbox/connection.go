@@ -127,6 +127,10 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})
+	case *events.JoinedGroup:
+		c.noteEntered(e)
+	case *events.GroupInfo:
+		c.noteGroup(e)
 	case *events.UndecryptableMessage:
 		c.phone.log.Warn("sandbox: phone could not decrypt a message and asked for it again", "id", e.Info.ID, "from", e.Info.Sender)
 	case *events.Connected:

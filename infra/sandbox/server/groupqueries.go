@@ -142,3 +142,11 @@ func (s *Server) Groups(phone string) []Group {
 	}
 	return all
 }
+
+// Number returns the phone number that a user's JID belongs to, which may be a LID; "" for nobody's.
+func (s *Server) Number(jid types.JID) string {
+	if a := s.user(jid); a != nil {
+		return a.keys.Phone
+	}
+	return ""
+}
