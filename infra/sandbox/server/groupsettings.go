@@ -9,8 +9,6 @@ import (
 
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
-
-	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 func registerGroupSettings(r *registry) {
@@ -174,47 +172,61 @@ func handleDescription(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBin
 	})
 }
 
-// setGroupPicture commits a change of a group's picture, which the records are that the caller keeps of it, and tells the members
-// (handlePictureNotification in notification.go). id is the new picture's; "" when it is removed. Errors are queryErrors: 404 for no such
-// group, 403 for who is not in it, 401 for who may not edit it.
-func (s *Server) setGroupPicture(ctx context.Context, by *account, jid types.JID, id string, records ...journal.Record) error {
-	s.groups.change.Lock() // so that nobody loses the right meanwhile
-	defer s.groups.change.Unlock()
+// editGroupPicture answers who wants to change a group's picture: nil when he may. So does seeGroupPicture for who asks for it, which
+// everybody in the group's community may as well.
+func editGroupPicture(s *Server, by *account, jid types.JID) error {
 	g := s.group(jid)
 	if g == nil {
 		return errItemNotFound
 	}
-	st := g.now()
-	if !st.has(by.keys.Phone) {
+	switch st := g.now(); {
+	case !st.has(by.keys.Phone):
 		return errForbidden
-	}
-	if !st.mayEdit(by.keys.Phone) {
+	case !st.mayEdit(by.keys.Phone):
 		return errNotAuthorized
 	}
-	what := waBinary.Node{Tag: "set", Attrs: waBinary.Attrs{"jid": jid, "id": id, "author": by.lid()}}
-	if id == "" {
-		what.Tag = "delete"
-	}
-	var notices []queued
-	stanza := waBinary.Node{Tag: "notification", Content: []waBinary.Node{what}, Attrs: waBinary.Attrs{
-		"from": jid, "type": "picture", "id": newID(), "t": unix(time.Now().Unix()), "participant": by.lid(), "participant_pn": by.pn(),
-	}}
-	for _, d := range reached(s.devicesOfAll(st.phones())) {
-		notices = append(notices, queued{d, stanza})
-	}
-	return s.commit(ctx, records, notices)
+	return nil
 }
 
-// maySeeGroupPicture answers who asks for a group's picture: nil for a member, also of its community, and for who has its invite code.
-func (s *Server) maySeeGroupPicture(a *account, jid types.JID, code string) error {
+func seeGroupPicture(s *Server, by *account, jid types.JID) error {
 	g := s.group(jid)
 	if g == nil {
 		return errItemNotFound
 	}
 	st := g.now()
 	parent := s.group(types.NewJID(st.Community, types.GroupServer))
-	if st.has(a.keys.Phone) || parent != nil && parent.now().has(a.keys.Phone) || code != "" && code == st.Code {
+	if st.has(by.keys.Phone) || parent != nil && parent.now().has(by.keys.Phone) {
 		return nil
 	}
 	return errNotAuthorized
+}
+
+// groupPictureNotices tells the members' devices of a changed picture (handlePictureNotification in notification.go); change has the tag set
+// or delete.
+func groupPictureNotices(s *Server, by *device, jid types.JID, change waBinary.Node) (notices []queued) {
+	g := s.group(jid)
+	if g == nil {
+		return nil
+	}
+	stanza := waBinary.Node{Tag: "notification", Content: []waBinary.Node{change}, Attrs: waBinary.Attrs{
+		"from": jid, "type": "picture", "id": newID(), "t": unix(time.Now().Unix()),
+		"participant": by.account.lid(), "participant_pn": by.account.pn(),
+	}}
+	for _, d := range reached(s.devicesOfAll(g.now().phones())) {
+		notices = append(notices, queued{d, stanza})
+	}
+	return notices
+}
+
+// membersOfGroup lists a group's members for one of them, and is nil for anybody else.
+func membersOfGroup(s *Server, jid types.JID, by *account) []*account {
+	g := s.group(jid)
+	if g == nil {
+		return nil
+	}
+	st := g.now()
+	if !st.has(by.keys.Phone) {
+		return nil
+	}
+	return s.accountsOf(st.phones())
 }
