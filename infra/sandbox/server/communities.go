@@ -367,7 +367,7 @@ func handleDeleteParent(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBi
 		if !st.Parent {
 			return errNotAcceptable
 		}
-		if st.role(ch.by.keys.Phone) != roleSuperAdmin {
+		if st.role(ch.by.keys.Phone) != groupOwner {
 			return errNotAuthorized
 		}
 		ch.endCommunity(g)

@@ -37,7 +37,7 @@ func handleGroupCreate(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBin
 		}
 		joiners, refused := ch.invitees(g, asked.GetChildrenByTag("participant"))
 		for _, a := range joiners {
-			st.add(a.keys.Phone, roleMember)
+			st.add(a.keys.Phone, noRole)
 		}
 		ch.tellCreated(g, st.phones(), "new", key, "")
 		ch.joinCommunity(g, joiners)
@@ -118,7 +118,7 @@ func (ch *groupChange) invitees(g *group, asked []waBinary.Node) (joiners []*acc
 			continue
 		}
 		seen[a] = true
-		node := participant(a, roleMember)
+		node := participant(a, noRole)
 		switch {
 		case st.has(a.keys.Phone):
 			node.Attrs["error"] = errConflict.code

@@ -261,7 +261,7 @@ func (ch *groupChange) waiting(g *group, asked []waBinary.Node) (who []*account,
 		case len(st.Members)+len(who) >= st.limit():
 			node.Attrs["error"] = errGroupFull.code
 		default:
-			node = participant(a, roleMember)
+			node = participant(a, noRole)
 			who = append(who, a)
 		}
 		nodes = append(nodes, node)

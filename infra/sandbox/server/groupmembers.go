@@ -25,7 +25,7 @@ func (ch *groupChange) admit(g *group, who []*account, reason string) {
 	}
 	others := st.phones()
 	for _, a := range who {
-		st.add(a.keys.Phone, roleMember)
+		st.add(a.keys.Phone, noRole)
 	}
 	ch.tellMembership(g, others, "add", reason, who)
 	ch.tellCreated(g, numbers(who), "", "", reason)
@@ -50,7 +50,7 @@ func (ch *groupChange) expel(g *group, who []*account) {
 		ch.forgetSubGroup(g)
 		ch.drop(g)
 	case len(st.admins()) == 0:
-		st.Members[0].Role = roleAdmin
+		st.Members[0].Role = groupAdmin
 		ch.tellMembership(g, st.phones(), "promote", "", ch.s.accountsOf([]string{st.Members[0].Phone}))
 	}
 }
@@ -114,8 +114,8 @@ func (ch *groupChange) chosen(st *groupState, asked []waBinary.Node) (members []
 			nodes = append(nodes, waBinary.Node{Tag: "participant", Attrs: waBinary.Attrs{"jid": jid, "error": errItemNotFound.code}})
 			continue
 		}
-		node := participant(a, roleMember)
-		if st.role(a.keys.Phone) == roleSuperAdmin && a != ch.by {
+		node := participant(a, noRole)
+		if st.role(a.keys.Phone) == groupOwner && a != ch.by {
 			node.Attrs["error"] = errForbidden.code
 		} else if !slices.Contains(members, a) {
 			members = append(members, a)
@@ -128,9 +128,9 @@ func (ch *groupChange) chosen(st *groupState, asked []waBinary.Node) (members []
 // handleRole makes members admins, and admins members.
 func handleRole(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error) {
 	asked := iq.GetChildren()[0]
-	role, has := roleAdmin, func(role string) bool { return role != roleMember }
+	role, has := groupAdmin, func(role string) bool { return role != noRole }
 	if asked.Tag == "demote" {
-		role, has = roleMember, func(role string) bool { return role == roleMember }
+		role, has = noRole, func(role string) bool { return role == noRole }
 	}
 	answer := waBinary.Node{Tag: asked.Tag}
 	err := c.changeGroup(ctx, iq, func(ch *groupChange, g *group) error {

@@ -87,14 +87,14 @@ func (ch *groupChange) tellCreated(g *group, phones []string, kind, key, reason 
 func participants(who []*account) []waBinary.Node {
 	nodes := make([]waBinary.Node, len(who))
 	for i, a := range who {
-		nodes[i] = participant(a, roleMember)
+		nodes[i] = participant(a, noRole)
 	}
 	return nodes
 }
 
 func participant(a *account, role string) waBinary.Node {
 	attrs := waBinary.Attrs{"jid": a.lid(), "phone_number": a.pn()}
-	if role != roleMember {
+	if role != noRole {
 		attrs["type"] = role
 	}
 	return waBinary.Node{Tag: "participant", Attrs: attrs}

@@ -16,7 +16,6 @@ const maxBatch = 10_000
 // 404 for no such group. Here 401 is the answer to every lack of a right; the real server's cannot be seen from here.
 var (
 	errNotAuthorized = queryError{401, "not-authorized"}
-	errForbidden     = queryError{403, "forbidden"}
 	errNotAcceptable = queryError{406, "not-acceptable"}
 	errConflict      = queryError{409, "conflict"}
 	errGone          = queryError{410, "gone"}

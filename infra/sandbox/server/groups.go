@@ -36,9 +36,9 @@ const (
 
 // The roles in a group, as the type of a participant is written; an ordinary member's is empty.
 const (
-	roleMember     = ""
-	roleAdmin      = "admin"
-	roleSuperAdmin = "superadmin"
+	noRole     = ""
+	groupAdmin = "admin"
+	groupOwner = "superadmin"
 )
 
 // group is a group chat or a community.
@@ -79,10 +79,10 @@ type groupState struct {
 	DefaultSubGroup bool     `json:"defaultSubGroup,omitempty"` // it is the announcement group
 	GeneralChat     bool     `json:"generalChat,omitempty"`
 
-	Members []member  `json:"members"` // in the order of joining
-	Removed []string  `json:"removed,omitempty"`
-	Waiting []request `json:"waiting,omitempty"`
-	Invited []invited `json:"invited,omitempty"`
+	Members []groupMember `json:"members"` // in the order of joining
+	Removed []string      `json:"removed,omitempty"`
+	Waiting []request     `json:"waiting,omitempty"`
+	Invited []invited     `json:"invited,omitempty"`
 
 	Code     string   `json:"code"` // of the invite link
 	OldCodes []string `json:"oldCodes,omitempty"`
@@ -93,7 +93,7 @@ type groupState struct {
 	places map[string]int // where in Members somebody is
 }
 
-type member struct {
+type groupMember struct {
 	Phone string `json:"phone"`
 	Role  string `json:"role,omitempty"`
 }
@@ -224,10 +224,10 @@ func (st *groupState) role(phone string) string {
 	if i, ok := st.places[phone]; ok {
 		return st.Members[i].Role
 	}
-	return roleMember
+	return noRole
 }
 
-func (st *groupState) admin(phone string) bool { return st.role(phone) != roleMember }
+func (st *groupState) admin(phone string) bool { return st.role(phone) != noRole }
 
 // limit is how many members the group may have.
 func (st *groupState) limit() int {
@@ -247,7 +247,7 @@ func (st *groupState) phones() []string {
 
 func (st *groupState) admins() (phones []string) {
 	for _, m := range st.Members {
-		if m.Role != roleMember {
+		if m.Role != noRole {
 			phones = append(phones, m.Phone)
 		}
 	}
@@ -266,7 +266,7 @@ func (st *groupState) clone() *groupState {
 // add makes somebody a member, who is then neither waited for nor barred.
 func (st *groupState) add(phone, role string) {
 	st.places[phone] = len(st.Members)
-	st.Members = append(st.Members, member{phone, role})
+	st.Members = append(st.Members, groupMember{phone, role})
 	st.forget(phone)
 }
 
@@ -277,7 +277,7 @@ func (st *groupState) forget(phone string) {
 }
 
 func (st *groupState) remove(phones ...string) {
-	st.Members = slices.DeleteFunc(st.Members, func(m member) bool { return slices.Contains(phones, m.Phone) })
+	st.Members = slices.DeleteFunc(st.Members, func(m groupMember) bool { return slices.Contains(phones, m.Phone) })
 	st.index()
 }
 
@@ -366,7 +366,7 @@ func (ch *groupChange) create(subject string) (*group, *groupState) {
 		Creator: by, Created: at, Subject: subject, SubjectBy: by, SubjectTime: at, Code: inviteCode(),
 		Version: ch.at.UnixMicro(), AnnounceVersion: ch.at.UnixMicro(), places: map[string]int{},
 	}
-	st.add(by, roleSuperAdmin)
+	st.add(by, groupOwner)
 	g := &group{jid: types.NewJID(newGroupID(), types.GroupServer)}
 	ch.next[g], ch.touched = st, append(ch.touched, g)
 	return g, st
