@@ -59,6 +59,12 @@ func TestPhonesHaveGroups(t *testing.T) {
 	}
 	group := func(number string) string { return groups(number) + "/" + url.PathEscape(made.JID) }
 
+	call(t, "POST", s.URL()+"/phones/"+ana+"/messages", map[string]string{"to": made.JID, "type": "text", "text": "hello all"}, 201, nil)
+	got := shown(t, s.URL(), ben, 1, func(m sandbox.Message) bool { return m.Chat == made.JID })
+	if got[0].Text != "hello all" || got[0].From != ana {
+		t.Errorf("shown %+v", got[0])
+	}
+
 	var changed sandbox.Group
 	call(t, "PATCH", group(ana), map[string]any{"subject": "All friends", "description": "who we are", "locked": true, "announce": true,
 		"memberAddMode": "admin_add", "ephemeralSeconds": 86400}, 200, &changed)
