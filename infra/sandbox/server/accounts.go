@@ -39,6 +39,7 @@ type account struct {
 	watched sync.Map // ids of the devices that are in sandbox.watchers for this account: struct{}
 
 	change sync.Mutex // held while devices are paired and removed, over the database's transaction
+	profile
 
 	// Guarded by Server.mu.
 	name       string

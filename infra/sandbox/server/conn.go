@@ -58,6 +58,8 @@ type conn struct {
 	pairing *pairing // waits for a scan; nil when logged in
 	box     outbox
 
+	availability // presence.go
+
 	mu         sync.Mutex
 	out        [][]byte // plaintext frames that wait to be written
 	outBytes   int
@@ -222,6 +224,7 @@ func (c *conn) serve() error {
 func (c *conn) close() {
 	c.end()
 	_ = c.ws.CloseNow()
+	c.depart()
 	c.s.mu.Lock()
 	delete(c.s.conns, c)
 	if c.device != nil && c.device.conn == c {

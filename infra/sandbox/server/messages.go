@@ -71,6 +71,9 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 		c.ackMessage(message, "", errItemNotFound.code)
 		return nil
 	}
+	if err := s.meet(ctx, c.device.account, recipient); err != nil {
+		return err
+	}
 	var stanzas []queued
 	phash, repeatable := "", true
 	if participants, ok := message.GetOptionalChildByTag("participants"); ok {
@@ -80,6 +83,10 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 		if enc := message.GetChildrenByTag("enc"); len(enc) == 1 {
 			stanzas = []queued{{target, s.copyFor(c.device, target, message, enc)}}
 		}
+	}
+	if s.blocked(recipient, c.device.account) {
+		// The sender is not told: its message stays with one tick.
+		stanzas = slices.DeleteFunc(stanzas, func(q queued) bool { return q.to.account == recipient })
 	}
 	var batch pgx.Batch
 	if repeatable {
@@ -183,6 +190,9 @@ func (s *Server) copyFor(sender, to *device, message *waBinary.Node, enc []waBin
 		default:
 			children = append(children, child)
 		}
+	}
+	if to.account != sender.account {
+		children = append(children, s.verifiedName(sender.account)...)
 	}
 	return waBinary.Node{Tag: "message", Attrs: attrs, Content: children}
 }

@@ -34,13 +34,23 @@ type registry struct {
 	queries map[query]queryHandler
 	routes  map[string]stanzaHandler // messages, by the server of their recipient
 	loaders map[string]recordLoader  // records of the journal, by kind
+	mex     map[string]mexHandler    // GraphQL queries, by the id that clients name them by
+	// members lists who is in a chat of several, by the server of its JID; nil when the account that asks is not in it.
+	members map[string]func(s *Server, chat types.JID, by *account) []*account
+	// groupPictures is what the groups decide about their pictures; its zero value knows no group.
+	groupPictures groupPictures
 }
 
 func newRegistry() *registry {
-	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}}
+	r := &registry{
+		stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{},
+		loaders: map[string]recordLoader{}, mex: map[string]mexHandler{}, members: map[string]func(*Server, types.JID, *account) []*account{},
+	}
 	for _, register := range []func(*registry){
 		registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
 		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
+		registerMex, registerContacts, registerBlocklist, registerAbout, registerDisappearing, registerPictures, registerBusiness,
+		registerLinks, registerStatus,
 	} {
 		register(r)
 	}
@@ -57,6 +67,8 @@ func (e queryError) Error() string { return fmt.Sprintf("%d %s", e.code, e.text)
 
 var (
 	errBadRequest   = queryError{400, "bad-request"}
+	errUnauthorized = queryError{401, "not-authorized"}
+	errForbidden    = queryError{403, "forbidden"}
 	errNotAllowed   = queryError{405, "not-allowed"}
 	errItemNotFound = queryError{404, "item-not-found"}
 	errInternal     = queryError{500, "internal-server-error"}

@@ -66,6 +66,10 @@ type Server struct {
 	byLID   map[string]*account
 	refs    map[string]*conn // the QR references of the connections that wait for a scan
 	conns   map[*conn]struct{}
+	links   map[string]link     // contactlinks.go, by their code
+	picture map[string]*picture // pictures.go, by phone number or the JID of a group
+
+	picturing sync.Mutex // held while a picture is changed, over the commit
 
 	faults atomic.Pointer[faults]
 	counts struct{ sent, delivered, repeated, unknown, uploads, downloads atomic.Int64 }
@@ -123,6 +127,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		pool: c.Pool, journal: kept, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
 		asked: c.MediaRetry, transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
+		links: map[string]link{}, picture: map[string]*picture{},
 	}
 	s.http = s.routes()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
