@@ -69,12 +69,9 @@ func (c *conn) takeName(ctx context.Context, name string) error {
 	if same || name == "" || len(name) > maxName {
 		return nil
 	}
-	if _, err := c.s.pool.Exec(ctx, `UPDATE sandbox.accounts SET name = $2 WHERE id = $1`, a.id, name); err != nil {
+	if err := c.s.changeAccount(ctx, a, func(a *account) { a.name = name }, nil); err != nil {
 		return fmt.Errorf("store push name: %w", err)
 	}
-	c.s.mu.Lock()
-	a.name = name
-	c.s.mu.Unlock()
 	return nil
 }
 
@@ -102,7 +99,7 @@ func (c *conn) setAvailable(ctx context.Context, available bool) error {
 	s.mu.RLock()
 	if available {
 		for other := range c.watching {
-			c.tellPresence(other, other.watchers[c])
+			c.tellPresence(other, other.observers[c])
 		}
 	}
 	s.mu.RUnlock()
@@ -118,8 +115,8 @@ func (c *conn) setAvailable(ctx context.Context, available bool) error {
 	s.mu.Unlock()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for watcher, server := range a.watchers {
-		watcher.tellPresence(a, server)
+	for observer, server := range a.observers {
+		observer.tellPresence(a, server)
 	}
 	return nil
 }
@@ -132,7 +129,7 @@ func (c *conn) depart() {
 	}
 	c.s.mu.Lock()
 	for other := range c.watching {
-		delete(other.watchers, c)
+		delete(other.observers, c)
 	}
 	c.watching = nil
 	c.s.mu.Unlock()
@@ -156,10 +153,10 @@ func (c *conn) watch(presence *waBinary.Node) {
 		if c.watching == nil {
 			c.watching = map[*account]struct{}{}
 		}
-		if other.watchers == nil {
-			other.watchers = map[*conn]string{}
+		if other.observers == nil {
+			other.observers = map[*conn]string{}
 		}
-		c.watching[other], other.watchers[c] = struct{}{}, to.Server
+		c.watching[other], other.observers[c] = struct{}{}, to.Server
 	}
 	c.s.mu.Unlock()
 	if full {
@@ -175,7 +172,7 @@ func (c *conn) unwatch(presence *waBinary.Node) {
 	if other := c.s.user(to); other != nil {
 		c.s.mu.Lock()
 		delete(c.watching, other)
-		delete(other.watchers, c)
+		delete(other.observers, c)
 		c.s.mu.Unlock()
 	}
 }

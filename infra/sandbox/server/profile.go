@@ -32,7 +32,7 @@ type profile struct {
 	link         string                // contactlinks.go: the code of the contact link
 	online       int                   // presence.go: connections that are available
 	lastSeen     time.Time             // presence.go
-	watchers     map[*conn]string      // presence.go: who subscribed, and to the address on which server
+	observers    map[*conn]string      // presence.go: who subscribed, and to the address on which server
 }
 
 // recordOwner finds the account that a record belongs to, at the start.

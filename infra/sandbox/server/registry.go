@@ -47,7 +47,7 @@ func newRegistry() *registry {
 		loaders: map[string]recordLoader{}, mex: map[string]mexHandler{}, members: map[string]func(*Server, types.JID, *account) []*account{},
 	}
 	for _, register := range []func(*registry){
-		registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
+		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
 		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
 		registerMex, registerContacts, registerBlocklist, registerAbout, registerDisappearing, registerPictures, registerBusiness,
 		registerLinks, registerStatus,
@@ -90,7 +90,7 @@ func (c *conn) handle(stanza *waBinary.Node) {
 		c.unknown(stanza)
 		return
 	}
-	if err := handler(ctx, c, stanza); err != nil {
+	if err := handler(ctx, c, stanza); err != nil && c.s.ctx.Err() == nil {
 		c.s.log.ErrorContext(ctx, "stanza failed", "tag", stanza.Tag, "error", err)
 		c.cut()
 	}

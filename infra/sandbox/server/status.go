@@ -96,20 +96,16 @@ func routeStatus(ctx context.Context, c *conn, message *waBinary.Node) error {
 		return nil
 	}
 	var stanzas []queued
-	phash := ""
+	phash, key := "", ""
 	if participant, ok := message.Attrs["participant"].(types.JID); ok {
 		if d := c.s.device(participant); d != nil && d != c.device {
 			stanzas = []queued{{d, c.s.statusCopy(c.device, participant.Server, message, message.GetChildrenByTag("enc"))}}
 		}
 	} else {
 		stanzas, phash = c.s.fanOutStatus(c.device, message)
+		key = types.StatusBroadcastJID.String() + "/" + attr(message, "id")
 	}
-	if err := c.s.commit(ctx, nil, stanzas); err != nil {
-		return fmt.Errorf("route status: %w", err)
-	}
-	c.s.counts.sent.Add(1)
-	c.ackMessage(message, phash, 0)
-	return nil
+	return c.route(ctx, message, stanzas, phash, key)
 }
 
 // fanOutStatus makes the copies for all devices of the audience, which is who is in the message's participants. A device that the author

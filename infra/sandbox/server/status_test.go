@@ -108,7 +108,7 @@ func TestStatusesReachTheirAudience(t *testing.T) {
 	if slices.Contains(ben.texts(), "not for Ben") {
 		t.Errorf("Ben got %q", ben.texts())
 	}
-	n.settled("true")
+	n.settled()
 }
 
 func TestAStatusIsSentAgainToWhoCannotReadIt(t *testing.T) {
@@ -118,7 +118,7 @@ func TestAStatusIsSentAgainToWhoCannotReadIt(t *testing.T) {
 	ana.saves(ben, "Ben")
 	ana.posts("first")
 	ben.receives("first")
-	if err := ben.Store.Sessions.DeleteAllSessions(t.Context(), ana.Store.LID.User); err != nil {
+	if err := ben.Store.Sessions.DeleteSession(t.Context(), ana.Store.LID.SignalAddress().String()); err != nil {
 		t.Fatal(err)
 	}
 	id := ana.posts("second")
@@ -126,5 +126,5 @@ func TestAStatusIsSentAgainToWhoCannotReadIt(t *testing.T) {
 		t.Errorf("it is %+v", m.Info)
 	}
 	ana.gets(types.ReceiptTypeRetry, id)
-	n.settled("true")
+	n.settled()
 }
