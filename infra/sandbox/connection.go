@@ -116,6 +116,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	}
 	switch e := evt.(type) {
 	case *events.Message:
+		if e.Info.Chat == types.StatusBroadcastJID {
+			c.noteStatus(e)
+			return true
+		}
 		if err := c.show(e); err != nil {
 			if c.ctx.Err() == nil {
 				c.phone.log.Warn("sandbox: phone cannot show a message yet", "id", e.Info.ID, "error", err)
@@ -127,6 +131,9 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})
+	case *events.Presence, *events.ChatPresence, *events.Picture, *events.UserAbout, *events.Blocklist, *events.PrivacySettings, *events.PushName,
+		*events.BusinessName:
+		c.noteProfile(e)
 	case *events.UndecryptableMessage:
 		c.phone.log.Warn("sandbox: phone could not decrypt a message and asked for it again", "id", e.Info.ID, "from", e.Info.Sender)
 	case *events.Connected:

@@ -24,7 +24,7 @@ const (
 
 // Attachment is a file that a phone sends to somebody.
 type Attachment struct {
-	// To is the recipient's phone number in digits.
+	// To is the recipient's phone number in digits, or StatusBroadcast.
 	To string
 	// Type is "image", "video", "audio", "voice", "document" or "sticker".
 	Type string
@@ -115,7 +115,7 @@ func (s *Sandbox) sendMedia(ctx context.Context, number string, a Attachment, pl
 	if err != nil {
 		return "", err
 	}
-	if err := s.checkRecipient(a.To); err != nil {
+	if err := s.checkChat(a.To); err != nil {
 		return "", err
 	}
 	if err := a.complete(); err != nil {

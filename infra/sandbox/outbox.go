@@ -15,7 +15,6 @@ import (
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
-	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
@@ -90,13 +89,21 @@ func (s *Sandbox) SendText(ctx context.Context, number, to, text string) (string
 	if err != nil {
 		return "", err
 	}
-	if err := s.checkRecipient(to); err != nil {
+	if err := s.checkChat(to); err != nil {
 		return "", err
 	}
 	if text == "" || len(text) > maxText || strings.Contains(text, "\x00") {
 		return "", failure(http.StatusUnprocessableEntity, "text must have 1 to %d bytes, none of them NUL", maxText)
 	}
 	return s.post(ctx, p, outgoing{ID: newMessageID(), Recipient: to, Text: text})
+}
+
+// checkChat refuses what no message can be sent to.
+func (s *Sandbox) checkChat(to string) error {
+	if to == StatusBroadcast {
+		return nil
+	}
+	return s.checkRecipient(to)
 }
 
 // checkRecipient refuses whom nobody can write to.
@@ -194,7 +201,10 @@ func (c *connection) drainPage(ctx context.Context) (more bool, last error) {
 //
 // Failure policy: a message whose file is no longer there, which takes 30 days without a connection, is given up and counts as sent.
 func (c *connection) send(ctx context.Context, m *outgoing) error {
-	to := types.NewJID(m.Recipient, types.DefaultUserServer)
+	to, err := recipientJID(m.Recipient)
+	if err != nil {
+		return fmt.Errorf("send message %s: %w", m.ID, err)
+	}
 	message, err := c.prepare(ctx, m)
 	if errors.Is(err, journal.ErrNoBlob) {
 		c.phone.log.ErrorContext(ctx, "sandbox: phone gave up a message whose file has expired", "id", m.ID)

@@ -322,7 +322,7 @@ func (s *Sandbox) view(p *phone) Phone {
 		devices = append(devices, jid.String())
 	}
 	return Phone{
-		Number: p.number, Name: p.row.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: devices,
+		Number: p.number, Name: account.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: devices,
 		Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
 	}
 }

@@ -153,6 +153,8 @@ func (s *Server) fanOutStatus(author *device, message *waBinary.Node) (stanzas [
 			stanza := s.statusCopy(author, r.server, message, append(slices.Clone(own[d]), shared...))
 			if d.account == author.account { // parseMessageSource (message.go) tells a client who got its status
 				stanza.Content = append(stanza.GetChildren(), waBinary.Node{Tag: "participants", Content: to})
+			} else {
+				stanza.Content = append(stanza.GetChildren(), s.verifiedName(author.account)...)
 			}
 			stanzas = append(stanzas, queued{d, stanza})
 		}
