@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/whatsmeow/types"
@@ -53,6 +54,8 @@ type account struct {
 	rawID uint32  // WhatsApp's number for the account in a device identity
 	level Level
 
+	faults atomic.Pointer[faults] // its own; nil for those of all
+
 	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
 	profile
 
@@ -63,7 +66,8 @@ type account struct {
 	devices    []*device            // ordered by number; the first is the phone
 	watchers   map[*device]struct{} // who has the device list in its cache and must hear of a change; nil for none
 	retries    []*mediaRetry        // what companions asked the phone to upload again, oldest first
-	patches    map[string][][]byte  // app state by collection; the first patch is version 1
+	met        acquaintance
+	patches    map[string][][]byte // app state by collection; the first patch is version 1
 }
 
 // device is one of an account's devices: 0 is the phone, the others are companions. The unmarked fields never change.

@@ -30,8 +30,8 @@ func registerContacts(r *registry) {
 	}
 }
 
-// meet makes an account know another; it is durable when it returns nil. Two at once store the same record.
-func (s *Server) meet(ctx context.Context, a, other *account) error {
+// remember makes an account know another; it is durable when it returns nil. Two at once store the same record.
+func (s *Server) remember(ctx context.Context, a, other *account) error {
 	s.mu.RLock()
 	known := a == other || a.knows(other) || len(a.contacts) >= maxContacts
 	s.mu.RUnlock()

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"strings"
+	"time"
 
 	"go.mau.fi/whatsmeow/types"
 )
@@ -52,4 +54,19 @@ func (s *Server) SetMembers(chat types.JID, phones ...string) {
 		}
 		return members
 	}
+}
+
+// RenewPictures makes all pictures old, renews them, and sweeps what was completed before.
+func (s *Server) RenewPictures(ctx context.Context) error {
+	s.mu.Lock()
+	for _, p := range s.picture {
+		p.KeptAt = 1
+	}
+	s.mu.Unlock()
+	before := time.Now()
+	if err := s.renewPictures(ctx); err != nil {
+		return err
+	}
+	_, err := s.journal.SweepBlobs(ctx, before, before)
+	return err
 }

@@ -43,6 +43,16 @@ func handleMessage(ctx context.Context, c *conn, message *waBinary.Node) error {
 		c.ackMessage(message, "", errUnknown.code)
 		return nil
 	}
+	switch faults := c.faults(); {
+	case c.device.account.banned(c.s):
+		return nil // nobody answers one who is banned
+	case c.happens("cut before", faults.CutBefore):
+		c.cut()
+		return nil
+	case c.happens("ack error", faults.AckError.Sometimes):
+		c.ackMessage(message, "", faults.AckError.Code)
+		return nil
+	}
 	return route(ctx, c, message)
 }
 
@@ -56,20 +66,8 @@ func (c *conn) ackMessage(message *waBinary.Node, phash string, code int) {
 		ack.Attrs["error"] = code
 	}
 	faults := c.faults()
-	switch {
-	case faults.DropAcks:
-	case faults.AckDelay > 0:
-		c.spawn(func() {
-			timer := time.NewTimer(faults.AckDelay)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-				c.sendNode(ack)
-			case <-c.ctx.Done():
-			}
-		})
-	default:
-		c.sendNode(ack)
+	if !faults.DropAcks {
+		c.later(faults.AckDelay, faults.AckJitter, "ack", func() { c.sendNode(ack) })
 	}
 }
 
@@ -82,7 +80,10 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 		c.ackMessage(message, "", errItemNotFound.code)
 		return nil
 	}
-	if err := s.meet(ctx, c.device.account, recipient); err != nil {
+	if !s.meet(c.device.account, recipient) {
+		return nil // it is banned for this one
+	}
+	if err := s.remember(ctx, c.device.account, recipient); err != nil {
 		return err
 	}
 	var stanzas []queued
@@ -126,6 +127,10 @@ func (c *conn) route(ctx context.Context, message *waBinary.Node, stanzas []queu
 		s.counts.repeated.Add(1)
 	}
 	s.counts.sent.Add(1)
+	if c.happens("cut after", c.faults().CutAfter) {
+		c.cut()
+		return nil
+	}
 	c.ackMessage(message, phash, 0)
 	return nil
 }

@@ -94,7 +94,7 @@ func handlePrivacyTokens(ctx context.Context, c *conn, iq *waBinary.Node) ([]waB
 			continue
 		}
 		mac := hmac.New(sha256.New, []byte(c.s.seed))
-		if err := c.s.meet(ctx, a, trusted); err != nil {
+		if err := c.s.remember(ctx, a, trusted); err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(mac, "trusted contact %s %s %s", a.keys.Phone, trusted.keys.Phone, attr(&token, "t"))

@@ -97,7 +97,7 @@ func TestTellsSubscribersWhoIsThere(t *testing.T) {
 	ben.show(types.PresenceAvailable)
 	await(ana, func(e *events.Presence) bool { return e.From == *ben.Store.ID && !e.Unavailable })
 	before = len(all[*events.Presence](ana))
-	n.Server().Disconnect()
+	n.Server().Disconnect("")
 	until(ana, func() bool {
 		told := all[*events.Presence](ana)[before:]
 		return len(told) == 0 || told[0].Unavailable // its own connection may be cut first
@@ -230,6 +230,12 @@ func TestShowsPictures(t *testing.T) {
 	}
 	if status, body := n.fetch(info.URL); status != 200 || !bytes.Equal(body, first) {
 		t.Errorf("the picture is %d, %d bytes", status, len(body))
+	}
+	if err := n.Server().RenewPictures(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := n.fetch(info.URL); status != 200 {
+		t.Errorf("a picture that was renewed is %d", status)
 	}
 	if status, _ := n.fetch(info.URL + "0"); status != 403 {
 		t.Errorf("a wrong signature is %d", status)
