@@ -140,12 +140,20 @@ func TestPhonesPostStatuses(t *testing.T) {
 	}
 	var text, photo struct{ ID string }
 	call(t, "POST", url+"/phones/"+anna+"/messages", map[string]string{"to": sandbox.StatusBroadcast, "type": "text", "text": "good morning"}, 201, &text)
-	noticed(t, url, bert, "status", map[string]any{"from": anna, "id": text.ID, "type": "text", "text": "good morning", "fromMe": false})
-	call(t, "POST", url+"/phones/"+anna+"/messages", map[string]any{"to": sandbox.StatusBroadcast, "type": "image", "data": []byte("pixels"), "caption": "the sea"}, 201, &photo)
-	noticed(t, url, bert, "status", map[string]any{"from": anna, "id": photo.ID, "type": "image", "text": "the sea"})
-	call(t, "POST", url+"/phones/"+bert+"/statuses/"+photo.ID+"/view", map[string]string{"from": anna}, 204, nil)
+	call(t, "POST", url+"/phones/"+anna+"/messages",
+		map[string]any{"to": sandbox.StatusBroadcast, "type": "image", "data": []byte("pixels"), "caption": "the sea"}, 201, &photo)
+	statuses := shown(t, url, bert, 2, everything)
+	if m := statuses[0]; m.ID != text.ID || m.From != anna || m.Text != "good morning" || !m.Broadcast || m.Chat != sandbox.StatusBroadcast {
+		t.Errorf("the first status is %+v", m)
+	}
+	if m := statuses[1]; m.ID != photo.ID || m.Type != "image" || m.Caption != "the sea" {
+		t.Errorf("the second status is %+v", m)
+	}
+	call(t, "POST", url+"/phones/"+bert+"/read", map[string]string{"from": anna}, 200, nil)
 	noticed(t, url, anna, "receipt", map[string]any{"type": "read", "chat": sandbox.StatusBroadcast})
-	call(t, "DELETE", url+"/phones/"+anna+"/statuses/"+text.ID, nil, 204, nil)
-	noticed(t, url, bert, "statusRevoked", map[string]any{"from": anna, "id": text.ID})
-	call(t, "GET", url+"/phones/"+bert+"/messages", nil, 200, nil)
+	revoke := map[string]any{"to": sandbox.StatusBroadcast, "type": "revoke", "target": map[string]string{"id": text.ID}}
+	call(t, "POST", url+"/phones/"+anna+"/messages", revoke, 201, nil)
+	if m := shown(t, url, bert, 3, everything)[2]; m.Type != "revoke" || m.Target == nil || m.Target.ID != text.ID {
+		t.Errorf("the revocation is %+v", m)
+	}
 }

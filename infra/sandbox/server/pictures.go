@@ -28,8 +28,8 @@ import (
 const (
 	// pictureHost serves profile pictures, unencrypted.
 	pictureHost = "pps.whatsapp.net"
-	// maxPicture bounds a picture in bytes, and maxPictureSide in pixels; clients scale theirs to 640 before they send it (Baileys).
-	maxPicture, maxPictureSide = 2 << 20, 4096
+	// largestPicture bounds a picture in bytes, and longestPictureSide in pixels; clients scale theirs to 640 before they send it (Baileys).
+	largestPicture, longestPictureSide = 2 << 20, 4096
 	// previewSide is the preview's longer side in pixels.
 	previewSide = 96
 	// pictureLife is how long a URL is good. WhatsApp's end too, after how long is not known.
@@ -167,7 +167,7 @@ func (s *Server) servePicture(w http.ResponseWriter, r *http.Request, t transfer
 		http.Error(w, "the picture could not be read", http.StatusInternalServerError)
 		return
 	}
-	_ = t.net.SetWriteDeadline(time.Now().Add(stallTime)) // at most maxPicture bytes
+	_ = t.net.SetWriteDeadline(time.Now().Add(stallTime)) // at most largestPicture bytes
 	w.Header().Set("Content-Type", "image/jpeg")
 	w.Header().Set("ETag", `"`+name+`"`)
 	http.ServeContent(w, r, "", time.Time{}, blob)
@@ -259,11 +259,11 @@ func (c *conn) setPicture(ctx context.Context, key string, target types.JID, p *
 // storePicture stores a JPEG and a preview of it as blobs.
 func (s *Server) storePicture(ctx context.Context, body []byte) (*picture, error) {
 	notJPEG := queryError{406, "not-acceptable"}
-	if len(body) > maxPicture {
+	if len(body) > largestPicture {
 		return nil, notJPEG
 	}
 	config, err := jpeg.DecodeConfig(bytes.NewReader(body))
-	if err != nil || config.Width > maxPictureSide || config.Height > maxPictureSide || config.Width*config.Height == 0 {
+	if err != nil || config.Width > longestPictureSide || config.Height > longestPictureSide || config.Width*config.Height == 0 {
 		return nil, notJPEG
 	}
 	full, err := jpeg.Decode(bytes.NewReader(body))

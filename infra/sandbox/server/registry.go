@@ -32,6 +32,7 @@ type query struct{ xmlns, kind, child string }
 type registry struct {
 	stanzas map[string]stanzaHandler // by tag
 	queries map[query]queryHandler
+	pairing map[query]queryHandler   // what a companion may ask that is not linked yet
 	routes  map[string]stanzaHandler // messages, by the server of their recipient
 	loaders map[string]recordLoader  // records of the journal, by kind
 	mex     map[string]mexHandler    // GraphQL queries, by the id that clients name them by
@@ -43,14 +44,36 @@ type registry struct {
 
 func newRegistry() *registry {
 	r := &registry{
-		stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{},
-		loaders: map[string]recordLoader{}, mex: map[string]mexHandler{}, members: map[string]func(*Server, types.JID, *account) []*account{},
+		stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, pairing: map[query]queryHandler{},
+		routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}, mex: map[string]mexHandler{},
+		members: map[string]func(*Server, types.JID, *account) []*account{},
 	}
 	for _, register := range []func(*registry){
-		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
-		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
-		registerMex, registerContacts, registerBlocklist, registerAbout, registerDisappearing, registerPictures, registerBusiness,
-		registerLinks, registerStatus,
+		registerAccounts,
+		registerQueue,
+		registerMessages,
+		registerReceipts,
+		registerPreKeys,
+		registerUsync,
+		registerDevices,
+		registerAppState,
+		registerPrivacy,
+		registerPresence,
+		registerSettings,
+		registerMedia,
+		registerPairing,
+		registerMex,
+		registerRestrictions,
+		registerChannels,
+		registerCalls,
+		registerContacts,
+		registerBlocklist,
+		registerAbout,
+		registerDisappearing,
+		registerPictures,
+		registerBusiness,
+		registerLinks,
+		registerStatus,
 	} {
 		register(r)
 	}
@@ -85,6 +108,11 @@ func (c *conn) handle(stanza *waBinary.Node) {
 			c.cut()
 		}
 	}()
+	// Before it is linked, a companion acknowledges the notifications of its pairing, which are kept nowhere, and Baileys tells the name that
+	// it gives its account while it asks for a pairing code, "~".
+	if c.device == nil && (stanza.Tag == "ack" || stanza.Tag == "presence") {
+		return
+	}
 	handler, ok := c.s.handlers.stanzas[stanza.Tag]
 	if !ok || c.device == nil && stanza.Tag != "iq" && stanza.Tag != "ib" {
 		c.unknown(stanza)
@@ -122,13 +150,17 @@ func handleQuery(ctx context.Context, c *conn, iq *waBinary.Node) error {
 	if children := iq.GetChildren(); len(children) > 0 {
 		q.child = children[0].Tag
 	}
-	handler, ok := c.s.handlers.queries[q]
+	handlers := c.s.handlers.queries
+	if c.device == nil {
+		handlers = c.s.handlers.pairing
+	}
+	handler, ok := handlers[q]
 	if !ok {
-		handler, ok = c.s.handlers.queries[query{q.xmlns, q.kind, ""}]
+		handler, ok = handlers[query{q.xmlns, q.kind, ""}]
 	}
 	var answer []waBinary.Node
 	var err error = errUnknown
-	if !ok || c.device == nil && q.xmlns != "w:p" {
+	if !ok {
 		c.unknown(iq)
 	} else {
 		answer, err = handler(ctx, c, iq)
