@@ -107,18 +107,26 @@ func (s *Sandbox) postChannelLive(r *http.Request) (int, any, error) {
 // PostToChannel sends a message to a channel that the phone is the owner or an admin of, and returns its id and the channel's number of it.
 // Other than a message to a user it is not kept for later: an error may mean that it was sent all the same.
 func (s *Sandbox) PostToChannel(ctx context.Context, number, channel string, p ChannelPost) (id string, serverID int, err error) {
-	a := Attachment{Type: p.Type, Mimetype: p.Mimetype, Caption: p.Caption, FileName: p.FileName}
-	if p.Type == "text" {
-		if p.Text == "" || len(p.Text) > maxText || len(p.Data) > 0 {
-			return "", 0, failure(http.StatusUnprocessableEntity, "a message of type text has a text of at most %d bytes, and no data", maxText)
+	a := Outgoing{Content: Content{Type: p.Type}, File: File{Mimetype: p.Mimetype, Caption: p.Caption, FileName: p.FileName}}
+	kind := mediaKinds[p.Type]
+	switch {
+	case p.Type == "text" && (p.Text == "" || len(p.Text) > maxText || len(p.Data) > 0):
+		return "", 0, refuse("a message of type text has a text of at most %d bytes, and no data", maxText)
+	case p.Type != "text" && kind.class == "":
+		return "", 0, refuse("a channel takes messages of type text, image, video, audio, voice, document and sticker")
+	case p.Type != "text" && (p.Text != "" || len(p.Data) == 0):
+		return "", 0, refuse("a message of type %s has data, and a caption instead of a text", p.Type)
+	case len(p.Caption) > maxText:
+		return "", 0, refuse("caption must have at most %d bytes", maxText)
+	}
+	if p.Type != "text" {
+		if err := a.complete(); err != nil {
+			return "", 0, err
 		}
-	} else if err := a.complete(); err != nil {
-		return "", 0, err
 	}
 	err = s.channelAct(ctx, number, channel, func(ctx context.Context, client *whatsmeow.Client, jid types.JID) error {
 		message, extra := textMessage(p.Text), whatsmeow.SendRequestExtra{ID: newMessageID(), Timeout: ackTimeout}
 		if p.Type != "text" {
-			kind := mediaKinds[a.Type]
 			up, err := client.UploadNewsletterReader(ctx, bytes.NewReader(p.Data), kind.class)
 			if err != nil {
 				return err
@@ -133,7 +141,7 @@ func (s *Sandbox) PostToChannel(ctx context.Context, number, channel string, p C
 }
 
 // publicFile makes the message of a file that was uploaded as it is, without encryption.
-func publicFile(a Attachment, up whatsmeow.UploadResponse) *waE2E.Message {
+func publicFile(a Outgoing, up whatsmeow.UploadResponse) *waE2E.Message {
 	optional := func(text string) *string {
 		if text == "" {
 			return nil

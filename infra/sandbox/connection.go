@@ -131,6 +131,10 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})
+	case *events.JoinedGroup:
+		c.noteEntered(e)
+	case *events.GroupInfo:
+		c.noteGroup(e)
 	case *events.Presence, *events.ChatPresence, *events.Picture, *events.UserAbout, *events.Blocklist, *events.PrivacySettings, *events.PushName,
 		*events.BusinessName:
 		c.noteProfile(e)

@@ -43,7 +43,8 @@ func (s *Sandbox) Subscribe(ctx context.Context, number, other string) error {
 	if err := s.checkRecipient(other); err != nil {
 		return err
 	}
-	return s.tell(ctx, number, waBinary.Node{Tag: "presence", Attrs: waBinary.Attrs{"type": "subscribe", "to": types.NewJID(other, types.DefaultUserServer)}})
+	to := types.NewJID(other, types.DefaultUserServer)
+	return s.tell(ctx, number, waBinary.Node{Tag: "presence", Attrs: waBinary.Attrs{"type": "subscribe", "to": to}})
 }
 
 // ChatState shows in a chat that the phone's user is "typing" or "recording", or has "paused". to is a phone number or a group's JID.

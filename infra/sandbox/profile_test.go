@@ -14,8 +14,8 @@ import (
 	"github.com/chasqui/chasqui/infra/testdb"
 )
 
-// noticed waits for an event of a phone's whose data have these members; a nil value stands for any.
-func noticed(t *testing.T, url, number, kind string, wanted map[string]any) map[string]any {
+// notices waits for an event of a phone's whose data have these members; a nil value stands for any.
+func notices(t *testing.T, url, number, kind string, wanted map[string]any) map[string]any {
 	t.Helper()
 	after := int64(0)
 	for range 20 { // waits of 5 s, until patience is over
@@ -58,14 +58,14 @@ func TestPhonesShowTheirUsersToEachOther(t *testing.T) {
 	call(t, "PUT", phone(bert)+"/presence", map[string]bool{"available": true}, 204, nil)
 	call(t, "POST", phone(bert)+"/subscriptions", map[string]string{"number": anna}, 204, nil)
 	call(t, "PUT", phone(anna)+"/presence", map[string]bool{"available": true}, 204, nil)
-	noticed(t, url, bert, "presence", map[string]any{"from": anna, "available": true})
+	notices(t, url, bert, "presence", map[string]any{"from": anna, "available": true})
 	for _, state := range []string{"typing", "recording", "paused"} {
 		call(t, "POST", phone(anna)+"/chatstate", map[string]string{"to": bert, "state": state}, 204, nil)
-		noticed(t, url, bert, "chatState", map[string]any{"from": anna, "state": state})
+		notices(t, url, bert, "chatState", map[string]any{"from": anna, "state": state})
 	}
 	call(t, "POST", phone(anna)+"/chatstate", map[string]string{"to": bert, "state": "dozing"}, 422, nil)
 	call(t, "PUT", phone(anna)+"/presence", map[string]bool{"available": false}, 204, nil)
-	noticed(t, url, bert, "presence", map[string]any{"from": anna, "available": false, "lastSeen": nil})
+	notices(t, url, bert, "presence", map[string]any{"from": anna, "available": false, "lastSeen": nil})
 
 	var face bytes.Buffer
 	if err := jpeg.Encode(&face, image.NewGray(image.Rect(0, 0, 200, 100)), nil); err != nil {
@@ -78,7 +78,7 @@ func TestPhonesShowTheirUsersToEachOther(t *testing.T) {
 	call(t, "GET", phone(bert)+"/picture?of="+anna, nil, 404, nil)
 	call(t, "PUT", phone(anna)+"/picture", map[string][]byte{"data": []byte("no JPEG")}, 422, nil)
 	call(t, "PUT", phone(anna)+"/picture", map[string][]byte{"data": face.Bytes()}, 200, &picture)
-	noticed(t, url, bert, "picture", map[string]any{"from": anna, "id": picture.ID, "removed": false})
+	notices(t, url, bert, "picture", map[string]any{"from": anna, "id": picture.ID, "removed": false})
 	call(t, "GET", phone(bert)+"/picture?of="+anna, nil, 200, &picture)
 	if !bytes.Equal(picture.Data, face.Bytes()) {
 		t.Errorf("the picture has %d bytes", len(picture.Data))
@@ -95,13 +95,13 @@ func TestPhonesShowTheirUsersToEachOther(t *testing.T) {
 
 	var about struct{ Text string }
 	call(t, "PUT", phone(anna)+"/about", map[string]string{"text": "at sea"}, 204, nil)
-	noticed(t, url, bert, "about", map[string]any{"from": anna, "text": "at sea"})
+	notices(t, url, bert, "about", map[string]any{"from": anna, "text": "at sea"})
 	if call(t, "GET", phone(bert)+"/about?of="+anna, nil, 200, &about); about.Text != "at sea" {
 		t.Errorf("about %q", about.Text)
 	}
 	call(t, "PUT", phone(anna)+"/name", map[string]string{"name": "Anna Maria"}, 204, nil)
 	call(t, "POST", phone(anna)+"/messages", map[string]string{"to": bert, "type": "text", "text": "a new name"}, 201, nil)
-	noticed(t, url, bert, "nameChanged", map[string]any{"from": anna, "name": "Anna Maria"})
+	notices(t, url, bert, "nameChanged", map[string]any{"from": anna, "name": "Anna Maria"})
 	call(t, "PUT", phone(anna)+"/disappearing", map[string]int{"seconds": 86400}, 204, nil)
 
 	bakery := server.Business{Name: "Anna's Bakery", Email: "anna@example.org", Hours: []server.BusinessHours{{Day: "mon", Mode: "open_24h"}}}
@@ -109,7 +109,7 @@ func TestPhonesShowTheirUsersToEachOther(t *testing.T) {
 	call(t, "PUT", phone(anna)+"/business", bakery, 200, nil)
 	call(t, "PUT", phone(anna)+"/business", map[string]any{"name": "x", "hours": []map[string]string{{"day": "someday", "mode": "open_24h"}}}, 422, nil)
 	call(t, "POST", phone(anna)+"/messages", map[string]string{"to": bert, "type": "text", "text": "bread"}, 201, nil)
-	noticed(t, url, bert, "businessName", map[string]any{"from": anna, "name": bakery.Name})
+	notices(t, url, bert, "businessName", map[string]any{"from": anna, "name": bakery.Name})
 	call(t, "DELETE", phone(anna)+"/business", nil, 204, nil)
 	var link, again struct{ Link string }
 	call(t, "GET", phone(anna)+"/link", nil, 200, &link)
@@ -150,7 +150,7 @@ func TestPhonesPostStatuses(t *testing.T) {
 		t.Errorf("the second status is %+v", m)
 	}
 	call(t, "POST", url+"/phones/"+bert+"/read", map[string]string{"from": anna}, 200, nil)
-	noticed(t, url, anna, "receipt", map[string]any{"type": "read", "chat": sandbox.StatusBroadcast})
+	notices(t, url, anna, "receipt", map[string]any{"type": "read", "chat": sandbox.StatusBroadcast})
 	revoke := map[string]any{"to": sandbox.StatusBroadcast, "type": "revoke", "target": map[string]string{"id": text.ID}}
 	call(t, "POST", url+"/phones/"+anna+"/messages", revoke, 201, nil)
 	if m := shown(t, url, bert, 3, everything)[2]; m.Type != "revoke" || m.Target == nil || m.Target.ID != text.ID {

@@ -185,7 +185,9 @@ func (b *business) node(jid types.JID) waBinary.Node {
 	for _, name := range b.Categories {
 		id := fnv.New32a() // WhatsApp's ids are numbers of its own
 		_, _ = id.Write([]byte(name))
-		categories = append(categories, waBinary.Node{Tag: "category", Attrs: waBinary.Attrs{"id": strconv.FormatUint(uint64(id.Sum32()), 10)}, Content: []byte(name)})
+		category := text("category", name)
+		category.Attrs = waBinary.Attrs{"id": strconv.FormatUint(uint64(id.Sum32()), 10)}
+		categories = append(categories, category)
 	}
 	for _, day := range b.Hours {
 		config := waBinary.Node{Tag: "business_hours_config", Attrs: waBinary.Attrs{"day_of_week": day.Day, "mode": day.Mode}}

@@ -49,8 +49,10 @@ type picture struct {
 // groupPictures is what is decided elsewhere about groups' pictures: who may change one and who may see it (an error goes to the client as
 // it is), and who is told that it changed. change is the child of a notification: <set id/> or <delete/>, to which jid and author were added.
 type groupPictures struct {
-	edit, see func(s *Server, by *account, group types.JID) error
-	notices   func(s *Server, by *device, group types.JID, change waBinary.Node) []queued
+	edit func(s *Server, by *account, group types.JID) error
+	// invite is the code of a link to the group, where the viewer has one.
+	see     func(s *Server, by *account, group types.JID, invite string) error
+	notices func(s *Server, by *device, group types.JID, change waBinary.Node) []queued
 }
 
 func registerPictures(r *registry) {
@@ -89,7 +91,7 @@ func (c *conn) pictureTarget(iq *waBinary.Node) types.JID {
 // has (GetProfilePictureInfo in user.go).
 func handlePictureGet(_ context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error) {
 	s, viewer := c.s, c.device.account
-	target := c.pictureTarget(iq)
+	target, wanted := c.pictureTarget(iq), iq.GetChildByTag("picture")
 	key, owner := s.pictureKey(target)
 	if key == "" {
 		return nil, errItemNotFound
@@ -99,7 +101,7 @@ func handlePictureGet(_ context.Context, c *conn, iq *waBinary.Node) ([]waBinary
 		if rules.see == nil {
 			return nil, errItemNotFound
 		}
-		if err := rules.see(s, viewer, target); err != nil {
+		if err := rules.see(s, viewer, target, attr(&wanted, "invite")); err != nil {
 			return nil, err
 		}
 	}
@@ -107,12 +109,11 @@ func handlePictureGet(_ context.Context, c *conn, iq *waBinary.Node) ([]waBinary
 	p, hidden := s.picture[key], owner != nil && !owner.shows("profile", viewer)
 	s.mu.RUnlock()
 	if hidden {
-		return nil, errUnauthorized
+		return nil, errNotAuthorized
 	}
 	if p == nil {
 		return nil, errItemNotFound
 	}
-	wanted := iq.GetChildByTag("picture")
 	return []waBinary.Node{s.pictureNode(p, attr(&wanted, "type"), attr(&wanted, "id"))}, nil
 }
 

@@ -90,6 +90,9 @@ func (s *Server) forwardReceipt(from *device, receipt *waBinary.Node, to types.J
 	if to == types.StatusBroadcastJID {
 		return s.forwardStatusReceipt(from, receipt, kind)
 	}
+	if to.Server == types.GroupServer {
+		return s.forwardGroupReceipt(from, receipt, kind)
+	}
 	addressee := s.user(to)
 	if addressee == nil {
 		return nil

@@ -66,6 +66,8 @@ func newRegistry() *registry {
 		registerRestrictions,
 		registerChannels,
 		registerCalls,
+		registerGroups,
+		registerGroupProfile,
 		registerContacts,
 		registerBlocklist,
 		registerAbout,
@@ -90,7 +92,6 @@ func (e queryError) Error() string { return fmt.Sprintf("%d %s", e.code, e.text)
 
 var (
 	errBadRequest   = queryError{400, "bad-request"}
-	errUnauthorized = queryError{401, "not-authorized"}
 	errForbidden    = queryError{403, "forbidden"}
 	errNotAllowed   = queryError{405, "not-allowed"}
 	errItemNotFound = queryError{404, "item-not-found"}

@@ -16,8 +16,6 @@ func registerSettings(r *registry) {
 	}
 	r.queries[query{"abt", "get", "props"}] = handleProps
 	r.queries[query{"w", "get", "props"}] = handleProps
-	r.queries[query{"w:g2", "get", "query"}] = handleGroup
-	r.queries[query{"w:g2", "get", "participating"}] = handleGroups
 }
 
 // handleEmpty answers what has nothing to say but that it was received: pings, statistics, and settings that change nothing here.
@@ -26,13 +24,4 @@ func handleEmpty(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error
 // handleProps answers that no feature is switched on.
 func handleProps(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
 	return []waBinary.Node{{Tag: "props", Attrs: waBinary.Attrs{"protocol": 1, "hash": "sandbox"}}}, nil
-}
-
-// handleGroup answers that there is no such group, and handleGroups that the account is in none: this server has no groups.
-func handleGroup(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
-	return nil, errItemNotFound
-}
-
-func handleGroups(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
-	return []waBinary.Node{{Tag: "groups"}}, nil
 }

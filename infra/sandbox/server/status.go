@@ -130,7 +130,9 @@ func (s *Server) fanOutStatus(author *device, message *waBinary.Node) (stanzas [
 		}
 		if !slices.ContainsFunc(readers, func(r reader) bool { return r.account == a }) {
 			readers = append(readers, reader{a, jid.Server})
-			to = append(to, waBinary.Node{Tag: "to", Attrs: waBinary.Attrs{"jid": a.jid(jid.Server), otherAddress("peer_recipient", jid.Server): a.otherJID(jid.Server)}})
+			to = append(to, waBinary.Node{Tag: "to", Attrs: waBinary.Attrs{
+				"jid": a.jid(jid.Server), otherAddress("peer_recipient", jid.Server): a.otherJID(jid.Server),
+			}})
 		}
 	}
 	if !slices.ContainsFunc(readers, func(r reader) bool { return r.account == author.account }) {
