@@ -48,7 +48,8 @@ func TestPhonesHaveGroups(t *testing.T) {
 
 	var made sandbox.Group
 	call(t, "POST", groups(ana), map[string]any{"subject": "Friends", "participants": []string{ben, "5491199999999"}, "joinApproval": true}, 201, &made)
-	if made.Subject != "Friends" || made.Creator != ana || !made.JoinApproval || len(made.Participants) != 3 || made.Participants[0].Role != "superadmin" ||
+	if made.Subject != "Friends" || made.Creator != ana || !made.JoinApproval || len(made.Participants) != 3 ||
+		made.Participants[0].Role != "superadmin" ||
 		made.Participants[1].Number != ben || made.Participants[2].Error != 404 {
 		t.Errorf("made %+v", made)
 	}
@@ -68,7 +69,8 @@ func TestPhonesHaveGroups(t *testing.T) {
 	var changed sandbox.Group
 	call(t, "PATCH", group(ana), map[string]any{"subject": "All friends", "description": "who we are", "locked": true, "announce": true,
 		"memberAddMode": "admin_add", "ephemeralSeconds": 86400}, 200, &changed)
-	if changed.Subject != "All friends" || changed.Description != "who we are" || !changed.Locked || !changed.Announce || changed.MemberAddMode != "admin_add" || changed.EphemeralSeconds != 86400 {
+	if changed.Subject != "All friends" || changed.Description != "who we are" || !changed.Locked || !changed.Announce ||
+		changed.MemberAddMode != "admin_add" || changed.EphemeralSeconds != 86400 {
 		t.Errorf("changed to %+v", changed)
 	}
 	for member, value := range map[string]string{"subject": `"All friends"`, "description": `"who we are"`, "locked": "true", "announce": "true",

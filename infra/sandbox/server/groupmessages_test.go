@@ -13,6 +13,8 @@ import (
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
 // inGroup waits for a text in a group.
@@ -265,4 +267,22 @@ func TestAcksOfGroupMessages(t *testing.T) {
 	if ack := ana.ackOf(stranger); ack["error"] != "404" {
 		t.Errorf("ack for a message to no group is %v", ack)
 	}
+}
+
+func TestSinksInAGroupAnswerWithReceipts(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	ana := n.phone("5491100000001", "Ana")
+	made, err := n.Server().CreateAccounts(t.Context(), server.NewAccount{Phone: "5491100000002", Level: server.Sink})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := n.create(ana, whatsmeow.ReqCreateGroup{Name: "Mine", Participants: []types.JID{types.NewJID("5491100000002", types.DefaultUserServer)}})
+	id := ana.text(info.JID, "hello")
+	for _, kind := range []types.ReceiptType{types.ReceiptTypeDelivered, types.ReceiptTypeRead} {
+		if r := ana.gets(kind, id); r.Chat != info.JID || r.Sender.User != made[0].LID || r.SenderAlt.User != "5491100000002" {
+			t.Errorf("receipt came as %+v", r)
+		}
+	}
+	n.settled()
 }

@@ -196,11 +196,3 @@ func (s *Server) peopleOf(st *groupState) map[string]*account {
 	}
 	return people
 }
-
-// without leaves some out of a list of phone numbers.
-func without(phones, those []string) []string {
-	if len(those) == 0 {
-		return phones
-	}
-	return slices.DeleteFunc(slices.Clone(phones), func(p string) bool { return slices.Contains(those, p) })
-}

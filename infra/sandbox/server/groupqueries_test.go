@@ -87,7 +87,8 @@ func TestGroupQueriesOfOtherClients(t *testing.T) {
 	if waiting := must[[]types.GroupParticipantRequest](t)(ana.GetGroupRequestParticipants(t.Context(), general)); len(waiting) != 1 {
 		t.Errorf("waiting are %+v", waiting)
 	}
-	if _, code := eve.askGroups("set", general, node("cancel_membership_requests", nil, node("participant", waBinary.Attrs{"jid": lids(eve)[0]}))); code != 0 {
+	if _, code := eve.askGroups("set", general, node("cancel_membership_requests", nil, node("participant",
+		waBinary.Attrs{"jid": lids(eve)[0]}))); code != 0 {
 		t.Errorf("not taken back: %d", code)
 	}
 	ana.learns(general, func(e *events.GroupInfo) bool {
@@ -99,7 +100,8 @@ func TestGroupQueriesOfOtherClients(t *testing.T) {
 
 	// Several groups at once.
 	mine := n.group(eve, "Mine")
-	answer, _ = ana.askGroups("get", everywhere, node("query", nil, node("group", waBinary.Attrs{"jid": general}), node("group", waBinary.Attrs{"jid": mine}),
+	answer, _ = ana.askGroups("get", everywhere, node("query", nil, node("group", waBinary.Attrs{"jid": general}), node("group",
+		waBinary.Attrs{"jid": mine}),
 		node("group", waBinary.Attrs{"jid": types.NewJID("120363000000000000", types.GroupServer)})))
 	groups := answer.GetChildByTag("groups")
 	var codes []string
@@ -133,7 +135,8 @@ func TestGroupQueriesOfOtherClients(t *testing.T) {
 
 	// Out of the community with all its groups, and its end.
 	n.restart(ana, ben, eve)
-	if _, code := ana.askGroups("set", town, node("remove", waBinary.Attrs{"linked_groups": "true"}, node("participant", waBinary.Attrs{"jid": lids(ben)[0]}))); code != 0 {
+	if _, code := ana.askGroups("set", town, node("remove", waBinary.Attrs{"linked_groups": "true"}, node("participant",
+		waBinary.Attrs{"jid": lids(ben)[0]}))); code != 0 {
 		t.Errorf("refused: %d", code)
 	}
 	for _, jid := range []types.JID{town, news, general} {

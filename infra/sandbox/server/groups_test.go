@@ -125,7 +125,8 @@ func TestAGroupIsToldToEveryDeviceOfItsMembers(t *testing.T) {
 	for _, c := range []*client{ana, ben, web, eve} {
 		joined := await(c, func(j *events.JoinedGroup) bool { return j.JID == created.JID })
 		if joined.Type != "new" || joined.Sender.User != ana.Store.LID.User || joined.SenderPN.User != ana.Store.ID.User || joined.Notify != "Ana" ||
-			joined.Name != "Friends" || joined.AddressingMode != types.AddressingModeLID || joined.OwnerPN.User != ana.Store.ID.User || members(&joined.GroupInfo) != "1** 2 3" ||
+			joined.Name != "Friends" || joined.AddressingMode != types.AddressingModeLID || joined.OwnerPN.User != ana.Store.ID.User ||
+			members(&joined.GroupInfo) != "1** 2 3" ||
 			joined.DisappearingTimer != 86400 || joined.MemberAddMode != types.GroupMemberAddModeAdmin || joined.ParticipantCount != 3 {
 			t.Errorf("told as %+v", joined)
 		}
@@ -137,7 +138,8 @@ func TestAGroupIsToldToEveryDeviceOfItsMembers(t *testing.T) {
 	if len(joined) != 1 || joined[0].JID != created.JID || members(joined[0]) != "1** 2 3" || joined[0].NameSetByPN.User != ana.Store.ID.User {
 		t.Errorf("joined groups are %+v", joined)
 	}
-	if groups := n.Server().Groups("5491100000002"); len(groups) != 1 || groups[0].Subject != "Friends" || !slices.Equal(groups[0].Admins, []string{"5491100000001"}) {
+	if groups := n.Server().Groups("5491100000002"); len(groups) != 1 || groups[0].Subject != "Friends" ||
+		!slices.Equal(groups[0].Admins, []string{"5491100000001"}) {
 		t.Errorf("groups are %+v", groups)
 	}
 	n.settled()
@@ -173,7 +175,8 @@ func TestSettingsOfAGroupAreToldAndKept(t *testing.T) {
 		seen func(*events.GroupInfo) bool
 	}{
 		{"name", func() error { return ben.SetGroupName(ctx, group, "Best friends") }, func(e *events.GroupInfo) bool {
-			return e.Name != nil && e.Name.Name == "Best friends" && e.Name.NameSetByPN.User == ben.Store.ID.User && e.Sender.User == ben.Store.LID.User && e.Notify == "Ben"
+			return e.Name != nil && e.Name.Name == "Best friends" && e.Name.NameSetByPN.User == ben.Store.ID.User &&
+				e.Sender.User == ben.Store.LID.User && e.Notify == "Ben"
 		}},
 		{"topic", func() error { return ben.SetGroupTopic(ctx, group, "", "T1", "we talk") }, func(e *events.GroupInfo) bool {
 			return e.Topic != nil && e.Topic.Topic == "we talk" && e.Topic.TopicID == "T1" && e.Topic.TopicSetBy.User == ben.Store.LID.User
@@ -187,7 +190,10 @@ func TestSettingsOfAGroupAreToldAndKept(t *testing.T) {
 		{"announce", func() error { return ana.SetGroupAnnounce(ctx, group, true) }, func(e *events.GroupInfo) bool {
 			return e.Announce != nil && e.Announce.IsAnnounce && e.Announce.AnnounceVersionID != ""
 		}},
-		{"locked", func() error { return ana.SetGroupLocked(ctx, group, true) }, func(e *events.GroupInfo) bool { return e.Locked != nil && e.Locked.IsLocked }},
+		{"locked", func() error { return ana.SetGroupLocked(ctx, group, true) }, func(e *events.GroupInfo) bool {
+			return e.Locked != nil &&
+				e.Locked.IsLocked
+		}},
 		{"approval", func() error { return ana.SetGroupJoinApprovalMode(ctx, group, true) }, func(e *events.GroupInfo) bool {
 			return e.MembershipApprovalMode != nil
 		}},
@@ -204,7 +210,8 @@ func TestSettingsOfAGroupAreToldAndKept(t *testing.T) {
 	}
 	n.restart(ana, ben, web)
 	info := web.info(group)
-	if info.Name != "Best friends" || info.Topic != "we sing" || info.TopicID != "T2" || info.TopicSetByPN.User != ana.Store.ID.User || info.DisappearingTimer != 604800 ||
+	if info.Name != "Best friends" || info.Topic != "we sing" || info.TopicID != "T2" || info.TopicSetByPN.User != ana.Store.ID.User ||
+		info.DisappearingTimer != 604800 ||
 		!info.IsAnnounce || !info.IsLocked || !info.IsJoinApprovalRequired || info.MemberAddMode != types.GroupMemberAddModeAdmin {
 		t.Errorf("group is %+v", info)
 	}
@@ -233,11 +240,17 @@ func TestSettingsOfAGroupAreToldAndKept(t *testing.T) {
 		do   func() error
 		seen func(*events.GroupInfo) bool
 	}{
-		{func() error { return ana.SetGroupTopic(ctx, group, "", "", "") }, func(e *events.GroupInfo) bool { return e.Topic != nil && e.Topic.TopicDeleted }},
+		{func() error { return ana.SetGroupTopic(ctx, group, "", "", "") }, func(e *events.GroupInfo) bool {
+			return e.Topic != nil &&
+				e.Topic.TopicDeleted
+		}},
 		{func() error { return ana.SetDisappearingTimer(ctx, group, 0, time.Time{}) }, func(e *events.GroupInfo) bool {
 			return e.Ephemeral != nil && !e.Ephemeral.IsEphemeral
 		}},
-		{func() error { return ana.SetGroupAnnounce(ctx, group, false) }, func(e *events.GroupInfo) bool { return e.Announce != nil && !e.Announce.IsAnnounce }},
+		{func() error { return ana.SetGroupAnnounce(ctx, group, false) }, func(e *events.GroupInfo) bool {
+			return e.Announce != nil &&
+				!e.Announce.IsAnnounce
+		}},
 		{func() error { return ana.SetGroupLocked(ctx, group, false) }, func(e *events.GroupInfo) bool { return e.Locked != nil && !e.Locked.IsLocked }},
 	} {
 		if err := step.do(); err != nil {
@@ -257,12 +270,15 @@ func TestSettingsOfAGroupAreToldAndKept(t *testing.T) {
 func TestMembersComeAndGo(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	ana, ben, eve, dan := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben"), n.phone("5491100000003", "Eve"), n.phone("5491100000004", "Dan")
+	ana, ben, eve, dan := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben"), n.phone("5491100000003", "Eve"),
+		n.phone("5491100000004", "Dan")
 	introduce(ana, ben, eve, dan)
 	group, ctx := n.group(ana, "Friends", ben), t.Context()
 
-	results := must[[]types.GroupParticipant](t)(ben.UpdateGroupParticipants(ctx, group, append(pns(eve, ana), types.NewJID("5491199999999", types.DefaultUserServer)), whatsmeow.ParticipantChangeAdd))
-	if len(results) != 3 || results[0].LID.User != eve.Store.LID.User || results[0].PhoneNumber.User != eve.Store.ID.User || results[0].Error != 0 || results[1].Error != 409 || results[2].Error != 404 {
+	results := must[[]types.GroupParticipant](t)(ben.UpdateGroupParticipants(ctx, group, append(pns(eve, ana), types.NewJID("5491199999999",
+		types.DefaultUserServer)), whatsmeow.ParticipantChangeAdd))
+	if len(results) != 3 || results[0].LID.User != eve.Store.LID.User || results[0].PhoneNumber.User != eve.Store.ID.User ||
+		results[0].Error != 0 || results[1].Error != 409 || results[2].Error != 404 {
 		t.Errorf("added %+v", results)
 	}
 	before := await(eve, func(j *events.JoinedGroup) bool { return j.JID == group })
@@ -270,7 +286,8 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Errorf("joined as %+v", before)
 	}
 	added := ana.learns(group, func(e *events.GroupInfo) bool { return slices.Equal(e.Join, lids(eve)) })
-	if added.ParticipantVersionID == added.PrevParticipantVersionID || added.ParticipantVersionID != before.ParticipantVersionID || added.SenderPN.User != ben.Store.ID.User {
+	if added.ParticipantVersionID == added.PrevParticipantVersionID || added.ParticipantVersionID != before.ParticipantVersionID ||
+		added.SenderPN.User != ben.Store.ID.User {
 		t.Errorf("added as %+v", added)
 	}
 
@@ -353,7 +370,8 @@ func TestPrivacySettingsForbidBeingAdded(t *testing.T) {
 
 	created := n.create(ana, whatsmeow.ReqCreateGroup{Name: "Friends", Participants: lids(ben)})
 	refused := created.Participants[len(created.Participants)-1]
-	if refused.Error != 403 || refused.LID.User != ben.Store.LID.User || refused.AddRequest == nil || time.Until(refused.AddRequest.Expiration) < 71*time.Hour {
+	if refused.Error != 403 || refused.LID.User != ben.Store.LID.User || refused.AddRequest == nil ||
+		time.Until(refused.AddRequest.Expiration) < 71*time.Hour {
 		t.Fatalf("added %+v", refused)
 	}
 	results := must[[]types.GroupParticipant](t)(ana.UpdateGroupParticipants(ctx, created.JID, lids(eve), whatsmeow.ParticipantChangeAdd))
@@ -444,11 +462,13 @@ func TestInviteLinks(t *testing.T) {
 func TestAdminsApproveWhoJoins(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	ana, ben, eve, dan := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben"), n.phone("5491100000003", "Eve"), n.phone("5491100000004", "Dan")
+	ana, ben, eve, dan := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben"), n.phone("5491100000003", "Eve"),
+		n.phone("5491100000004", "Dan")
 	introduce(ana, ben, eve, dan)
 	introduce(ben, dan)
 	ctx := t.Context()
-	group := n.create(ana, whatsmeow.ReqCreateGroup{Name: "Friends", Participants: lids(ben), GroupMembershipApprovalMode: types.GroupMembershipApprovalMode{IsJoinApprovalRequired: true}}).JID
+	group := n.create(ana, whatsmeow.ReqCreateGroup{Name: "Friends", Participants: lids(ben),
+		GroupMembershipApprovalMode: types.GroupMembershipApprovalMode{IsJoinApprovalRequired: true}}).JID
 	link := must[string](t)(ana.GetGroupInviteLink(ctx, group, false))
 	change := func(tag string) func(*events.GroupInfo) bool {
 		return func(e *events.GroupInfo) bool { return len(e.UnknownChanges) == 1 && e.UnknownChanges[0].Tag == tag }
@@ -459,7 +479,8 @@ func TestAdminsApproveWhoJoins(t *testing.T) {
 	}
 	eve.learns(group, change("membership_approval_request"))
 	created := ana.learns(group, change("created_membership_requests"))
-	if user := created.UnknownChanges[0].GetChildByTag("requested_user"); user.Attrs["jid"] != eve.Store.LID.ToNonAD() || created.Sender.User != eve.Store.LID.User {
+	if user := created.UnknownChanges[0].GetChildByTag("requested_user"); user.Attrs["jid"] != eve.Store.LID.ToNonAD() ||
+		created.Sender.User != eve.Store.LID.User {
 		t.Errorf("asked as %+v", created)
 	}
 	must[[]types.GroupParticipant](t)(ben.UpdateGroupParticipants(ctx, group, lids(dan), whatsmeow.ParticipantChangeAdd))
@@ -478,7 +499,8 @@ func TestAdminsApproveWhoJoins(t *testing.T) {
 	must[[]types.GroupParticipant](t)(ana.UpdateGroupRequestParticipants(ctx, group, lids(eve), whatsmeow.ParticipantChangeApprove))
 	await(eve, func(j *events.JoinedGroup) bool { return j.JID == group })
 	ben.learns(group, func(e *events.GroupInfo) bool { return slices.Equal(e.Join, lids(eve)) })
-	results := must[[]types.GroupParticipant](t)(ana.UpdateGroupRequestParticipants(ctx, group, append(lids(dan), lids(eve)...), whatsmeow.ParticipantChangeReject))
+	results := must[[]types.GroupParticipant](t)(ana.UpdateGroupRequestParticipants(ctx, group, append(lids(dan), lids(eve)...),
+		whatsmeow.ParticipantChangeReject))
 	if len(results) != 2 || results[0].Error != 0 || results[1].Error != 404 {
 		t.Errorf("rejected %+v", results)
 	}
@@ -513,7 +535,8 @@ func TestCommunities(t *testing.T) {
 	}
 
 	// A group made inside: who is in it gets into the community too.
-	chess := n.create(ana, whatsmeow.ReqCreateGroup{Name: "Chess", Participants: lids(ben), GroupLinkedParent: types.GroupLinkedParent{LinkedParentJID: parent.JID}})
+	chess := n.create(ana, whatsmeow.ReqCreateGroup{Name: "Chess", Participants: lids(ben),
+		GroupLinkedParent: types.GroupLinkedParent{LinkedParentJID: parent.JID}})
 	for _, jid := range []types.JID{chess.JID, parent.JID, news.JID} {
 		await(ben, func(j *events.JoinedGroup) bool { return j.JID == jid })
 	}
@@ -521,7 +544,8 @@ func TestCommunities(t *testing.T) {
 	if linked.Link.Type != types.GroupLinkChangeTypeSub || linked.Link.Group.JID != chess.JID || linked.Link.Group.Name != "Chess" {
 		t.Errorf("linked as %+v", linked.Link)
 	}
-	if _, err := ben.CreateGroup(ctx, whatsmeow.ReqCreateGroup{Name: "x", GroupLinkedParent: types.GroupLinkedParent{LinkedParentJID: parent.JID}}); code(t, err) != 401 {
+	if _, err := ben.CreateGroup(ctx, whatsmeow.ReqCreateGroup{Name: "x",
+		GroupLinkedParent: types.GroupLinkedParent{LinkedParentJID: parent.JID}}); code(t, err) != 401 {
 		t.Errorf("a member made a group: %v", err)
 	}
 
@@ -530,7 +554,8 @@ func TestCommunities(t *testing.T) {
 	if err := ana.LinkGroup(ctx, parent.JID, choir); err != nil {
 		t.Fatal(err)
 	}
-	if e := eve.learns(choir, func(e *events.GroupInfo) bool { return e.Link != nil }); e.Link.Type != types.GroupLinkChangeTypeParent || e.Link.Group.JID != parent.JID {
+	if e := eve.learns(choir, func(e *events.GroupInfo) bool { return e.Link != nil }); e.Link.Type != types.GroupLinkChangeTypeParent ||
+		e.Link.Group.JID != parent.JID {
 		t.Errorf("linked as %+v", e.Link)
 	}
 	await(eve, func(j *events.JoinedGroup) bool { return j.JID == parent.JID && j.Reason == "linked_group_join" })
