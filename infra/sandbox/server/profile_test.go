@@ -111,6 +111,7 @@ func TestPresenceIsKeptFromThoseWhoMayNotKnowIt(t *testing.T) {
 	ana, ben := n.acquainted()
 	ben.allow(types.PrivacySettingTypeLastSeen, types.PrivacySettingNone)
 	ben.show(types.PresenceAvailable)
+	ben.sync()
 	ana.show(types.PresenceAvailable)
 	if err := ana.SubscribePresence(t.Context(), *ben.Store.ID); err != nil {
 		t.Fatal(err)
@@ -322,6 +323,7 @@ func TestBlocks(t *testing.T) {
 	if err := ben.SendChatPresence(t.Context(), *ana.Store.ID, types.ChatPresenceComposing, ""); err != nil {
 		t.Fatal(err)
 	}
+	ben.sync()
 	if n.Server().MayCall(anaNumber, benNumber) || n.Server().MayAddToGroup(anaNumber, benNumber) {
 		t.Error("he may call, or add to groups")
 	}
