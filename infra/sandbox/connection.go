@@ -135,6 +135,9 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.noteEntered(e)
 	case *events.GroupInfo:
 		c.noteGroup(e)
+	case *events.Presence, *events.ChatPresence, *events.Picture, *events.UserAbout, *events.Blocklist, *events.PrivacySettings, *events.PushName,
+		*events.BusinessName:
+		c.noteProfile(e)
 	case *events.NewsletterJoin, *events.NewsletterLeave, *events.NewsletterMuteChange, *events.NewsletterLiveUpdate:
 		c.noteChannel(e)
 	case *events.CallOffer, *events.CallOfferNotice, *events.CallAccept, *events.CallReject, *events.CallTerminate:

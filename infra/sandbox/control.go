@@ -50,14 +50,20 @@ func (s *Sandbox) handler() http.Handler {
 		s.channelOperations(),
 		s.callOperations(),
 		s.groupOperations(),
+		s.presenceOperations(),
+		s.profileOperations(),
+		s.statusOperations(),
 	} {
 		maps.Copy(operations, feature)
 	}
 	for pattern, operation := range operations {
 		control.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			limit := int64(maxBody)
-			if pattern == "POST /phones/{number}/messages" {
+			switch pattern {
+			case "POST /phones/{number}/messages":
 				limit = maxMessageBody
+			case "PUT /phones/{number}/picture":
+				limit = maxPicture
 			}
 			r.Body = http.MaxBytesReader(w, r.Body, limit)
 			status, body, err := operation(r)

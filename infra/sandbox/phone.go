@@ -334,7 +334,7 @@ func (s *Sandbox) loadRecord(r journal.Record) error {
 func (s *Sandbox) view(p *phone) Phone {
 	account, _ := s.server.Account(p.number)
 	return Phone{
-		Number: p.number, Name: p.row.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: s.devices(p.number),
+		Number: p.number, Name: account.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: s.devices(p.number),
 		Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
 	}
 }

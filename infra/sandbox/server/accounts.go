@@ -58,10 +58,10 @@ type account struct {
 	faults atomic.Pointer[faults] // its own; nil for those of all
 
 	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
+	profile
 
 	// Guarded by Server.mu.
 	name       string
-	status     string
 	privacy    map[string]string // what differs from the defaults
 	nextDevice int
 	devices    []*device            // ordered by number; the first is the phone
@@ -297,7 +297,6 @@ type accountRecord struct {
 	LID          string            `json:"lid"`
 	Name         string            `json:"name"`
 	Level        Level             `json:"level"`
-	Status       string            `json:"status,omitempty"`
 	Privacy      map[string]string `json:"privacy,omitempty"`
 	RawID        uint32            `json:"rawId"`
 	NextDevice   int               `json:"nextDevice"`
@@ -323,7 +322,7 @@ type deviceRecord struct {
 // record is the account as it is to be kept; the caller holds account.change, or is the only one who knows the account.
 func (a *account) record() journal.Record {
 	return record("account", a.keys.Phone, accountRecord{
-		LID: a.keys.LID, Name: a.name, Level: a.level, Status: a.status, Privacy: a.privacy, RawID: a.rawID, NextDevice: a.nextDevice,
+		LID: a.keys.LID, Name: a.name, Level: a.level, Privacy: a.privacy, RawID: a.rawID, NextDevice: a.nextDevice,
 		Identity: a.keys.Identity.Priv[:], Noise: a.keys.Noise.Priv[:], SignedPreKey: a.keys.SignedPreKey.Priv[:],
 		SignedID: a.keys.SignedPreKey.KeyID, Signature: a.keys.SignedPreKey.Signature[:], CreatedAt: a.keys.CreatedAt,
 	})
@@ -339,7 +338,7 @@ func (d *device) record(registration uint32, signed signedPreKey) journal.Record
 
 // snapshot copies what the account's record holds; the caller holds account.change, and Server.mu for reading.
 func (a *account) snapshot() *account {
-	return &account{keys: a.keys, rawID: a.rawID, level: a.level, name: a.name, status: a.status, privacy: maps.Clone(a.privacy), nextDevice: a.nextDevice}
+	return &account{keys: a.keys, rawID: a.rawID, level: a.level, name: a.name, privacy: maps.Clone(a.privacy), nextDevice: a.nextDevice}
 }
 
 // key names the device's record.
@@ -371,7 +370,7 @@ func loadAccount(s *Server, r journal.Record) error {
 	if len(kept.Identity) != 32 || len(kept.Noise) != 32 || len(kept.SignedPreKey) != 32 || len(kept.Signature) != 64 {
 		return errors.New("keys have a wrong length")
 	}
-	a := &account{rawID: kept.RawID, level: kept.Level, name: kept.Name, status: kept.Status, privacy: kept.Privacy, nextDevice: kept.NextDevice}
+	a := &account{rawID: kept.RawID, level: kept.Level, name: kept.Name, privacy: kept.Privacy, nextDevice: kept.NextDevice}
 	a.keys = Account{
 		Phone: r.Key, LID: kept.LID, Name: kept.Name, Level: kept.Level, CreatedAt: kept.CreatedAt,
 		Identity: keys.NewKeyPairFromPrivateKey([32]byte(kept.Identity)),

@@ -249,11 +249,11 @@ func (s *Server) link(ctx context.Context, a *account, c *conn, number uint16, s
 	c.sendNode(waBinary.Node{
 		Tag:   "iq",
 		Attrs: waBinary.Attrs{"from": types.ServerJID, "type": "set", "id": newID(), "xmlns": "md", "t": time.Now().Unix()},
-		Content: []waBinary.Node{{Tag: "pair-success", Content: []waBinary.Node{
+		Content: []waBinary.Node{{Tag: "pair-success", Content: append([]waBinary.Node{
 			{Tag: "device-identity", Content: container},
 			{Tag: "device", Attrs: waBinary.Attrs{"jid": d.jid(types.DefaultUserServer), "lid": d.jid(types.HiddenUserServer)}},
 			{Tag: "platform", Attrs: waBinary.Attrs{"name": "android"}},
-		}}},
+		}, s.pairedBusiness(d.account)...)}},
 	})
 	timer := time.NewTimer(signPatience)
 	defer timer.Stop()

@@ -91,6 +91,10 @@ type Server struct {
 	refs    map[string]*conn         // the QR references of the connections that wait for a scan
 	failing map[string]*LoginFailure // by phone number; "" is for all
 	conns   map[*conn]struct{}
+	links   map[string]link     // contactlinks.go, by their code
+	picture map[string]*picture // pictures.go, by phone number or the JID of a group
+
+	picturing sync.Mutex // held while a picture is changed, over the commit
 
 	channels     channels
 	calls        calls
@@ -142,6 +146,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		ring: cmp.Or(c.RingTime, ringTime), transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, devices: map[int64]*device{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 		paths: map[string]mediaPath{}, acknowledged: make(chan struct{}, 1),
+		links: map[string]link{}, picture: map[string]*picture{},
 	}
 	s.http = s.routes()
 	s.transcript.keep, s.transcript.to = c.Transcript, c.TranscriptTo
