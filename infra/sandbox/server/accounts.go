@@ -38,6 +38,8 @@ type account struct {
 	rawID   uint32   // WhatsApp's number for the account in a device identity
 	watched sync.Map // ids of the devices that are in sandbox.watchers for this account: struct{}
 
+	appState appState
+
 	change sync.Mutex // held while devices are paired and removed, over the database's transaction
 
 	// Guarded by Server.mu.
@@ -55,6 +57,7 @@ type device struct {
 	number   uint16
 	identity [32]byte
 	noise    [32]byte
+	props    []byte // a companion's waCompanionReg.DeviceProps, as it gave them when it was paired (linked.go)
 
 	// Guarded by Server.mu.
 	registration uint32

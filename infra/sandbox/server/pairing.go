@@ -50,6 +50,7 @@ type pairing struct {
 	noise, identity [32]byte
 	registration    uint32
 	signed          signedPreKey
+	props           []byte
 	refs            []string
 	scanned         bool                // guarded by Server.mu
 	answers         chan *waBinary.Node // holds the one answer to the pair-success iq
@@ -90,6 +91,7 @@ func newPairing(noise [32]byte, data *waWa6.ClientPayload_DevicePairingRegistrat
 		return nil, errors.New("malformed registration")
 	}
 	p := &pairing{noise: noise, identity: [32]byte(data.EIdent), registration: binary.BigEndian.Uint32(data.ERegid), answers: make(chan *waBinary.Node, 1)}
+	p.props = data.GetDeviceProps()
 	p.signed = signedPreKey{id: keyID(data.ESkeyID), public: [32]byte(data.ESkeyVal), signature: [64]byte(data.ESkeySig)}
 	if !p.signed.validFor(p.identity) {
 		return nil, errors.New("registration with a wrong signature")
@@ -211,7 +213,7 @@ func (s *Server) link(ctx context.Context, a *account, c *conn, number uint16, s
 	if err != nil {
 		return types.EmptyJID, err
 	}
-	d := &device{account: a, number: number, identity: p.identity, noise: p.noise, registration: p.registration, signed: p.signed}
+	d := &device{account: a, number: number, identity: p.identity, noise: p.noise, registration: p.registration, signed: p.signed, props: p.props}
 	c.sendNode(waBinary.Node{
 		Tag:   "iq",
 		Attrs: waBinary.Attrs{"from": types.ServerJID, "type": "set", "id": newID(), "xmlns": "md", "t": time.Now().Unix()},
@@ -270,6 +272,10 @@ func (s *Server) addDevice(ctx context.Context, d *device, proof []byte) error {
 	a := d.account
 	a.change.Lock()
 	defer a.change.Unlock()
+	if err := s.keepProps(ctx, d); err != nil {
+		return err
+	}
+	defer s.tellLinked(a)
 	present := s.devicesOf(a, nil)
 	notices := s.deviceListNotices(a, present, append(slices.Clone(present), d))
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {

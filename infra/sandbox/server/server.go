@@ -39,6 +39,9 @@ type Config struct {
 	// MediaRetry is told when a companion asked its phone, of this number, to upload a file again: MediaRetries has the request. It must
 	// not block. nil: nobody is told.
 	MediaRetry func(phone string)
+	// Linked is told when the companions of a phone, of this number, have changed: Companions has them. It must not block. nil: nobody is
+	// told.
+	Linked func(phone string)
 }
 
 // Server is a running WhatsApp server. Its methods may be called at the same time by anyone.
@@ -52,6 +55,7 @@ type Server struct {
 	http     http.Handler
 	phones   string // the value of phoneHeader that makes a connection a simulated phone's
 	asked    func(phone string)
+	linked   func(phone string)
 
 	transfers chan struct{} // holds a token for each of the companions' uploads and downloads
 
@@ -67,8 +71,9 @@ type Server struct {
 	refs    map[string]*conn // the QR references of the connections that wait for a scan
 	conns   map[*conn]struct{}
 
-	faults atomic.Pointer[faults]
-	counts struct{ sent, delivered, repeated, unknown, uploads, downloads atomic.Int64 }
+	appState atomic.Pointer[AppStateSettings]
+	faults   atomic.Pointer[faults]
+	counts   struct{ sent, delivered, repeated, unknown, uploads, downloads atomic.Int64 }
 }
 
 // Faults are the disturbances that a test can switch on; the zero value is none. They are for the companions under test and spare the
@@ -121,7 +126,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		pool: c.Pool, journal: kept, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
-		asked: c.MediaRetry, transfers: make(chan struct{}, transfersAtOnce),
+		asked: c.MediaRetry, linked: c.Linked, transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 	}
 	s.http = s.routes()
