@@ -47,10 +47,10 @@ type appState struct {
 // collection is one of the sequences of patches that app state consists of. What its patches amount to is its snapshot, which the server can
 // make: a patch sets or removes records by the MAC of their index, which is in the clear, and carries the MAC of the state after it.
 type collection struct {
-	version uint64  // the newest patch's
-	patches []patch // the newest, without a gap
-	base    []byte  // a SyncdSnapshot; nil before the first
-	covers  uint64  // the version of base
+	version uint64                              // the newest patch's
+	patches []patch                             // the newest, without a gap
+	base    []byte                              // a SyncdSnapshot; nil before the first
+	covers  uint64                              // the version of base
 	file    *waServerSync.ExternalBlobReference // where base was stored for downloads; nil when it was not since the start
 }
 
