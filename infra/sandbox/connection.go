@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/whatsmeow"
@@ -35,6 +36,7 @@ type connection struct {
 	ctx    context.Context
 	end    context.CancelCauseFunc
 	up     chan struct{} // closed by the Connected event
+	epoch  atomic.Uint32 // the newest key for app state that the client was given
 }
 
 // connect logs the phone in and sends what is due until the connection ends. It reports whether the login succeeded, and why it ended.
@@ -54,6 +56,7 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	client.SynchronousAck = true
 	client.EnableDecryptedEventBuffer = true
 	client.SetForceActiveDeliveryReceipts(true)
+	client.EmitAppStateEventsOnFullSync = true // a phone is to show the first change of each collection too
 	client.GetMessageForRetry = func(_, _ types.JID, id types.MessageID) *waE2E.Message { return p.sentAgain(ctx, id) }
 	client.AddEventHandlerWithSuccessStatus(c.handle)
 	client.SetWebsocketHTTPClient(c.http)
@@ -78,6 +81,7 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	defer p.setCurrent(nil)
 	var work sync.WaitGroup
 	work.Go(func() { c.answerMediaRetries(ctx) })
+	work.Go(func() { c.servePeers(ctx) })
 	c.drain(ctx)
 	work.Wait()
 	return true, context.Cause(ctx)
@@ -117,7 +121,11 @@ func (c *connection) handle(evt any) (ok bool) {
 	}
 	switch e := evt.(type) {
 	case *events.Message:
-		if err := c.show(e); err != nil {
+		take := c.show
+		if e.Info.Category == "peer" {
+			take = c.takePeer
+		}
+		if err := take(e); err != nil {
 			if c.ctx.Err() == nil {
 				c.phone.log.Warn("sandbox: phone cannot show a message yet", "id", e.Info.ID, "error", err)
 			}
@@ -125,9 +133,17 @@ func (c *connection) handle(evt any) (ok bool) {
 			return false
 		}
 	case *events.Receipt:
+		if peer, err := c.phone.settle(c.ctx, e); err != nil {
+			c.end(err)
+			return false
+		} else if peer {
+			break
+		}
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})
+	case *events.AppState:
+		c.phone.noteAppState(e)
 	case *events.UndecryptableMessage:
 		c.phone.log.Warn("sandbox: phone could not decrypt a message and asked for it again", "id", e.Info.ID, "from", e.Info.Sender)
 	case *events.Connected:
@@ -147,7 +163,7 @@ func (c *connection) handle(evt any) (ok bool) {
 // show commits a message that the phone decrypted, once it has its file too, and queues the reply it owes.
 func (c *connection) show(e *events.Message) error {
 	kind, text := content(e.Message)
-	if kind == "" || e.Info.Category == "peer" || e.Info.IsGroup {
+	if kind == "" || e.Info.IsGroup {
 		return nil
 	}
 	p := c.phone

@@ -69,6 +69,7 @@ func (c *connection) answerMediaRetry(ctx context.Context, request server.MediaR
 	if err != nil {
 		return err
 	}
+	copies = append(copies, c.phone.peers.files(request.MessageID)...)
 	// Without the file's key nothing can be encrypted for the companion: a code is all that it gets.
 	code := waMmsRetry.MediaRetryNotification_NOT_FOUND
 	for _, file := range copies {

@@ -168,6 +168,9 @@ func (c *connection) send(ctx context.Context, m outgoing) error {
 
 // sentAgain finds what the phone sent under an id, for a recipient that could not decrypt it and asks again; nil when there is none.
 func (p *phone) sentAgain(ctx context.Context, id string) *waE2E.Message {
+	if message := p.peers.message(id); message != nil {
+		return message
+	}
 	message, err := p.sandbox.sentMessage(ctx, p.number, id)
 	if err != nil {
 		p.log.WarnContext(ctx, "sandbox: cannot look up a message to send again", "id", id, "error", err)

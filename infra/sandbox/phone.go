@@ -202,6 +202,7 @@ func (s *Sandbox) launch(ctx context.Context, row phoneRow) (*phone, error) {
 		asked:    make(chan struct{}, 1),
 		loggedIn: make(chan struct{}),
 		sent:     make(map[string]chan struct{}),
+		peers:    s.peersOf(row.Number),
 	}
 	s.phones[row.Number] = p
 	s.running.Go(func() { p.run(s.ctx) })
@@ -228,6 +229,7 @@ type phone struct {
 	log     *slog.Logger
 
 	events     eventLog
+	peers      *peers
 	connection signal // fires when current has changed
 
 	seen     signal        // fires when the phone has shown a message

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"go.mau.fi/whatsmeow"
 
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
@@ -62,6 +64,7 @@ type Sandbox struct {
 	pool     *pgxpool.Pool
 	store    *signalstore.Container
 	server   *server.Server
+	journal  journal.Journal
 	listener net.Listener
 	http     *http.Server
 	ctx      context.Context // ends with Stop; every phone and long poll lives in it
@@ -70,7 +73,8 @@ type Sandbox struct {
 
 	mu      sync.Mutex // guards phones
 	phones  map[string]*phone
-	running sync.WaitGroup // every phone
+	peers   map[string]*peers // by number, those of phones that are yet to be launched too
+	running sync.WaitGroup    // every phone
 }
 
 // New returns a sandbox that does nothing until Start.
@@ -84,7 +88,7 @@ func New(cfg Config) *Sandbox {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone), loaded: make(chan struct{})}
+	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone), peers: make(map[string]*peers), loaded: make(chan struct{})}
 }
 
 // Start prepares the database, listens, and brings back every phone; phones connect in the background. ctx bounds the start alone. A
@@ -112,7 +116,11 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 		return err
 	}
 	// The server comes first: it creates the schema, and keeps a second process off it.
-	if s.server, err = server.New(ctx, server.Config{Pool: s.pool, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry}); err != nil {
+	if s.server, err = server.New(ctx, server.Config{Pool: s.pool, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry, Linked: s.linked}); err != nil {
+		return err
+	}
+	s.journal = s.server.Journal()
+	if err := s.loadRecords(ctx); err != nil {
 		return err
 	}
 	if err := migrate(ctx, s.pool); err != nil {
@@ -211,6 +219,19 @@ func (s *Sandbox) dialAddr() string {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, fmt.Sprint(addr.Port))
+}
+
+// loadRecords takes what the journal has of the phones into memory.
+func (s *Sandbox) loadRecords(ctx context.Context) error {
+	return s.journal.Load(ctx, func(r journal.Record) error {
+		if !strings.HasPrefix(r.Kind, "phone.") {
+			return nil
+		}
+		if err := s.loadPeers(r); err != nil {
+			return fmt.Errorf("record %s %q: %w", r.Kind, r.Key, err)
+		}
+		return nil
+	})
 }
 
 // migrate brings this package's tables in the schema up to date; the server's and whatsmeow's are their packages' own.

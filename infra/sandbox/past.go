@@ -1,0 +1,201 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.mau.fi/whatsmeow/proto/waCommon"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/proto/waWeb"
+	"go.mau.fi/whatsmeow/types"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// maxPast bounds the messages of its own that a phone gives as history; the newest count.
+	maxPast = 10_000
+	// seedChat and seedLID are the phone number and LID of the first made-up chat; the others follow.
+	seedChat, seedLID = 19_990_000_000, 990_000_000_000_000
+	// seedPrefix begins the ids of made-up messages.
+	seedPrefix = "5EED"
+)
+
+// seedStart is when the first message of each made-up chat was sent; the others follow a minute after each other.
+var seedStart = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// pastMessage is one message that a phone saw or sent.
+type pastMessage struct {
+	ID        string
+	Chat      types.JID
+	Sender    types.JID // in a group, who wrote it
+	FromMe    bool
+	PushName  string
+	Timestamp time.Time
+	Content   *waE2E.Message
+}
+
+// web is the message in the form that history has.
+func (m pastMessage) web() *waWeb.WebMessageInfo {
+	info := &waWeb.WebMessageInfo{
+		Key:     &waCommon.MessageKey{RemoteJID: proto.String(m.Chat.String()), FromMe: &m.FromMe, ID: &m.ID},
+		Message: m.Content, MessageTimestamp: proto.Uint64(uint64(m.Timestamp.Unix())),
+	}
+	switch {
+	case m.FromMe:
+		info.Status = waWeb.WebMessageInfo_DELIVERY_ACK.Enum()
+	case m.PushName != "":
+		info.PushName = &m.PushName
+	}
+	if !m.FromMe && !m.Sender.IsEmpty() && m.Sender != m.Chat {
+		info.Participant = proto.String(m.Sender.String())
+		info.Key.Participant = info.Participant
+	}
+	return info
+}
+
+// conversation is one chat of a phone's past.
+type conversation struct {
+	jid, lid types.JID     // lid is the same user's, or empty
+	name     string        // the other's push name, or a group's subject
+	own      []pastMessage // newest first; nil for a made-up chat
+	seeded   int           // the number of a made-up chat's messages
+}
+
+func (c *conversation) count() int { return len(c.own) + c.seeded }
+
+// page returns the messages from one position to another, newest first.
+func (c *conversation) page(from, to int) []pastMessage {
+	from, to = min(from, c.count()), min(to, c.count())
+	if c.seeded == 0 {
+		return c.own[from:to]
+	}
+	page := make([]pastMessage, 0, to-from)
+	for i := from; i < to; i++ {
+		page = append(page, c.seed(c.seeded-1-i))
+	}
+	return page
+}
+
+// seed makes up the n-th message of the chat, from 0 for the oldest: always the same.
+func (c *conversation) seed(n int) pastMessage {
+	return pastMessage{
+		ID: fmt.Sprintf("%s%s%010d", seedPrefix, c.jid.User, n), Chat: c.jid, Sender: c.jid, FromMe: n%3 == 2, PushName: c.name,
+		Timestamp: seedStart.Add(time.Duration(n) * time.Minute),
+		Content:   textMessage(fmt.Sprintf("message %d of %s", n+1, c.name)),
+	}
+}
+
+// find returns a message's position by its id, or else by the time of the newest that is older.
+func (c *conversation) find(id string, before time.Time) (at int, exact bool) {
+	if number, ok := strings.CutPrefix(id, seedPrefix+c.jid.User); ok && c.seeded > 0 {
+		if n, err := strconv.Atoi(number); err == nil && n >= 0 && n < c.seeded {
+			return c.seeded - 1 - n, true
+		}
+	}
+	if i := slices.IndexFunc(c.own, func(m pastMessage) bool { return m.ID == id }); i >= 0 {
+		return i, true
+	}
+	for i := range c.count() {
+		if c.page(i, i+1)[0].Timestamp.Before(before) {
+			return i, false
+		}
+	}
+	return c.count(), false
+}
+
+// conversations returns a phone's chats, those with the newest message first, and after them the made-up ones.
+func (p *phone) conversations(ctx context.Context, seed HistorySeed) ([]*conversation, error) {
+	past, err := p.sandbox.past(ctx, p.number)
+	if err != nil {
+		return nil, err
+	}
+	byChat := map[types.JID]*conversation{}
+	var all []*conversation
+	for _, m := range past {
+		chat := byChat[m.Chat]
+		if chat == nil {
+			chat = &conversation{jid: m.Chat}
+			if account, ok := p.sandbox.server.Account(m.Chat.User); ok && m.Chat.Server == types.DefaultUserServer {
+				chat.lid, chat.name = types.NewJID(account.LID, types.HiddenUserServer), account.Name
+			}
+			byChat[m.Chat] = chat
+			all = append(all, chat)
+		}
+		if !m.FromMe && m.PushName == "" {
+			m.PushName = chat.name
+		}
+		chat.own = append(chat.own, m)
+	}
+	for i := range seed.Chats {
+		all = append(all, &conversation{
+			jid: types.NewJID(fmt.Sprint(seedChat+i), types.DefaultUserServer), lid: types.NewJID(fmt.Sprint(seedLID+i), types.HiddenUserServer),
+			name: fmt.Sprintf("Contact %d", i+1), seeded: seed.Messages,
+		})
+	}
+	return all, nil
+}
+
+// past returns what a phone saw and sent, newest first, 10,000 messages at most.
+func (s *Sandbox) past(ctx context.Context, number string) ([]pastMessage, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT id, CASE WHEN from_me THEN recipient ELSE sender END, from_me, type, text, media->>'mimetype', media->>'caption', media_key, enc_sha256, sent_at
+		  FROM sandbox.phone_seen WHERE number = $1
+		UNION ALL
+		SELECT id, recipient, true, 'text', text, NULL, NULL, NULL, NULL, sent_at FROM sandbox.phone_outbox
+		 WHERE number = $1 AND sent_at IS NOT NULL AND message IS NULL
+		 ORDER BY sent_at DESC LIMIT $2`, number, maxPast)
+	if err != nil {
+		return nil, fmt.Errorf("list past messages: %w", err)
+	}
+	past, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m pastMessage, err error) {
+		var chat, kind, text string
+		var mimetype, caption *string
+		var key, hash []byte
+		if err := row.Scan(&m.ID, &chat, &m.FromMe, &kind, &text, &mimetype, &caption, &key, &hash, &m.Timestamp); err != nil {
+			return m, err
+		}
+		m.Chat = types.NewJID(chat, types.DefaultUserServer)
+		m.Content = pastContent(kind, text, mimetype, caption, key, hash)
+		return m, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list past messages: %w", err)
+	}
+	// The server's times are in seconds. Within one, what came in is taken for the later, as an answer is.
+	slices.SortStableFunc(past, func(a, b pastMessage) int {
+		if order := cmp.Compare(b.Timestamp.Unix(), a.Timestamp.Unix()); order != 0 || a.FromMe == b.FromMe {
+			return order
+		}
+		if a.FromMe {
+			return 1
+		}
+		return -1
+	})
+	return past, nil
+}
+
+// pastContent makes a message again of what the phone kept of it. A file has no path, which would have expired: who wants it asks the phone
+// for it (events.MediaRetry).
+func pastContent(kind, text string, mimetype, caption *string, key, hash []byte) *waE2E.Message {
+	switch kind {
+	case "text":
+		return textMessage(text)
+	case "image":
+		return &waE2E.Message{ImageMessage: &waE2E.ImageMessage{Mimetype: mimetype, Caption: caption, MediaKey: key, FileEncSHA256: hash}}
+	case "video":
+		return &waE2E.Message{VideoMessage: &waE2E.VideoMessage{Mimetype: mimetype, Caption: caption, MediaKey: key, FileEncSHA256: hash}}
+	case "audio", "voice":
+		return &waE2E.Message{AudioMessage: &waE2E.AudioMessage{Mimetype: mimetype, PTT: proto.Bool(kind == "voice"), MediaKey: key, FileEncSHA256: hash}}
+	case "document":
+		return &waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{Mimetype: mimetype, Caption: caption, MediaKey: key, FileEncSHA256: hash}}
+	case "sticker":
+		return &waE2E.Message{StickerMessage: &waE2E.StickerMessage{Mimetype: mimetype, MediaKey: key, FileEncSHA256: hash}}
+	}
+	return nil
+}

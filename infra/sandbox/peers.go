@@ -1,0 +1,395 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.mau.fi/libsignal/session"
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
+)
+
+const (
+	// maxDebts bounds what one phone owes its companions; a companion that asks for more while it takes nothing is not answered.
+	maxDebts = 2000
+	// keptFiles is how many files of history a phone keeps the keys of, after their receipt, for a companion that could not download one:
+	// whatsmeow gives the receipt before it downloads (handleProtocolMessage in message.go).
+	keptFiles = 100
+)
+
+// peers is what a phone knows of the devices linked to it, and the peer messages that it owes them. All of it is in the journal, under the
+// kinds phone.key, phone.companion, phone.debt and phone.history, which begin with the phone's number.
+type peers struct {
+	number string
+	due    chan struct{} // holds a token when there may be something to do
+
+	mu         sync.Mutex // held over each change with its commit
+	keys       []syncKey  // oldest first
+	companions map[uint16]companion
+	debts      []debt // oldest first
+	last       int64  // the newest debt's number
+	history    HistorySettings
+}
+
+// companion is a linked device that the phone has taken note of.
+type companion struct {
+	Identity []byte `json:"identity"`
+}
+
+// debt is a peer message that is owed to a companion until its receipt has come.
+type debt struct {
+	Number int64 `json:"number"`
+	// Device is the companion's number, ID the message's id, which stays the same however often it is sent.
+	Device uint16 `json:"device"`
+	ID     string `json:"id"`
+	// Message is a waE2E.Message; Recover instead names a collection of app state whose content is to be sent as it is then.
+	Message []byte `json:"message,omitempty"`
+	Recover string `json:"recover,omitempty"`
+	History bool   `json:"history,omitempty"` // ends with a receipt of type hist_sync
+	// Sent says that the server has it, so that it is not sent again by itself. Done says that the receipt has come, too: it is kept for its
+	// file.
+	Sent bool `json:"sent,omitempty"`
+	Done bool `json:"done,omitempty"`
+}
+
+func (d debt) key(number string) string { return fmt.Sprintf("%s/%020d", number, d.Number) }
+
+func companionKey(number string, device uint16) string { return fmt.Sprintf("%s/%03d", number, device) }
+
+// record makes a record whose value is JSON; a nil value deletes.
+func record(kind, key string, value any) journal.Record {
+	if value == nil {
+		return journal.Record{Kind: kind, Key: key}
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(fmt.Sprintf("record %s is not JSON: %v", kind, err)) // a type that cannot be marshalled is a mistake in this package
+	}
+	return journal.Record{Kind: kind, Key: key, Value: text}
+}
+
+// change lets decide look at the state and return the records of a change, and apply it once they are committed.
+func (p *phone) change(ctx context.Context, decide func(*peers) (records []journal.Record, apply func())) error {
+	k := p.peers
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	records, apply := decide(k)
+	if len(records) == 0 {
+		return nil
+	}
+	if err := p.sandbox.journal.Commit(ctx, records...); err != nil {
+		return fmt.Errorf("store what phone %s owes: %w", p.number, err)
+	}
+	apply()
+	return nil
+}
+
+// owe adds debts, numbered, in a change; those whose id is owed already are left out. The caller holds the lock.
+func (k *peers) owe(debts ...debt) (records []journal.Record, apply func()) {
+	var added []debt
+	last := k.last
+	for _, d := range debts {
+		if slices.ContainsFunc(k.debts, func(o debt) bool { return o.ID == d.ID }) || len(k.debts)+len(added) >= maxDebts {
+			continue
+		}
+		last++
+		d.Number = last
+		added = append(added, d)
+		records = append(records, record("phone.debt", d.key(k.number), d))
+	}
+	return records, func() {
+		k.debts, k.last = append(k.debts, added...), last
+		signalTo(k.due)
+	}
+}
+
+// update changes one debt, if it is still there.
+func (p *phone) update(ctx context.Context, id string, device uint16, change func(*debt)) error {
+	return p.change(ctx, func(k *peers) ([]journal.Record, func()) {
+		i := slices.IndexFunc(k.debts, func(d debt) bool { return d.ID == id && d.Device == device })
+		if i < 0 {
+			return nil, nil
+		}
+		d := k.debts[i]
+		change(&d)
+		return []journal.Record{record("phone.debt", d.key(k.number), d)}, func() {
+			k.debts[i] = d
+			signalTo(k.due)
+		}
+	})
+}
+
+// settle ends the debts that a companion's receipt is for; it reports whether there was one.
+func (p *phone) settle(ctx context.Context, e *events.Receipt) (settled bool, err error) {
+	if e.Type == types.ReceiptTypeRetry || e.Type == types.ReceiptTypeServerError || !e.IsFromMe {
+		return false, nil
+	}
+	err = p.change(ctx, func(k *peers) (records []journal.Record, apply func()) {
+		rest := make([]debt, 0, len(k.debts))
+		kept := 0
+		for _, d := range slices.Backward(k.debts) {
+			theirs := d.Device == e.Sender.Device && slices.Contains(e.MessageIDs, d.ID)
+			settled = settled || theirs
+			if theirs && !d.Done && (!d.History || e.Type == types.ReceiptTypeHistorySync) {
+				if d.file() == nil {
+					records = append(records, record("phone.debt", d.key(k.number), nil))
+					continue
+				}
+				d.Done = true
+				records = append(records, record("phone.debt", d.key(k.number), d))
+			}
+			if d.Done {
+				if kept++; kept > keptFiles {
+					records = append(records, record("phone.debt", d.key(k.number), nil))
+					continue
+				}
+			}
+			rest = append(rest, d)
+		}
+		slices.Reverse(rest)
+		return records, func() { k.debts = rest }
+	})
+	return settled, err
+}
+
+// open returns the debts that are yet to be sent, oldest first.
+func (k *peers) open() (waiting []debt) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, d := range k.debts {
+		if !d.Sent {
+			waiting = append(waiting, d)
+		}
+	}
+	return waiting
+}
+
+// owed counts the debts whose receipt is yet to come.
+func (k *peers) owed() (n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, d := range k.debts {
+		if !d.Done {
+			n++
+		}
+	}
+	return n
+}
+
+// message finds what was sent under an id; nil when nothing is owed under it.
+func (k *peers) message(id string) *waE2E.Message {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, d := range k.debts {
+		if d.ID == id {
+			return d.message()
+		}
+	}
+	return nil
+}
+
+// message is the debt's message; nil when it has none yet.
+func (d debt) message() *waE2E.Message {
+	var m waE2E.Message
+	if len(d.Message) == 0 || proto.Unmarshal(d.Message, &m) != nil {
+		return nil
+	}
+	return &m
+}
+
+// file is the file of a message with history; nil when it has none, or has it in the message itself.
+func (d debt) file() *waE2E.HistorySyncNotification {
+	if file := d.message().GetProtocolMessage().GetHistorySyncNotification(); file.GetMediaKey() != nil {
+		return file
+	}
+	return nil
+}
+
+// files are the files of history that were sent under an id.
+func (k *peers) files(id string) (copies []mediaCopy) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, d := range k.debts {
+		if file := d.file(); d.ID == id && file != nil {
+			copies = append(copies, mediaCopy{Key: file.MediaKey, EncSHA256: file.FileEncSHA256, Class: whatsmeow.MediaHistory})
+		}
+	}
+	return copies
+}
+
+// servePeers does what the phone owes its companions, until ctx ends: it gives new ones their keys and their history, makes a new key when
+// one has gone, and answers.
+//
+// Failure policy: what cannot be done is tried again each second without end; the later messages to the same companion wait behind it,
+// those to others do not.
+func (c *connection) servePeers(ctx context.Context) {
+	// Peer messages go to the phone number and are encrypted for the LID; whatsmeow stores the pair of its own when it is paired alone.
+	c.client.StoreLIDPNMapping(ctx, *c.client.Store.ID, c.client.Store.LID)
+	for ctx.Err() == nil {
+		err := c.reconcile(ctx)
+		if err == nil {
+			err = c.pay(ctx)
+		}
+		if err == nil && len(c.phone.peers.open()) > 0 {
+			continue
+		}
+		var pause <-chan time.Time
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			c.phone.log.WarnContext(ctx, "sandbox: phone cannot serve its companions yet", "error", err)
+			pause = time.After(resendPause)
+		}
+		select {
+		case <-c.phone.peers.due:
+		case <-pause:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// pay tries each debt once and returns the last error.
+func (c *connection) pay(ctx context.Context) (last error) {
+	blocked := map[uint16]bool{}
+	for _, d := range c.phone.peers.open() {
+		if blocked[d.Device] {
+			continue
+		}
+		if err := c.sendPeer(ctx, d); err != nil {
+			blocked[d.Device], last = true, err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return last
+}
+
+// sendPeer sends one peer message to a companion and commits that the server has it. A crash between the two repeats it under the same id.
+func (c *connection) sendPeer(ctx context.Context, d debt) error {
+	message, err := c.preparePeer(ctx, d)
+	if err != nil || message == nil {
+		return err
+	}
+	to := types.JID{User: c.phone.number, Device: d.Device, Server: types.DefaultUserServer}
+	if err := c.meet(ctx, d.Device); err != nil {
+		return err
+	}
+	if _, err := c.client.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: d.ID, Peer: true, Timeout: ackTimeout}); err != nil {
+		return fmt.Errorf("send peer message %s: %w", d.ID, err)
+	}
+	return c.phone.update(ctx, d.ID, d.Device, func(d *debt) { d.Sent = true })
+}
+
+// preparePeer makes a debt's message ready: its file is uploaded, once, and what it then says is stored before it is sent.
+func (c *connection) preparePeer(ctx context.Context, d debt) (*waE2E.Message, error) {
+	message, complete := d.message(), true
+	if d.Recover != "" && message == nil {
+		answer, err := c.recovered(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		message, complete = answer, false
+	}
+	if message == nil {
+		return nil, c.phone.update(ctx, d.ID, d.Device, func(d *debt) { d.Sent, d.Done = true, true })
+	}
+	if file := d.file(); file != nil && file.DirectPath == nil {
+		_, path, err := c.upload(ctx, mediaCopy{Key: file.MediaKey, EncSHA256: file.FileEncSHA256, Class: whatsmeow.MediaHistory})
+		if err != nil {
+			return nil, err
+		}
+		message.ProtocolMessage.HistorySyncNotification.DirectPath, complete = &path, false
+	}
+	if complete {
+		return message, nil
+	}
+	text, err := proto.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("marshal peer message: %w", err)
+	}
+	return message, c.phone.update(ctx, d.ID, d.Device, func(d *debt) { d.Message = text })
+}
+
+// meet makes a Signal session with a companion where there is none: whatsmeow fetches prekeys for other messages alone (preparePeerMessageNode
+// in send.go). The store takes the device's lock for it as it does for a send.
+func (c *connection) meet(ctx context.Context, device uint16) error {
+	lid := c.client.Store.LID
+	lid.Device = device
+	known, err := c.client.Store.ContainsSession(ctx, lid.SignalAddress())
+	if err != nil || known {
+		return err
+	}
+	//nolint:staticcheck // SA1019: whatsmeow marks its internals as deprecated; its public API fetches prekeys only within SendMessage
+	bundle := c.client.DangerousInternals().FetchPreKeysNoError(ctx, []types.JID{lid})[lid]
+	if bundle == nil {
+		return fmt.Errorf("fetch prekeys of companion %d: there are none", device)
+	}
+	if err := session.NewBuilderFromSignal(c.client.Store, lid.SignalAddress(), store.SignalProtobufSerializer).ProcessBundle(ctx, bundle); err != nil {
+		return fmt.Errorf("begin session with companion %d: %w", device, err)
+	}
+	return nil
+}
+
+// loadPeers takes a record of the journal into memory while the sandbox starts.
+func (s *Sandbox) loadPeers(r journal.Record) (err error) {
+	number, rest := splitKey(r.Key)
+	k := s.peersOf(number)
+	switch r.Kind {
+	case "phone.key":
+		var key syncKey
+		err = json.Unmarshal(r.Value, &key)
+		k.keys = append(k.keys, key)
+	case "phone.companion":
+		var linked companion
+		var device uint16
+		if _, err = fmt.Sscan(rest, &device); err == nil {
+			err = json.Unmarshal(r.Value, &linked)
+		}
+		k.companions[device] = linked
+	case "phone.debt":
+		var d debt
+		err = json.Unmarshal(r.Value, &d)
+		k.debts, k.last = append(k.debts, d), max(k.last, d.Number)
+	case "phone.history":
+		err = json.Unmarshal(r.Value, &k.history)
+	}
+	return err
+}
+
+// peersOf finds what there is of a phone, or begins it. The caller is alone with it or holds the sandbox's lock.
+func (s *Sandbox) peersOf(number string) *peers {
+	k := s.peers[number]
+	if k == nil {
+		k = &peers{number: number, due: make(chan struct{}, 1), companions: map[uint16]companion{}, history: defaultHistory}
+		s.peers[number] = k
+	}
+	return k
+}
+
+// linked is what the server calls when a phone's companions have changed.
+func (s *Sandbox) linked(number string) {
+	s.mu.Lock()
+	p := s.phones[number]
+	s.mu.Unlock()
+	if p != nil { // else it will look when it connects
+		signalTo(p.peers.due)
+	}
+}
+
+// companionNumbers are the companions that the phone has taken note of, in order.
+func (k *peers) companionNumbers() []uint16 {
+	return slices.Sorted(maps.Keys(k.companions))
+}
