@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.mau.fi/whatsmeow/appstate"
@@ -47,7 +46,7 @@ func (k *peers) nextKey(devices []uint16) (syncKey, journal.Record) {
 	if next.Fingerprint, err = proto.Marshal(fingerprint); err != nil {
 		panic(fmt.Sprintf("a fingerprint does not marshal: %v", err)) // it has no required field
 	}
-	return next, record("phone.key", fmt.Sprintf("%s/%010d", k.number, next.Epoch), next)
+	return next, jsonRecord("phone.key", fmt.Sprintf("%s/%010d", k.number, next.Epoch), next)
 }
 
 // share makes the peer message that gives keys to a companion.
@@ -142,19 +141,19 @@ func (c *connection) reconcile(ctx context.Context) error {
 		debts := make([]debt, 0, len(k.debts))
 		for _, d := range k.debts {
 			if slices.Contains(gone, d.Device) {
-				records = append(records, record("phone.debt", d.key(k.number), nil))
+				records = append(records, journal.Record{Kind: "phone.debt", Key: d.key(k.number)})
 				continue
 			}
 			debts = append(debts, d)
 		}
 		for _, device := range gone {
-			records = append(records, record("phone.companion", companionKey(k.number, device), nil))
+			records = append(records, journal.Record{Kind: "phone.companion", Key: companionKey(k.number, device)})
 		}
 		var owed []debt
 		for _, device := range linked {
 			number := device.JID.Device
 			if _, isNew := histories[number]; isNew {
-				records = append(records, record("phone.companion", companionKey(k.number, number), companions[number]))
+				records = append(records, jsonRecord("phone.companion", companionKey(k.number, number), companions[number]))
 			} else if len(gone) == 0 {
 				continue
 			}
@@ -229,10 +228,4 @@ func (k *peers) keysAsked(request *waE2E.AppStateSyncKeyRequest) (found []syncKe
 		}
 	}
 	return found
-}
-
-// splitKey takes the phone's number off a record's key.
-func splitKey(key string) (number, rest string) {
-	number, rest, _ = strings.Cut(key, "/")
-	return number, rest
 }

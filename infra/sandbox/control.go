@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
@@ -39,26 +40,15 @@ func (s *Sandbox) handler() http.Handler {
 
 		"GET /phones/{number}/messages/{seq}/media":   s.getMedia,
 		"DELETE /phones/{number}/messages/{id}/media": s.deleteMedia,
-
-		"GET /faults":             s.getFaults,
-		"PUT /faults":             s.putFaults,
-		"POST /faults/disconnect": s.postDisconnect,
-		"GET /stats":              s.getStats,
 	}
 	// Each feature lists its operations in its own file.
-	for _, feature := range []map[string]operation{s.appStateOperations(), s.historyOperations()} {
+	for _, feature := range []map[string]operation{
+		s.faultOperations(), s.watchOperations(), s.appStateOperations(), s.historyOperations(),
+	} {
 		maps.Copy(operations, feature)
 	}
 	for pattern, operation := range operations {
 		control.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			select { // phones need the listener to be brought back; until they are, none must be said not to exist
-			case <-s.loaded:
-			case <-s.ctx.Done():
-				s.refuse(w, r, failure(http.StatusServiceUnavailable, "the sandbox is stopping"))
-				return
-			case <-r.Context().Done():
-				return
-			}
 			limit := int64(maxBody)
 			if pattern == "POST /phones/{number}/messages" {
 				limit = maxMessageBody
@@ -91,15 +81,11 @@ func (s *Sandbox) getHealth(*http.Request) (int, any, error) {
 }
 
 func (s *Sandbox) postPhone(r *http.Request) (int, any, error) {
-	var in struct {
-		Number    string `json:"number"`
-		Name      string `json:"name"`
-		AutoReply string `json:"autoReply"`
-	}
+	var in NewPhone
 	if err := decode(r, &in); err != nil {
 		return 0, nil, err
 	}
-	phone, created, err := s.CreatePhone(r.Context(), in.Number, in.Name, in.AutoReply)
+	phone, created, err := s.CreatePhone(r.Context(), in)
 	if created {
 		return http.StatusCreated, phone, err
 	}
@@ -107,8 +93,7 @@ func (s *Sandbox) postPhone(r *http.Request) (int, any, error) {
 }
 
 func (s *Sandbox) getPhones(r *http.Request) (int, any, error) {
-	phones, err := s.Phones(r.Context())
-	return http.StatusOK, map[string]any{"phones": phones}, err
+	return http.StatusOK, map[string]any{"phones": s.Phones(r.URL.Query().Get("after"))}, nil
 }
 
 func (s *Sandbox) getPhone(r *http.Request) (int, any, error) {
@@ -137,9 +122,9 @@ func (s *Sandbox) postMessage(r *http.Request) (int, any, error) {
 		Caption  string `json:"caption"`
 		FileName string `json:"fileName"`
 	}
-	var file *server.BlobWriter
+	var file *journal.BlobWriter
 	body := newMessageBody(r.Body, func() (_ io.Writer, err error) {
-		file, err = s.server.CreateBlob(r.Context())
+		file, err = s.journal.CreateBlob(r.Context())
 		return file, err
 	})
 	defer func() {
@@ -218,26 +203,6 @@ func (s *Sandbox) postRead(r *http.Request) (int, any, error) {
 func (s *Sandbox) deleteDevices(r *http.Request) (int, any, error) {
 	return http.StatusNoContent, nil, s.Unlink(r.Context(), r.PathValue("number"))
 }
-
-func (s *Sandbox) postDisconnect(*http.Request) (int, any, error) {
-	s.Disconnect()
-	return http.StatusNoContent, nil, nil
-}
-
-func (s *Sandbox) getStats(*http.Request) (int, any, error) {
-	st := s.Stats()
-	return http.StatusOK, map[string]any{
-		"connections": st.Connections, "messagesSent": st.MessagesSent, "messagesDelivered": st.MessagesDelivered,
-		"repeatedIds": st.RepeatedIDs, "unknownStanzas": st.UnknownStanzas,
-		"mediaUploads": st.MediaUploads, "mediaDownloads": st.MediaDownloads,
-	}, nil
-}
-
-// Disconnect cuts every companion's connection and no phone's; clients that reconnect by themselves come back at once.
-func (s *Sandbox) Disconnect() { s.server.Disconnect() }
-
-// Stats returns the server's counters.
-func (s *Sandbox) Stats() server.Stats { return s.server.Stats() }
 
 // decode reads a JSON body into in; members that in does not have are refused.
 func decode(r *http.Request, in any) error {

@@ -84,7 +84,7 @@ func (s *Sandbox) SetHistory(ctx context.Context, number string, h HistorySettin
 		return failure(http.StatusUnprocessableEntity, "seed may have %d chats, %d messages in each, and %d in all", maxSeedChats, maxSeedMessages, maxSeed)
 	}
 	return p.change(ctx, func(k *peers) ([]journal.Record, func()) {
-		return []journal.Record{record("phone.history", k.number+"/", h)}, func() { k.history = h }
+		return []journal.Record{jsonRecord("phone.history", k.number+"/", h)}, func() { k.history = h }
 	})
 }
 
@@ -110,11 +110,7 @@ func (c *connection) initialHistory(ctx context.Context, to server.Companion) ([
 	if settings.Mode == "none" {
 		return nil, nil
 	}
-	chats, err := c.phone.conversations(ctx, settings.Seed)
-	if err != nil {
-		return nil, err
-	}
-	known, err := c.groupsOf(ctx, chats)
+	known, err := c.groupsOf(ctx, c.phone.conversations(settings.Seed))
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +187,7 @@ func (c *connection) sealHistory(ctx context.Context, notice *waE2E.HistorySyncN
 	if err != nil {
 		return err
 	}
-	sealed, err := c.phone.sandbox.server.CreateBlob(ctx)
+	sealed, err := c.phone.sandbox.journal.CreateBlob(ctx)
 	if err != nil {
 		return err
 	}

@@ -2,14 +2,12 @@ package sandbox
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"go.mau.fi/whatsmeow/proto/waCommon"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/proto/waWeb"
@@ -110,14 +108,10 @@ func (c *conversation) find(id string, before time.Time) (at int, exact bool) {
 }
 
 // conversations returns a phone's chats, those with the newest message first, and after them the made-up ones.
-func (p *phone) conversations(ctx context.Context, seed HistorySeed) ([]*conversation, error) {
-	past, err := p.sandbox.past(ctx, p.number)
-	if err != nil {
-		return nil, err
-	}
+func (p *phone) conversations(seed HistorySeed) []*conversation {
 	byChat := map[types.JID]*conversation{}
 	var all []*conversation
-	for _, m := range past {
+	for _, m := range p.past() {
 		chat := byChat[m.Chat]
 		if chat == nil {
 			chat = &conversation{jid: m.Chat}
@@ -138,36 +132,35 @@ func (p *phone) conversations(ctx context.Context, seed HistorySeed) ([]*convers
 			name: fmt.Sprintf("Contact %d", i+1), seeded: seed.Messages,
 		})
 	}
-	return all, nil
+	return all
 }
 
 // past returns what a phone saw and sent, newest first, 10,000 messages at most.
-func (s *Sandbox) past(ctx context.Context, number string) ([]pastMessage, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT id, CASE WHEN from_me THEN recipient ELSE sender END, from_me, type, text, media->>'mimetype', media->>'caption', media_key, enc_sha256, sent_at
-		  FROM sandbox.phone_seen WHERE number = $1
-		UNION ALL
-		SELECT id, recipient, true, 'text', text, NULL, NULL, NULL, NULL, sent_at FROM sandbox.phone_outbox
-		 WHERE number = $1 AND sent_at IS NOT NULL AND message IS NULL
-		 ORDER BY sent_at DESC LIMIT $2`, number, maxPast)
-	if err != nil {
-		return nil, fmt.Errorf("list past messages: %w", err)
-	}
-	past, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m pastMessage, err error) {
-		var chat, kind, text string
-		var mimetype, caption *string
-		var key, hash []byte
-		if err := row.Scan(&m.ID, &chat, &m.FromMe, &kind, &text, &mimetype, &caption, &key, &hash, &m.Timestamp); err != nil {
-			return m, err
+func (p *phone) past() []pastMessage {
+	var past []pastMessage
+	p.mu.Lock()
+	for _, m := range p.seen[max(0, len(p.seen)-maxPast):] {
+		chat := m.From
+		if m.FromMe {
+			chat = m.To
 		}
-		m.Chat = types.NewJID(chat, types.DefaultUserServer)
-		m.Content = pastContent(kind, text, mimetype, caption, key, hash)
-		return m, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list past messages: %w", err)
+		past = append(past, pastMessage{
+			ID: m.ID, Chat: types.NewJID(chat, types.DefaultUserServer), FromMe: m.FromMe, Timestamp: m.Timestamp, Content: m.remade(),
+		})
 	}
-	// The server's times are in seconds. Within one, what came in is taken for the later, as an answer is.
+	for _, m := range p.sentLast[max(0, len(p.sentLast)-maxPast):] {
+		content, err := m.content()
+		if err != nil {
+			p.log.Warn("sandbox: a message sent does not parse", "id", m.ID, "error", err)
+			continue
+		}
+		past = append(past, pastMessage{
+			ID: m.ID, Chat: types.NewJID(m.Recipient, types.DefaultUserServer), FromMe: true, Timestamp: m.SentAt, Content: content,
+		})
+	}
+	p.mu.Unlock()
+	// The server's times are in seconds. Within one, what came in is taken for the later, as an answer is; else the order is that of the lists.
+	slices.Reverse(past)
 	slices.SortStableFunc(past, func(a, b pastMessage) int {
 		if order := cmp.Compare(b.Timestamp.Unix(), a.Timestamp.Unix()); order != 0 || a.FromMe == b.FromMe {
 			return order
@@ -177,23 +170,30 @@ func (s *Sandbox) past(ctx context.Context, number string) ([]pastMessage, error
 		}
 		return -1
 	})
-	return past, nil
+	return past[:min(len(past), maxPast)]
 }
 
-// pastContent makes a message again of what the phone kept of it. A file has no path, which would have expired: who wants it asks the phone
-// for it (events.MediaRetry).
-func pastContent(kind, text string, mimetype, caption *string, key, hash []byte) *waE2E.Message {
-	switch kind {
-	case "text":
-		return textMessage(text)
+// remade makes a message again of what the phone kept of it; nil for what it cannot. A file has no path, which would have expired: who wants
+// it asks the phone for it (events.MediaRetry).
+func (m *seenMessage) remade() *waE2E.Message {
+	if m.Type == "text" {
+		return textMessage(m.Text)
+	}
+	if m.Media == nil || m.File == nil {
+		return nil
+	}
+	mimetype, caption, key, hash := &m.Mimetype, &m.Caption, m.File.Key, m.File.EncSHA256
+	switch m.Type {
 	case "image":
 		return &waE2E.Message{ImageMessage: &waE2E.ImageMessage{Mimetype: mimetype, Caption: caption, MediaKey: key, FileEncSHA256: hash}}
 	case "video":
 		return &waE2E.Message{VideoMessage: &waE2E.VideoMessage{Mimetype: mimetype, Caption: caption, MediaKey: key, FileEncSHA256: hash}}
 	case "audio", "voice":
-		return &waE2E.Message{AudioMessage: &waE2E.AudioMessage{Mimetype: mimetype, PTT: proto.Bool(kind == "voice"), MediaKey: key, FileEncSHA256: hash}}
+		return &waE2E.Message{AudioMessage: &waE2E.AudioMessage{Mimetype: mimetype, PTT: &m.PTT, MediaKey: key, FileEncSHA256: hash}}
 	case "document":
-		return &waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{Mimetype: mimetype, Caption: caption, MediaKey: key, FileEncSHA256: hash}}
+		return &waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{
+			Mimetype: mimetype, Caption: caption, FileName: &m.FileName, MediaKey: key, FileEncSHA256: hash,
+		}}
 	case "sticker":
 		return &waE2E.Message{StickerMessage: &waE2E.StickerMessage{Mimetype: mimetype, MediaKey: key, FileEncSHA256: hash}}
 	}

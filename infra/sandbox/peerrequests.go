@@ -121,10 +121,7 @@ func results(id string, r *peerRequest, parts ...*peerResult) []debt {
 // historyBefore makes the history before a message: the older ones of its chat, as many as are asked for.
 func (c *connection) historyBefore(ctx context.Context, id string, r *waE2E.PeerDataOperationRequestMessage_HistorySyncOnDemandRequest) ([]debt, error) {
 	settings := c.phone.peers.settings()
-	list, err := c.phone.conversations(ctx, settings.Seed)
-	if err != nil {
-		return nil, err
-	}
+	list := c.phone.conversations(settings.Seed)
 	h := &waHistorySync.HistorySync{SyncType: waHistorySync.HistorySync_ON_DEMAND.Enum(), ChunkOrder: proto.Uint32(0), Progress: proto.Uint32(100)}
 	for _, chat := range list {
 		if name := r.GetChatJID(); name != chat.jid.String() && name != chat.lid.String() {
@@ -162,10 +159,7 @@ func (c *connection) historyBefore(ctx context.Context, id string, r *waE2E.Peer
 // fullHistory gives a companion all messages of all chats, which it need not have wanted when it was linked.
 func (c *connection) fullHistory(ctx context.Context, id string, r *peerRequest) ([]debt, error) {
 	settings := c.phone.peers.settings()
-	list, err := c.phone.conversations(ctx, settings.Seed)
-	if err != nil {
-		return nil, err
-	}
+	list := c.phone.conversations(settings.Seed)
 	metadata := r.GetFullHistorySyncOnDemandRequest().GetRequestMetadata()
 	owed := results(id, r, &peerResult{FullHistorySyncOnDemandRequestResponse: &waE2E.PeerDataOperationRequestResponseMessage_PeerDataOperationResult_FullHistorySyncOnDemandRequestResponse{
 		RequestMetadata: metadata,
@@ -187,10 +181,7 @@ func (c *connection) fullHistory(ctx context.Context, id string, r *peerRequest)
 
 // placeholders finds the messages that a companion could not decrypt; those that the phone does not have are left out.
 func (c *connection) placeholders(ctx context.Context, asked []*waE2E.PeerDataOperationRequestMessage_PlaceholderMessageResendRequest) (parts []*peerResult, err error) {
-	list, err := c.phone.conversations(ctx, c.phone.peers.settings().Seed)
-	if err != nil {
-		return nil, err
-	}
+	list := c.phone.conversations(c.phone.peers.settings().Seed)
 	for _, item := range asked[:min(maxParts, len(asked))] {
 		key := item.GetMessageKey()
 		for _, chat := range list {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,18 +69,6 @@ func (d debt) key(number string) string { return fmt.Sprintf("%s/%020d", number,
 
 func companionKey(number string, device uint16) string { return fmt.Sprintf("%s/%03d", number, device) }
 
-// record makes a record whose value is JSON; a nil value deletes.
-func record(kind, key string, value any) journal.Record {
-	if value == nil {
-		return journal.Record{Kind: kind, Key: key}
-	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		panic(fmt.Sprintf("record %s is not JSON: %v", kind, err)) // a type that cannot be marshalled is a mistake in this package
-	}
-	return journal.Record{Kind: kind, Key: key, Value: text}
-}
-
 // change lets decide look at the state and return the records of a change, and apply it once they are committed.
 func (p *phone) change(ctx context.Context, decide func(*peers) (records []journal.Record, apply func())) error {
 	k := p.peers
@@ -106,7 +96,7 @@ func (k *peers) owe(debts ...debt) (records []journal.Record, apply func()) {
 		last++
 		d.Number = last
 		added = append(added, d)
-		records = append(records, record("phone.debt", d.key(k.number), d))
+		records = append(records, jsonRecord("phone.debt", d.key(k.number), d))
 	}
 	return records, func() {
 		k.debts, k.last = append(k.debts, added...), last
@@ -123,7 +113,7 @@ func (p *phone) update(ctx context.Context, id string, device uint16, change fun
 		}
 		d := k.debts[i]
 		change(&d)
-		return []journal.Record{record("phone.debt", d.key(k.number), d)}, func() {
+		return []journal.Record{jsonRecord("phone.debt", d.key(k.number), d)}, func() {
 			k.debts[i] = d
 			signalTo(k.due)
 		}
@@ -143,15 +133,15 @@ func (p *phone) settle(ctx context.Context, e *events.Receipt) (settled bool, er
 			settled = settled || theirs
 			if theirs && !d.Done && (!d.History || e.Type == types.ReceiptTypeHistorySync) {
 				if d.file() == nil {
-					records = append(records, record("phone.debt", d.key(k.number), nil))
+					records = append(records, journal.Record{Kind: "phone.debt", Key: d.key(k.number)})
 					continue
 				}
 				d.Done = true
-				records = append(records, record("phone.debt", d.key(k.number), d))
+				records = append(records, jsonRecord("phone.debt", d.key(k.number), d))
 			}
 			if d.Done {
 				if kept++; kept > keptFiles {
-					records = append(records, record("phone.debt", d.key(k.number), nil))
+					records = append(records, journal.Record{Kind: "phone.debt", Key: d.key(k.number)})
 					continue
 				}
 			}
@@ -343,40 +333,40 @@ func (c *connection) meet(ctx context.Context, device uint16) error {
 	return nil
 }
 
-// loadPeers takes a record of the journal into memory while the sandbox starts.
-func (s *Sandbox) loadPeers(r journal.Record) (err error) {
-	number, rest := splitKey(r.Key)
-	k := s.peersOf(number)
+func newPeers(number string) *peers {
+	return &peers{number: number, due: make(chan struct{}, 1), companions: map[uint16]companion{}, history: defaultHistory}
+}
+
+// load takes a record of an earlier process.
+func (k *peers) load(r journal.Record) error {
 	switch r.Kind {
 	case "phone.key":
 		var key syncKey
-		err = json.Unmarshal(r.Value, &key)
+		if err := json.Unmarshal(r.Value, &key); err != nil {
+			return err
+		}
 		k.keys = append(k.keys, key)
 	case "phone.companion":
-		var linked companion
-		var device uint16
-		if _, err = fmt.Sscan(rest, &device); err == nil {
-			err = json.Unmarshal(r.Value, &linked)
+		_, digits, _ := strings.Cut(r.Key, "/")
+		device, err := strconv.ParseUint(digits, 10, 16)
+		if err != nil {
+			return err
 		}
-		k.companions[device] = linked
+		var linked companion
+		if err := json.Unmarshal(r.Value, &linked); err != nil {
+			return err
+		}
+		k.companions[uint16(device)] = linked
 	case "phone.debt":
 		var d debt
-		err = json.Unmarshal(r.Value, &d)
+		if err := json.Unmarshal(r.Value, &d); err != nil {
+			return err
+		}
 		k.debts, k.last = append(k.debts, d), max(k.last, d.Number)
-	case "phone.history":
-		err = json.Unmarshal(r.Value, &k.history)
+	default:
+		return json.Unmarshal(r.Value, &k.history)
 	}
-	return err
-}
-
-// peersOf finds what there is of a phone, or begins it. The caller is alone with it or holds the sandbox's lock.
-func (s *Sandbox) peersOf(number string) *peers {
-	k := s.peers[number]
-	if k == nil {
-		k = &peers{number: number, due: make(chan struct{}, 1), companions: map[uint16]companion{}, history: defaultHistory}
-		s.peers[number] = k
-	}
-	return k
+	return nil
 }
 
 // linked is what the server calls when a phone's companions have changed.

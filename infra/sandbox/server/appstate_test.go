@@ -101,7 +101,7 @@ func TestSharesAppStateBetweenDevices(t *testing.T) {
 	close(release)
 	await(ana, func(e *events.Mute) bool { return e.JID == ana.Store.LID && e.Action.GetMuted() })
 	await(web, func(e *events.Mute) bool { return !e.Action.GetMuted() })
-	n.settled("true")
+	n.settled()
 }
 
 func TestTwoWritersOfAppStateOverwriteNothing(t *testing.T) {
@@ -134,7 +134,7 @@ func TestTwoWritersOfAppStateOverwriteNothing(t *testing.T) {
 	if got := fresh.muted(); len(got) != 2*each {
 		t.Errorf("a full sync has %d chats, want %d", len(got), 2*each)
 	}
-	n.settled("true")
+	n.settled()
 }
 
 func TestGivesSnapshotsInsteadOfManyPatches(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waServerSync"
@@ -46,8 +47,8 @@ func (s *Server) snapshot(ctx context.Context, a *account, col *collection, name
 		*col = next
 	}
 	if col.file != nil {
-		_, err := s.OpenBlob(ctx, col.file.GetFileEncSHA256())
-		if errors.Is(err, ErrNoBlob) { // expired
+		_, err := s.openFile(ctx, col.file)
+		if errors.Is(err, journal.ErrNoBlob) { // expired
 			col.file = nil
 		} else if err != nil {
 			return nil, err
@@ -137,14 +138,14 @@ func (s *Server) mutations(ctx context.Context, p *waServerSync.SyncdPatch) ([]*
 	if file == nil {
 		return p.GetMutations(), nil
 	}
-	blob, err := s.OpenBlob(ctx, file.GetFileEncSHA256())
-	if errors.Is(err, ErrNoBlob) {
+	blob, err := s.openFile(ctx, file)
+	if errors.Is(err, journal.ErrNoBlob) {
 		return nil, errExternal
 	}
 	if err != nil {
 		return nil, err
 	}
-	if blob.Size() > maxExternal || len(file.GetMediaKey()) != 32 || file.GetDirectPath() == "" {
+	if blob.Size() > maxExternal || len(file.GetMediaKey()) != 32 {
 		return nil, errExternal
 	}
 	sealed, err := io.ReadAll(blob)
@@ -167,6 +168,16 @@ func (s *Server) mutations(ctx context.Context, p *waServerSync.SyncdPatch) ([]*
 		return nil, errExternal
 	}
 	return mutations.GetMutations(), nil
+}
+
+// openFile opens an external blob where clients find it, or returns journal.ErrNoBlob.
+func (s *Server) openFile(ctx context.Context, file *waServerSync.ExternalBlobReference) (*journal.BlobReader, error) {
+	name, _, _ := strings.Cut(strings.TrimPrefix(file.GetDirectPath(), "/v/"), "?")
+	blob, hash, err := s.openPath(ctx, name)
+	if err == nil && !bytes.Equal(hash, file.GetFileEncSHA256()) {
+		return nil, journal.ErrNoBlob
+	}
+	return blob, err
 }
 
 // seal stores a snapshot as the encrypted file that clients download it as (downloadExternalAppStateBlob in appstate.go).

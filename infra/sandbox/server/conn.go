@@ -54,9 +54,9 @@ type conn struct {
 	readCount uint32
 	then      func() // what a query's handler wants done after its answer was sent
 
-	device  *device  // logged in; nil while pairing. Set before any stanza is handled.
-	pairing *pairing // waits for a scan; nil when logged in
-	box     outbox
+	device  *device        // logged in; nil while pairing. Set before any stanza is handled.
+	held    *waBinary.Node // a stanza that a fault reorders; guarded by device.queue
+	pairing *pairing       // waits for a scan; nil when logged in
 
 	mu         sync.Mutex
 	out        [][]byte // plaintext frames that wait to be written
@@ -111,11 +111,14 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 }
 
 // faults are the disturbances in force for this connection.
-func (c *conn) faults() Faults {
-	if c.phone {
-		return Faults{}
+func (c *conn) faults() *faults {
+	switch {
+	case c.phone:
+		return noFaults
+	case c.device != nil:
+		return c.s.faultsOf(c.device.account)
 	}
-	return c.s.Faults()
+	return c.s.faultsOf(nil)
 }
 
 // run takes the client from its first byte to its last.
@@ -171,10 +174,14 @@ func (c *conn) login(client [32]byte, payload *waWa6.ClientPayload) error {
 	if d == nil || d.noise != client {
 		return c.refuse(401)
 	}
-	// A client that got in while the database is down would lose its connection with its first stanza, again and again.
-	if err := s.pool.Ping(c.ctx); err != nil {
-		s.log.ErrorContext(c.ctx, "login without database", "error", err)
+	// A client that got in while the journal fails would lose its connection with its first stanza, again and again.
+	if err := s.journal.Ping(c.ctx); err != nil {
+		s.log.ErrorContext(c.ctx, "login without journal", "error", err)
 		return c.refuse(503)
+	}
+	if notice := c.banNotice(d.account); notice != nil {
+		c.part(*notice, farewell)
+		return c.serve()
 	}
 	s.mu.Lock()
 	if d.account.device(d.number) != d { // removed in between
@@ -212,7 +219,8 @@ func (c *conn) serve() error {
 		c.mu.Lock()
 		parting := c.parting
 		c.mu.Unlock()
-		if !parting {
+		c.s.noted(c, in, node)
+		if !parting && !c.faults().Silence {
 			c.handle(node)
 		}
 	}
@@ -233,6 +241,9 @@ func (c *conn) close() {
 		}
 	}
 	c.s.mu.Unlock()
+	if c.device != nil {
+		c.device.queue.leave(c)
+	}
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
@@ -256,6 +267,10 @@ func (c *conn) spawn(f func()) {
 
 // sendNode queues a stanza for writing; it is lost when the connection ends before.
 func (c *conn) sendNode(node waBinary.Node) {
+	if offset := c.faults().ClockOffset; offset != 0 {
+		node = shiftClock(node, offset)
+	}
+	c.s.noted(c, out, &node)
 	frame, err := waBinary.Marshal(node)
 	if err != nil {
 		c.s.log.ErrorContext(c.ctx, "marshal stanza", "tag", node.Tag, "error", err)
@@ -288,8 +303,9 @@ func (c *conn) leave(patience time.Duration) {
 
 // send queues a frame for writing. Failure policy: a client that leaves more than 64 MB unread is cut.
 func (c *conn) send(frame []byte) {
+	silent := c.faults().Silence
 	c.mu.Lock()
-	if c.parting || c.ended {
+	if c.parting || c.ended || silent {
 		c.mu.Unlock()
 		return
 	}

@@ -1,14 +1,9 @@
 package server
 
 import (
-	"context"
-	"fmt"
-
 	"go.mau.fi/whatsmeow/proto/waCompanionReg"
 	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 // maxProps bounds what a companion says of itself when it is paired, in bytes.
@@ -24,36 +19,10 @@ type Companion struct {
 	Props *waCompanionReg.DeviceProps
 }
 
-func registerLinked(r *registry) { r.loaders["props"] = loadProps }
-
-// loadProps takes what a companion said of itself; the device may be gone since.
-func loadProps(s *Server, r journal.Record) error {
-	jid, err := types.ParseJID(r.Key)
-	if err != nil {
-		return fmt.Errorf("read device: %w", err)
-	}
-	if d := s.device(jid); d != nil {
-		d.props = r.Value
-	}
-	return nil
-}
-
-// keepProps stores what a companion said of itself, before the companion itself.
-func (s *Server) keepProps(ctx context.Context, d *device) error {
-	if len(d.props) == 0 || len(d.props) > maxProps {
-		d.props = []byte{}
-	}
-	err := s.commit(ctx, []journal.Record{{Kind: "props", Key: d.jid(types.DefaultUserServer).String(), Value: d.props}}, nil)
-	if err != nil {
-		return fmt.Errorf("store properties of device: %w", err)
-	}
-	return nil
-}
-
 // tellLinked says that an account's companions have changed.
 func (s *Server) tellLinked(a *account) {
-	if s.linked != nil {
-		s.linked(a.keys.Phone)
+	if s.relinked != nil {
+		s.relinked(a.keys.Phone)
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 const (
@@ -54,7 +56,11 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-func registerMedia(r *registry) { r.queries[query{"w:m", "set", "media_conn"}] = handleMediaConn }
+func registerMedia(r *registry) {
+	r.queries[query{"w:m", "set", "media_conn"}] = handleMediaConn
+	r.loaders["path"] = loadPath
+	r.loaders["mediaretry"] = loadMediaRetry
+}
 
 // handleMediaConn names the host for media and gives the auth for it. The attributes are those that queryMediaConn (mediaconn.go) insists on.
 func handleMediaConn(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
@@ -83,29 +89,30 @@ func (a *account) mediaProof(claim string) []byte {
 }
 
 // authorize returns the status that refuses an auth: 401 when it is none of this server's, or too old, 403 when its device was unlinked.
-// 0 stands for one that is good.
-func (s *Server) authorize(auth string) int {
+// 0 stands for one that is good, of the account.
+func (s *Server) authorize(auth string) (*account, int) {
 	raw, err := base64.RawURLEncoding.DecodeString(auth)
 	if err != nil || len(raw) < sha256.Size {
-		return http.StatusUnauthorized
+		return nil, http.StatusUnauthorized
 	}
 	claim := string(raw[sha256.Size:])
 	name, until, _ := strings.Cut(claim, " ")
 	seconds, err := strconv.ParseInt(until, 10, 64)
 	if err != nil || time.Now().Unix() > seconds {
-		return http.StatusUnauthorized
+		return nil, http.StatusUnauthorized
 	}
 	jid, err := types.ParseJID(name)
 	if err != nil {
-		return http.StatusUnauthorized
+		return nil, http.StatusUnauthorized
 	}
-	if a := s.user(jid); a == nil || !hmac.Equal(raw[:sha256.Size], a.mediaProof(claim)) {
-		return http.StatusUnauthorized
+	a := s.user(jid)
+	if a == nil || !hmac.Equal(raw[:sha256.Size], a.mediaProof(claim)) {
+		return nil, http.StatusUnauthorized
 	}
 	if s.device(jid) == nil {
-		return http.StatusForbidden
+		return nil, http.StatusForbidden
 	}
-	return 0
+	return a, 0
 }
 
 // transfer is one request to the media host.
@@ -181,7 +188,7 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request, t transfer)
 		http.Error(w, why, status)
 	}
 	token := readToken(r.PathValue("token"))
-	status := s.authorize(r.URL.Query().Get("auth"))
+	uploader, status := s.authorize(r.URL.Query().Get("auth"))
 	switch {
 	case r.ContentLength > largestMedia:
 		http.Error(w, "media has at most 2 GiB", http.StatusRequestEntityTooLarge)
@@ -193,7 +200,7 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request, t transfer)
 		refuse(http.StatusBadRequest, "token is not a SHA-256 in base64url, once in the path and once in the query")
 		return
 	}
-	if fault := s.mediaFault(true, t.phone); fault != nil {
+	if fault := s.mediaFault(true, t.phone, uploader); fault != nil {
 		if fault.Media.Status != 0 {
 			refuse(fault.Media.Status, "a fault that was asked for")
 			return
@@ -237,7 +244,7 @@ func (s *Server) store(ctx context.Context, body io.Reader, token []byte) (path 
 	name := newMediaName()
 	// whatsmeow appends its own parameters with "&", so there must be a "?" before (DownloadMediaWithPath in download.go).
 	path = "/v/" + name + "?ccb=11-4"
-	known, err := s.OpenBlob(ctx, token)
+	err = s.journal.RenewBlob(ctx, token)
 	if err == nil {
 		hash := sha256.New()
 		if _, err := io.Copy(hash, body); err != nil {
@@ -246,12 +253,12 @@ func (s *Server) store(ctx context.Context, body io.Reader, token []byte) (path 
 		if !bytes.Equal(hash.Sum(nil), token) {
 			return "", errWrongToken
 		}
-		return path, s.publish(ctx, known.id, name)
+		return path, s.publish(ctx, name, token)
 	}
-	if !errors.Is(err, ErrNoBlob) {
+	if !errors.Is(err, journal.ErrNoBlob) {
 		return "", err
 	}
-	blob, err := s.CreateBlob(ctx)
+	blob, err := s.journal.CreateBlob(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -262,7 +269,10 @@ func (s *Server) store(ctx context.Context, body io.Reader, token []byte) (path 
 	if !bytes.Equal(blob.SHA256(), token) {
 		return "", errWrongToken
 	}
-	return path, blob.commit(name)
+	if err := blob.Commit(); err != nil {
+		return "", err
+	}
+	return path, s.publish(ctx, name, token)
 }
 
 var mediaName = regexp.MustCompile(`^t62\.7118-24/[0-9a-f]{32}_n\.enc$`)
@@ -281,14 +291,13 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 		http.Error(w, "there is no such media", http.StatusNotFound)
 		return
 	}
-	fault := s.mediaFault(false, t.phone)
+	fault := s.mediaFault(false, t.phone, nil)
 	if fault != nil && fault.Media.Status != 0 {
 		http.Error(w, "a fault that was asked for", fault.Media.Status)
 		return
 	}
-	blob, err := s.openBlob(r.Context(), `SELECT b.id, b.size, b.sha256 FROM sandbox.media_paths p JOIN sandbox.media_blobs b ON b.id = p.blob_id
-		WHERE p.path = $1`, name)
-	if errors.Is(err, ErrNoBlob) {
+	blob, sum, err := s.openPath(r.Context(), name)
+	if errors.Is(err, journal.ErrNoBlob) {
 		http.Error(w, "there is no such media", http.StatusNotFound)
 		return
 	}
@@ -301,10 +310,10 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 	}
 	out := &outgoing{BlobReader: blob, from: blob, net: t.net}
 	if fault != nil {
-		out.from = fault.disturb(r.Context(), blob, blob.size, func() { _ = t.net.Flush() })
+		out.from = fault.disturb(r.Context(), blob, blob.Size(), func() { _ = t.net.Flush() })
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("ETag", `"`+hex.EncodeToString(blob.sha256)+`"`)
+	w.Header().Set("ETag", etag(sum))
 	http.ServeContent(w, r, "", time.Time{}, out)
 	switch {
 	case out.err != nil && !errors.Is(out.err, io.EOF):
@@ -312,21 +321,23 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 			s.log.WarnContext(r.Context(), "media not read to its end", "error", out.err)
 		}
 		panic(http.ErrAbortHandler) // the answer has begun: cutting it off is how the client is told
-	case r.Method == http.MethodGet && blob.at > 0 && !t.phone && r.Context().Err() == nil:
+	case r.Method == http.MethodGet && out.n > 0 && !t.phone && r.Context().Err() == nil:
 		s.counts.downloads.Add(1)
 	}
 }
 
 // outgoing is a blob on its way to a client, which is cut when it does not read. It remembers what ended the reading.
 type outgoing struct {
-	*BlobReader
+	*journal.BlobReader
 	from io.Reader // the blob, or what a fault makes of it
 	net  *http.ResponseController
+	n    int64 // how much was read
 	err  error
 }
 
 func (o *outgoing) Read(p []byte) (n int, err error) {
-	if n, o.err = o.from.Read(p); o.err == nil {
+	n, o.err = o.from.Read(p)
+	if o.n += int64(n); o.err == nil {
 		// What was read is written next.
 		o.err = o.net.SetWriteDeadline(time.Now().Add(stallTime))
 	}
@@ -336,7 +347,7 @@ func (o *outgoing) Read(p []byte) (n int, err error) {
 // serveDelete forgets an upload: the path in d_md, or all paths of the file (DeleteMedia in upload.go). What is not there is forgotten too.
 func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, _ transfer) {
 	query := r.URL.Query()
-	if status := s.authorize(query.Get("auth")); status != 0 {
+	if _, status := s.authorize(query.Get("auth")); status != 0 {
 		http.Error(w, "auth is not one of media_conn's", status)
 		return
 	}
@@ -350,8 +361,9 @@ func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, _ transfer)
 	if name != "" && !mediaName.MatchString(name) {
 		return
 	}
-	_, err = s.pool.Exec(r.Context(), `DELETE FROM sandbox.media_paths p USING sandbox.media_blobs b
-		WHERE b.id = p.blob_id AND b.sha256 = $1 AND ($2 = '' OR p.path = $2)`, token, name)
+	_, err = s.unpublish(r.Context(), func(path string, p mediaPath) bool {
+		return bytes.Equal(p.SHA256, token) && (name == "" || path == name)
+	})
 	if err != nil {
 		if r.Context().Err() == nil {
 			s.log.WarnContext(r.Context(), "media not deleted", "error", err)

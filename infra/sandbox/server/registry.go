@@ -39,8 +39,8 @@ type registry struct {
 func newRegistry() *registry {
 	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}}
 	for _, register := range []func(*registry){
-		registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
-		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia, registerLinked,
+		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
+		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
 	} {
 		register(r)
 	}
@@ -78,7 +78,7 @@ func (c *conn) handle(stanza *waBinary.Node) {
 		c.unknown(stanza)
 		return
 	}
-	if err := handler(ctx, c, stanza); err != nil {
+	if err := handler(ctx, c, stanza); err != nil && c.s.ctx.Err() == nil {
 		c.s.log.ErrorContext(ctx, "stanza failed", "tag", stanza.Tag, "error", err)
 		c.cut()
 	}
@@ -87,6 +87,7 @@ func (c *conn) handle(stanza *waBinary.Node) {
 // unknown counts and logs a stanza that nobody handles, without its content.
 func (c *conn) unknown(stanza *waBinary.Node) {
 	c.s.counts.unknown.Add(1)
+	c.s.stanzas.add("unknown "+kindOf(stanza), 1)
 	child := ""
 	if children := stanza.GetChildren(); len(children) > 0 {
 		child = children[0].Tag
@@ -136,11 +137,14 @@ func handleQuery(ctx context.Context, c *conn, iq *waBinary.Node) error {
 	if len(answer) > 0 {
 		result.Content = answer
 	}
-	c.sendNode(result)
-	if then := c.then; then != nil {
-		c.then = nil
-		then()
-	}
+	faults, then := c.faults(), c.then
+	c.then = nil
+	c.later(faults.QueryDelay, faults.QueryJitter, "query", func() {
+		c.sendNode(result)
+		if then != nil {
+			then()
+		}
+	})
 	return nil
 }
 

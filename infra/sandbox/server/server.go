@@ -2,24 +2,21 @@
 // companions by QR, authenticates them, keeps their prekeys and device lists, and carries their end-to-end encrypted stanzas, which it
 // cannot read. What it answers is what whatsmeow's own parsers want; what the real server does beyond that cannot be seen from here.
 //
-// All state is in PostgreSQL, schema sandbox, before an acknowledgement or an answer leaves: a process killed at any line loses nothing,
-// and its successor finds every device linked and every unacknowledged stanza queued.
+// The server works in memory; every change is in its journal before an acknowledgement or an answer leaves. With a journal that is durable, a
+// process killed at any line loses nothing, and its successor finds every device linked and every unacknowledged stanza queued.
 package server
 
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.mau.fi/whatsmeow/util/keys"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
@@ -30,12 +27,17 @@ const DefaultSeed = "chasqui"
 
 // Config says what a server works with.
 type Config struct {
-	// Pool is the database; the server makes and owns the tables of the schema sandbox that are listed in schema.sql.
-	Pool *pgxpool.Pool
+	// Journal keeps what the server must not lose; it stays the caller's, and is to be closed after the server.
+	Journal journal.Journal
+	// Loader takes the records of the journal that are not the server's own, as New finds them. nil: there must be none.
+	Loader func(journal.Record) error
 	// Seed makes the certificate root and the server's keys: the same seed gives the same RootKey. "" is DefaultSeed.
 	Seed string
 	// Logger takes what happens, without keys and payloads; nil is slog.Default.
 	Logger *slog.Logger
+	// Transcript is how many of the last stanzas are kept for Server.Transcript; TranscriptTo takes all of them as JSON lines, one at a time.
+	Transcript   int
+	TranscriptTo io.Writer
 	// MediaRetry is told when a companion asked its phone, of this number, to upload a file again: MediaRetries has the request. It must
 	// not block. nil: nobody is told.
 	MediaRetry func(phone string)
@@ -46,7 +48,6 @@ type Config struct {
 
 // Server is a running WhatsApp server. Its methods may be called at the same time by anyone.
 type Server struct {
-	pool     *pgxpool.Pool
 	journal  journal.Journal
 	log      *slog.Logger
 	seed     string
@@ -55,7 +56,7 @@ type Server struct {
 	http     http.Handler
 	phones   string // the value of phoneHeader that makes a connection a simulated phone's
 	asked    func(phone string)
-	linked   func(phone string)
+	relinked func(phone string)
 
 	transfers chan struct{} // holds a token for each of the companions' uploads and downloads
 
@@ -63,32 +64,30 @@ type Server struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup // connections, and what they started; uploads and downloads; the sweep
 
+	creating   sync.Mutex // held while accounts are made, over the commit
+	lastDevice atomic.Int64
+	lastRow    atomic.Int64        // of all queues
+	stale      map[string][]string // records by kind that New found to be of no use
+
+	ackedMu      sync.Mutex
+	acked        []string      // the keys of queue records that are done with and not deleted yet
+	acknowledged chan struct{} // holds a token when there are some
+
 	// mu guards everything below, and the fields of accounts and devices that say so. It is never held during I/O.
 	mu      sync.RWMutex
 	closed  bool
 	byPhone map[string]*account
 	byLID   map[string]*account
+	devices map[int64]*device // by id
+	paths   map[string]mediaPath
 	refs    map[string]*conn // the QR references of the connections that wait for a scan
 	conns   map[*conn]struct{}
 
-	appState atomic.Pointer[AppStateSettings]
-	faults   atomic.Pointer[faults]
-	counts   struct{ sent, delivered, repeated, unknown, uploads, downloads atomic.Int64 }
-}
-
-// Faults are the disturbances that a test can switch on; the zero value is none. They are for the companions under test and spare the
-// connections of MarkPhone.
-type Faults struct {
-	// AckDelay passes before a message's acknowledgement leaves; the message is routed at once. It stands for the round trip to the real
-	// servers, without which throughput on loopback is fantasy.
-	AckDelay time.Duration
-	// DropAcks swallows the acknowledgements of messages, which are routed all the same.
-	DropAcks bool
-	// RefuseConnections answers new connections with HTTP 503, before any handshake; those that stand are left alone. Followed by
-	// Disconnect, it leaves no companion connected.
-	RefuseConnections bool
-	// Media are the disturbances of the media host.
-	Media MediaFaults
+	appState   atomic.Pointer[AppStateSettings]
+	faults     atomic.Pointer[faults]
+	stanzas    tally // by direction and kind
+	transcript transcript
+	counts     struct{ sent, delivered, repeated, unknown, uploads, downloads atomic.Int64 }
 }
 
 // Stats are counts since the server was made; Connections is the number that stand now.
@@ -105,10 +104,12 @@ type Stats struct {
 	UnknownStanzas int64
 	// MediaUploads and MediaDownloads count the companions' that were answered in full; ranges count too.
 	MediaUploads, MediaDownloads int64
+	// Stanzas counts what went over the wire by direction and kind, as "in message" and "out iq result"; "unknown iq set x" are those of
+	// UnknownStanzas. Acknowledgements and iqs are further divided by class, namespace and type.
+	Stanzas map[string]int64
 }
 
-// New migrates the schema, loads the state and returns a server that is ready for ServeHTTP. It waits up to 10 s for another process
-// that holds the schema and then returns ErrLocked. The context is for New alone; the server lives until Close.
+// New loads the state and returns a server that is ready for ServeHTTP. The context is for New alone; the server lives until Close.
 func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Seed == "" {
 		c.Seed = DefaultSeed
@@ -120,27 +121,21 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
 	}
-	kept, err := journal.OpenPostgres(ctx, c.Pool)
-	if err != nil {
-		return nil, err
-	}
 	s := &Server{
-		pool: c.Pool, journal: kept, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
-		asked: c.MediaRetry, linked: c.Linked, transfers: make(chan struct{}, transfersAtOnce),
-		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
+		journal: c.Journal, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
+		asked: c.MediaRetry, relinked: c.Linked, transfers: make(chan struct{}, transfersAtOnce),
+		byPhone: map[string]*account{}, byLID: map[string]*account{}, devices: map[int64]*device{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
+		paths: map[string]mediaPath{}, acknowledged: make(chan struct{}, 1),
 	}
 	s.http = s.routes()
+	s.transcript.keep, s.transcript.to = c.Transcript, c.TranscriptTo
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.faults.Store(&faults{replaced: make(chan struct{})})
-	if err := migrate(ctx, s.pool); err != nil {
-		return nil, errors.Join(err, s.Close())
+	s.faults.Store(newFaults(Faults{}))
+	if err := s.load(ctx, c.Loader); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("load state: %w", err)
 	}
-	if err := s.load(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("load state: %w", err), s.Close())
-	}
-	if err := s.loadRecords(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("load state: %w", err), s.Close())
-	}
+	s.work.Go(s.forgetAcknowledged)
 	s.work.Go(s.sweepBlobs)
 	return s, nil
 }
@@ -148,19 +143,14 @@ func New(ctx context.Context, c Config) (*Server, error) {
 // RootKey is the function RootKey for the server's seed.
 func (s *Server) RootKey() [32]byte { return *s.noise.root.Pub }
 
-// Close cuts every connection, waits for what they do and gives the schema up. It is idempotent; the pool stays open.
-func (s *Server) Close() error {
+// Close cuts every connection, and waits for what they do. It is idempotent.
+func (s *Server) Close() {
 	s.mu.Lock()
-	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
 	s.disconnect(func(*conn) bool { return true })
 	s.work.Wait()
-	if !first {
-		return nil
-	}
-	return s.journal.Close()
 }
 
 // phoneHeader is the request header that tells the simulated phones' connections from the companions', before any handshake.
@@ -170,17 +160,25 @@ const phoneHeader = "Sandbox-Phone"
 // The mark is secret to this server, so a companion cannot pass for a phone, and it ends with the server.
 func (s *Server) MarkPhone(h http.Header) { h.Set(phoneHeader, s.phones) }
 
-// Disconnect cuts every connection but the simulated phones', as a broken network would: no stanza says goodbye.
-func (s *Server) Disconnect() { s.disconnect(func(c *conn) bool { return !c.phone }) }
+// Disconnect cuts the connections of an account's companions, or with "" every connection but the simulated phones', as a broken network
+// would: no stanza says goodbye.
+func (s *Server) Disconnect(phone string) {
+	s.disconnect(func(c *conn) bool {
+		return !c.phone && (phone == "" || c.device != nil && c.device.account.keys.Phone == phone)
+	})
+}
 
 func (s *Server) disconnect(chosen func(*conn) bool) {
+	var connections []*conn
 	s.mu.RLock()
-	connections := slices.Collect(maps.Keys(s.conns))
+	for c := range s.conns {
+		if chosen(c) {
+			connections = append(connections, c)
+		}
+	}
 	s.mu.RUnlock()
 	for _, c := range connections {
-		if chosen(c) {
-			c.cut()
-		}
+		c.cut()
 	}
 }
 
@@ -193,6 +191,7 @@ func (s *Server) Stats() Stats {
 		Connections: int64(connections), MessagesSent: s.counts.sent.Load(), MessagesDelivered: s.counts.delivered.Load(),
 		RepeatedIDs: s.counts.repeated.Load(), UnknownStanzas: s.counts.unknown.Load(),
 		MediaUploads: s.counts.uploads.Load(), MediaDownloads: s.counts.downloads.Load(),
+		Stanzas: s.stanzas.all(),
 	}
 }
 
@@ -201,6 +200,7 @@ type Account struct {
 	Phone string // digits only
 	LID   string // the user part of the hidden identity, digits only
 	Name  string // what others see as the sender's name
+	Level Level
 	// Identity, Noise, SignedPreKey and RegistrationID are the phone's.
 	Identity       *keys.KeyPair
 	Noise          *keys.KeyPair
