@@ -1,14 +1,20 @@
 package sandbox_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waCompanionReg"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/proto/waHistorySync"
+	"go.mau.fi/whatsmeow/proto/waWa6"
+	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/testdb"
@@ -205,4 +211,167 @@ func TestHistoryOnDemand(t *testing.T) {
 	if err != nil || len(seen) != 4 {
 		t.Errorf("the phone noticed %d requests, %v", len(seen), err)
 	}
+}
+
+// wantsAll makes the companion ask for all of the history when it is linked.
+func (c *companion) wantsAll() {
+	c.client.GetClientPayload = func() *waWa6.ClientPayload {
+		payload := c.client.Store.GetClientPayload()
+		if pairing := payload.GetDevicePairingData(); pairing != nil {
+			props := proto.Clone(store.DeviceProps).(*waCompanionReg.DeviceProps)
+			props.RequireFullSync = proto.Bool(true)
+			props.HistorySyncConfig.InitialSyncMaxMessagesPerChat = proto.Uint32(7)
+			pairing.DeviceProps, _ = proto.Marshal(props)
+		}
+		return payload
+	}
+}
+
+func TestHistoryIsCompleteAfterTheSandboxIsKilled(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.DSN(t)
+	trustSandbox(t)
+	url, kill := startChild(t, dsn, "127.0.0.1:0")
+	createPhone(t, url, anna, "")
+	call(t, "PUT", url+"/phones/"+anna+"/history", map[string]any{
+		"mode": "media", "messages": 100, "seed": map[string]int{"chats": 40, "messages": 300},
+	}, 204, nil)
+	call(t, "POST", url+"/phones/"+anna+"/contacts", map[string]string{"number": bert, "name": "Bert"}, 204, nil)
+	c := newCompanion(t, dsn, host(url))
+	c.client.EmitAppStateEventsOnFullSync = true
+	c.wantsAll()
+	c.link(url, anna)
+	// Once while the history is being made, and each time some of it has come.
+	for _, chunks := range []int{0, 1, 4} {
+		c.await("some history", func() bool { return chunksOf(c) >= chunks })
+		kill()
+		_, kill = startChild(t, dsn, host(url))
+	}
+	c.await("all of the history", func() bool {
+		full := c.histories(waHistorySync.HistorySync_FULL)
+		return len(full) > 0 && full[len(full)-1].Data.GetProgress() == lastChunk
+	})
+	c.await("the contact", func() bool { return happened(c, func(e *events.Contact) bool { return e.JID.User == bert }) })
+	var settings struct {
+		Mode string
+		Owed int
+	}
+	deadline := time.Now().Add(patience)
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+		if status, _ := try(t, "GET", url+"/phones/"+anna+"/history", nil, &settings); status == 200 && settings.Owed == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the phone still owes %d messages", settings.Owed)
+		}
+	}
+	if settings.Mode != "media" {
+		t.Errorf("the mode is %q", settings.Mode)
+	}
+	// A crash may repeat a chunk, and never leave one out.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := map[string]bool{}
+	for _, event := range c.other {
+		if e, ok := event.(*events.HistorySync); ok {
+			for _, chat := range e.Data.GetConversations() {
+				for _, m := range chat.GetMessages() {
+					ids[m.GetMessage().GetKey().GetID()] = true
+				}
+			}
+		}
+	}
+	if len(ids) != 40*300 {
+		t.Errorf("%d different messages, want %d", len(ids), 40*300)
+	}
+	if first := messagesIn(c.histories(waHistorySync.HistorySync_INITIAL_BOOTSTRAP))[seedChat]; first%7 != 0 {
+		t.Errorf("the first chunk has %d messages of a chat, not the 7 wanted", first)
+	}
+	var stats struct{ UnknownStanzas int }
+	call(t, "GET", url+"/stats", nil, 200, &stats)
+	if stats.UnknownStanzas != 0 {
+		t.Errorf("%d stanzas were unknown to the server", stats.UnknownStanzas)
+	}
+}
+
+// chunksOf counts the chunks of history that came; call it in await.
+func chunksOf(c *companion) (n int) {
+	for _, event := range c.other {
+		if _, ok := event.(*events.HistorySync); ok {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAChunkOfHistoryThatIsGoneIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.DSN(t)
+	s := start(t, dsn, "127.0.0.1:0")
+	createPhone(t, s.URL(), anna, "")
+	history := sandbox.HistorySettings{Mode: "media", Messages: 5, Seed: sandbox.HistorySeed{Chats: 1, Messages: 10}}
+	if err := s.SetHistory(t.Context(), anna, history); err != nil {
+		t.Fatal(err)
+	}
+	c := newCompanion(t, dsn, host(s.URL()))
+	c.client.ManualHistorySyncDownload = true // or it would delete the file
+	c.link(s.URL(), anna)
+	var lost *events.Message
+	c.await("the first notification", func() bool {
+		return happened(c, func(m *events.Message) bool {
+			lost = m
+			notice := m.Message.GetProtocolMessage().GetHistorySyncNotification()
+			return notice != nil && notice.GetSyncType() == waE2E.HistorySyncType_INITIAL_BOOTSTRAP
+		})
+	})
+	paid(t, s, anna)
+	notice := lost.Message.GetProtocolMessage().GetHistorySyncNotification()
+	if err := c.client.DeleteMedia(t.Context(), whatsmeow.MediaHistory, notice.GetDirectPath(), notice.GetFileEncSHA256(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.client.DownloadHistorySync(t.Context(), notice, true); !errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith404) {
+		t.Fatalf("download of what is gone: %v", err)
+	}
+
+	// By the receipt that asks for a file,
+	if err := c.client.SendHistorySyncServerErrorReceipt(t.Context(), lost.Info.ID, notice.GetMediaKey()); err != nil {
+		t.Fatal(err)
+	}
+	var sent *waE2E.HistorySyncNotification
+	c.await("the chunk again", func() bool {
+		return happened(c, func(m *events.Message) bool {
+			sent = m.Message.GetProtocolMessage().GetHistorySyncNotification()
+			return sent.GetOriginalMessageID() == lost.Info.ID
+		})
+	})
+	if data, err := c.client.DownloadHistorySync(t.Context(), sent, true); err != nil || len(data.GetConversations()) != 1 {
+		t.Fatalf("uploaded again: %v, %v", data, err)
+	}
+
+	// and by the request for a chunk.
+	kind := waE2E.PeerDataOperationRequestType_HISTORY_SYNC_CHUNK_RETRY
+	for _, id := range []string{lost.Info.ID, "NEVER SENT"} {
+		if _, err := c.client.SendPeerMessage(t.Context(), &waE2E.Message{ProtocolMessage: &waE2E.ProtocolMessage{
+			Type: waE2E.ProtocolMessage_PEER_DATA_OPERATION_REQUEST_MESSAGE.Enum(),
+			PeerDataOperationRequestMessage: &waE2E.PeerDataOperationRequestMessage{
+				PeerDataOperationRequestType: &kind,
+				HistorySyncChunkRetryRequest: &waE2E.PeerDataOperationRequestMessage_HistorySyncChunkRetryRequest{ChunkNotificationID: &id},
+			},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.await("the chunk again", func() bool {
+		return happened(c, func(m *events.Message) bool {
+			again := m.Message.GetProtocolMessage().GetHistorySyncNotification()
+			return again.GetOriginalMessageID() == lost.Info.ID && again.GetDirectPath() != sent.GetDirectPath()
+		})
+	})
+	c.await("the refusal", func() bool {
+		return happened(c, func(m *events.Message) bool {
+			parts := m.Message.GetProtocolMessage().GetPeerDataOperationRequestResponseMessage().GetPeerDataOperationResult()
+			return len(parts) == 1 && parts[0].GetHistorySyncChunkRetryResponse() != nil
+		})
+	})
+	paid(t, s, anna)
 }

@@ -208,9 +208,8 @@ func (c *connection) placeholders(ctx context.Context, asked []*waE2E.PeerDataOp
 func (c *connection) chunkAgain(id string, r *peerRequest) []debt {
 	asked := r.GetHistorySyncChunkRetryRequest()
 	message := c.phone.peers.message(asked.GetChunkNotificationID())
-	if file := message.GetProtocolMessage().GetHistorySyncNotification(); file != nil {
-		file.DirectPath, file.OriginalMessageID = nil, asked.ChunkNotificationID
-		return []debt{{Message: peerMessage(message.GetProtocolMessage()), History: true}}
+	if message.GetProtocolMessage().GetHistorySyncNotification() != nil {
+		return []debt{{Message: moved(message, asked.GetChunkNotificationID()), History: true}}
 	}
 	return results(id, r, &peerResult{HistorySyncChunkRetryResponse: &waE2E.PeerDataOperationRequestResponseMessage_PeerDataOperationResult_HistorySyncChunkRetryResponse{
 		SyncType: asked.SyncType, ChunkOrder: asked.ChunkOrder, RequestID: &id, CanRecover: proto.Bool(false),

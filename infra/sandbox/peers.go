@@ -17,9 +17,11 @@ import (
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
+	"go.mau.fi/whatsmeow/util/hkdfutil"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
 const (
@@ -63,6 +65,8 @@ type debt struct {
 	// file.
 	Sent bool `json:"sent,omitempty"`
 	Done bool `json:"done,omitempty"`
+	// Received says that the companion has decrypted history but not yet said that it has taken it.
+	Received bool `json:"received,omitempty"`
 }
 
 func (d debt) key(number string) string { return fmt.Sprintf("%s/%020d", number, d.Number) }
@@ -120,7 +124,7 @@ func (p *phone) update(ctx context.Context, id string, device uint16, change fun
 	})
 }
 
-// settle ends the debts that a companion's receipt is for; it reports whether there was one.
+// settle ends the debts that a companion's receipt is for; it reports whether the receipt is for peer messages, which the phone does not show.
 func (p *phone) settle(ctx context.Context, e *events.Receipt) (settled bool, err error) {
 	if e.Type == types.ReceiptTypeRetry || e.Type == types.ReceiptTypeServerError || !e.IsFromMe {
 		return false, nil
@@ -131,6 +135,10 @@ func (p *phone) settle(ctx context.Context, e *events.Receipt) (settled bool, er
 		for _, d := range slices.Backward(k.debts) {
 			theirs := d.Device == e.Sender.Device && slices.Contains(e.MessageIDs, d.ID)
 			settled = settled || theirs
+			if theirs && d.History && !d.Received && !d.Done && e.Type != types.ReceiptTypeHistorySync {
+				d.Received = true
+				records = append(records, jsonRecord("phone.debt", d.key(k.number), d))
+			}
 			if theirs && !d.Done && (!d.History || e.Type == types.ReceiptTypeHistorySync) {
 				if d.file() == nil {
 					records = append(records, journal.Record{Kind: "phone.debt", Key: d.key(k.number)})
@@ -150,7 +158,7 @@ func (p *phone) settle(ctx context.Context, e *events.Receipt) (settled bool, er
 		slices.Reverse(rest)
 		return records, func() { k.debts = rest }
 	})
-	return settled, err
+	return settled || e.Type == types.ReceiptTypePeerMsg || e.Type == types.ReceiptTypeHistorySync, err
 }
 
 // open returns the debts that are yet to be sent, oldest first.
@@ -206,18 +214,6 @@ func (d debt) file() *waE2E.HistorySyncNotification {
 	return nil
 }
 
-// files are the files of history that were sent under an id.
-func (k *peers) files(id string) (copies []mediaCopy) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, d := range k.debts {
-		if file := d.file(); d.ID == id && file != nil {
-			copies = append(copies, mediaCopy{Key: file.MediaKey, EncSHA256: file.FileEncSHA256, Class: whatsmeow.MediaHistory})
-		}
-	}
-	return copies
-}
-
 // servePeers does what the phone owes its companions, until ctx ends: it gives new ones their keys and their history, makes a new key when
 // one has gone, and answers.
 //
@@ -226,8 +222,13 @@ func (k *peers) files(id string) (copies []mediaCopy) {
 func (c *connection) servePeers(ctx context.Context) {
 	// Peer messages go to the phone number and are encrypted for the LID; whatsmeow stores the pair of its own when it is paired alone.
 	c.client.StoreLIDPNMapping(ctx, *c.client.Store.ID, c.client.Store.LID)
+	resumed := false
 	for ctx.Err() == nil {
 		err := c.reconcile(ctx)
+		if err == nil && !resumed {
+			err = c.phone.resume(ctx)
+			resumed = err == nil
+		}
 		if err == nil {
 			err = c.pay(ctx)
 		}
@@ -248,6 +249,45 @@ func (c *connection) servePeers(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// resume makes the phone send again, once in a connection, what a companion decrypted without saying that it has taken it: that receipt may
+// have been lost with the server's process, or the companion with its own. So a companion may get a chunk of history twice.
+func (p *phone) resume(ctx context.Context) error {
+	return p.change(ctx, func(k *peers) (records []journal.Record, apply func()) {
+		debts := slices.Clone(k.debts)
+		for i := range debts {
+			if d := &debts[i]; d.Received && !d.Done {
+				d.Sent, d.Received = false, false
+				records = append(records, jsonRecord("phone.debt", d.key(k.number), *d))
+			}
+		}
+		return records, func() { k.debts = debts }
+	})
+}
+
+// historyAgain owes a companion the chunk of history again that it asks for by a receipt, as for the file of a message. It reports whether the
+// request is one for history.
+func (p *phone) historyAgain(ctx context.Context, request server.MediaRetry) (again bool, err error) {
+	err = p.change(ctx, func(k *peers) ([]journal.Record, func()) {
+		for _, d := range k.debts {
+			file := d.file()
+			if d.ID != request.MessageID || file == nil || !asksFor(request, hkdfutil.SHA256(file.GetMediaKey(), nil, []byte(retryInfo), 32)) {
+				continue
+			}
+			again = true
+			return k.owe(debt{Device: d.Device, ID: newMessageID(), Message: moved(d.message(), d.ID), History: true})
+		}
+		return nil, nil
+	})
+	return again, err
+}
+
+// moved makes a chunk's message one whose file is yet to be uploaded, again.
+func moved(message *waE2E.Message, id string) []byte {
+	file := message.GetProtocolMessage().GetHistorySyncNotification()
+	file.DirectPath, file.OriginalMessageID = nil, &id
+	return peerMessage(message.GetProtocolMessage())
 }
 
 // pay tries each debt once and returns the last error.
