@@ -50,7 +50,7 @@ func (m pastMessage) web() *waWeb.WebMessageInfo {
 	case m.PushName != "":
 		info.PushName = &m.PushName
 	}
-	if !m.FromMe && !m.Sender.IsEmpty() && m.Sender != m.Chat {
+	if !m.FromMe && (m.Chat.Server == types.GroupServer || m.Chat.Server == types.BroadcastServer) {
 		info.Participant = proto.String(m.Sender.String())
 		info.Key.Participant = info.Participant
 	}
@@ -135,28 +135,30 @@ func (p *phone) conversations(seed HistorySeed) []*conversation {
 	return all
 }
 
-// past returns what a phone saw and sent, newest first, 10,000 messages at most.
+// past returns what a phone saw and sent, newest first, 10,000 messages at most. What was done to a message, as a reaction or an edit, is
+// none itself and is left out.
 func (p *phone) past() []pastMessage {
 	var past []pastMessage
+	add := func(m pastMessage, raw *waE2E.Message) {
+		reading := reader{name: func(jid types.JID) string { return jid.User }}
+		if said := reading.read(raw); said.Type != "" && said.Target == nil {
+			m.Content = raw
+			past = append(past, m)
+		}
+	}
 	p.mu.Lock()
 	for _, m := range p.seen[max(0, len(p.seen)-maxPast):] {
-		chat := m.From
-		if m.FromMe {
-			chat = m.To
-		}
-		past = append(past, pastMessage{
-			ID: m.ID, Chat: types.NewJID(chat, types.DefaultUserServer), FromMe: m.FromMe, Timestamp: m.Timestamp, Content: m.remade(),
-		})
-	}
-	for _, m := range p.sentLast[max(0, len(p.sentLast)-maxPast):] {
-		content, err := m.content()
-		if err != nil {
-			p.log.Warn("sandbox: a message sent does not parse", "id", m.ID, "error", err)
+		var raw waE2E.Message
+		sender, err := types.ParseJID(m.Sender)
+		if err != nil || proto.Unmarshal(m.Raw, &raw) != nil || m.Target != nil {
 			continue
 		}
-		past = append(past, pastMessage{
-			ID: m.ID, Chat: types.NewJID(m.Recipient, types.DefaultUserServer), FromMe: true, Timestamp: m.SentAt, Content: content,
-		})
+		add(pastMessage{ID: m.ID, Chat: recipientJID(m.Message.Chat), Sender: sender, FromMe: m.FromMe, Timestamp: m.Timestamp}, &raw)
+	}
+	for _, m := range p.sentLast[max(0, len(p.sentLast)-maxPast):] {
+		if raw, err := m.content(); err == nil {
+			add(pastMessage{ID: m.ID, Chat: recipientJID(m.Recipient), FromMe: true, Timestamp: m.SentAt}, raw)
+		}
 	}
 	p.mu.Unlock()
 	// The server's times are in seconds. Within one, what came in is taken for the later, as an answer is; else the order is that of the lists.
@@ -171,31 +173,4 @@ func (p *phone) past() []pastMessage {
 		return -1
 	})
 	return past[:min(len(past), maxPast)]
-}
-
-// remade makes a message again of what the phone kept of it; nil for what it cannot. A file has no path, which would have expired: who wants
-// it asks the phone for it (events.MediaRetry).
-func (m *seenMessage) remade() *waE2E.Message {
-	if m.Type == "text" {
-		return textMessage(m.Text)
-	}
-	if m.Media == nil || m.File == nil {
-		return nil
-	}
-	mimetype, caption, key, hash := &m.Mimetype, &m.Caption, m.File.Key, m.File.EncSHA256
-	switch m.Type {
-	case "image":
-		return &waE2E.Message{ImageMessage: &waE2E.ImageMessage{Mimetype: mimetype, Caption: caption, MediaKey: key, FileEncSHA256: hash}}
-	case "video":
-		return &waE2E.Message{VideoMessage: &waE2E.VideoMessage{Mimetype: mimetype, Caption: caption, MediaKey: key, FileEncSHA256: hash}}
-	case "audio", "voice":
-		return &waE2E.Message{AudioMessage: &waE2E.AudioMessage{Mimetype: mimetype, PTT: &m.PTT, MediaKey: key, FileEncSHA256: hash}}
-	case "document":
-		return &waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{
-			Mimetype: mimetype, Caption: caption, FileName: &m.FileName, MediaKey: key, FileEncSHA256: hash,
-		}}
-	case "sticker":
-		return &waE2E.Message{StickerMessage: &waE2E.StickerMessage{Mimetype: mimetype, MediaKey: key, FileEncSHA256: hash}}
-	}
-	return nil
 }

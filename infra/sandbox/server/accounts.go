@@ -69,6 +69,8 @@ type account struct {
 	watchers   map[*device]struct{} // who has the device list in its cache and must hear of a change; nil for none
 	retries    []*mediaRetry        // what companions asked the phone to upload again, oldest first
 	met        acquaintance
+	code       *codeRequest // the last companion that asked for a pairing code, however it ended; see pairingcode.go
+	passkey    *Passkey     // what every pairing asks for; nil for nothing; see pairingpasskey.go
 }
 
 // device is one of an account's devices: 0 is the phone, the others are companions. The unmarked fields never change.

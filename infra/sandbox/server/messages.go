@@ -65,6 +65,11 @@ func (c *conn) ackMessage(message *waBinary.Node, phash string, code int) {
 	if code != 0 {
 		ack.Attrs["error"] = code
 	}
+	c.sendMessageAck(ack)
+}
+
+// sendMessageAck sends a message's acknowledgement, as late as the faults in force want it, or not at all.
+func (c *conn) sendMessageAck(ack waBinary.Node) {
 	faults := c.faults()
 	if !faults.DropAcks {
 		c.later(faults.AckDelay, faults.AckJitter, "ack", func() { c.sendNode(ack) })
