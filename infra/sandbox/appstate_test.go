@@ -41,7 +41,7 @@ func change(t *testing.T, url string, body map[string]any) {
 func TestWhatAPhoneDoesToItsChatsReachesItsCompanions(t *testing.T) {
 	t.Parallel()
 	dsn := testdb.DSN(t)
-	s := start(t, dsn, "127.0.0.1:0")
+	s := start(t, "", "127.0.0.1:0") // in memory; the other tests have a database
 	url := s.URL()
 	createPhone(t, url, anna, "")
 	createPhone(t, url, bert, "")
@@ -112,12 +112,12 @@ func TestWhatAPhoneDoesToItsChatsReachesItsCompanions(t *testing.T) {
 	if err := c.client.SendAppState(t.Context(), appstate.BuildArchive(types.NewJID(echo, types.DefaultUserServer), true, time.Time{}, nil)); err != nil {
 		t.Fatal(err)
 	}
-	noticed(t, s, anna, "appState", fmt.Sprintf(`{"action":"archive","chat":"%s","index":["archive","%s@s.whatsapp.net"]`, echo, echo))
+	noticedAs(t, s, anna, "appState", fmt.Sprintf(`{"action":"archive","chat":"%s","index":["archive","%s@s.whatsapp.net"]`, echo, echo))
 	paid(t, s, anna)
 }
 
-// noticed waits until a phone has noticed something whose JSON begins in a way.
-func noticed(t *testing.T, s *sandbox.Sandbox, number, kind, begins string) {
+// noticedAs waits until a phone has noticed something whose JSON begins in a way.
+func noticedAs(t *testing.T, s *sandbox.Sandbox, number, kind, begins string) {
 	t.Helper()
 	var after int64
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
@@ -188,7 +188,7 @@ func TestAKeyThatIsMissingIsAskedFor(t *testing.T) {
 	again.await("the change, once the key has come", func() bool {
 		return happened(again, func(e *events.Pin) bool { return e.JID.User == bert && e.Action.GetPinned() })
 	})
-	noticed(t, s, anna, "peerRequest", `{"answers":1,"device":1,"id":"`)
+	noticedAs(t, s, anna, "peerRequest", `{"answers":1,"device":1,"id":"`)
 	paid(t, s, anna)
 
 	// And one that lost its place gets a collection from the phone in the clear.
@@ -235,7 +235,7 @@ func TestANewKeyFollowsARemovedDevice(t *testing.T) {
 	if err := stays.client.SendAppState(t.Context(), appstate.BuildPin(types.NewJID(bert, types.DefaultUserServer), false)); err != nil {
 		t.Fatal(err)
 	}
-	noticed(t, s, anna, "appState", fmt.Sprintf(`{"action":"pin","chat":"%s","index":["pin_v1","%s@s.whatsapp.net"],"value":{"timestamp":`, bert, bert))
+	noticedAs(t, s, anna, "appState", fmt.Sprintf(`{"action":"pin","chat":"%s","index":["pin_v1","%s@s.whatsapp.net"],"value":{"timestamp":`, bert, bert))
 	// What was written with both keys is read by one that comes later; the later counts.
 	call(t, "PUT", s.URL()+"/appstate", map[string]int{"snapshotAfter": 1}, 204, nil)
 	late := newCompanion(t, dsn, host(s.URL()))

@@ -147,6 +147,10 @@ func (c *connection) handle(evt any) (ok bool) {
 		})
 	case *events.AppState:
 		c.phone.noteAppState(e)
+	case *events.JoinedGroup:
+		c.noteEntered(e)
+	case *events.GroupInfo:
+		c.noteGroup(e)
 	case *events.NewsletterJoin, *events.NewsletterLeave, *events.NewsletterMuteChange, *events.NewsletterLiveUpdate:
 		c.noteChannel(e)
 	case *events.CallOffer, *events.CallOfferNotice, *events.CallAccept, *events.CallReject, *events.CallTerminate:

@@ -51,6 +51,7 @@ func (s *Sandbox) handler() http.Handler {
 		s.callOperations(),
 		s.appStateOperations(),
 		s.historyOperations(),
+		s.groupOperations(),
 	} {
 		maps.Copy(operations, feature)
 	}

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -71,7 +72,8 @@ func TestACompanionGetsHistory(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			dsn := testdb.DSN(t)
-			s := start(t, dsn, "127.0.0.1:0")
+			journal := map[string]string{"media": dsn}[mode] // and in memory
+			s := start(t, journal, "127.0.0.1:0")
 			createPhone(t, s.URL(), anna, "")
 			createPhone(t, s.URL(), echo, "echo")
 			if _, err := s.SendText(t.Context(), anna, echo, "before it was linked"); err != nil {
@@ -395,4 +397,56 @@ func TestAChunkOfHistoryThatIsGoneIsAskedForAgain(t *testing.T) {
 		})
 	})
 	paid(t, s, anna)
+}
+
+func TestHistoryHasGroups(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.DSN(t)
+	s := start(t, dsn, "127.0.0.1:0")
+	c := newChat(t, s.URL())
+	createPhone(t, s.URL(), echo, "echo")
+	group, err := s.CreateGroup(t.Context(), anna, sandbox.NewGroup{Subject: "Friends", Participants: []string{bert, echo}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{`"type":"text","text":"hello"`, `"type":"reaction","target":{"id":"$first$"},"emoji":"👍"`} {
+		status, text := tryText(t, s.URL()+"/phones/"+bert+"/messages", c.fill(`{"to":"`+group.JID+`",`+body+`}`))
+		var sent struct{ ID string }
+		if err := json.Unmarshal([]byte(text), &sent); err != nil || status != 201 {
+			t.Fatalf("%d %s", status, text)
+		}
+		if c.ids["first"] == "" {
+			c.ids["first"] = sent.ID
+		}
+		c.sees(anna, sent.ID)
+	}
+	if err := s.LeaveGroup(t.Context(), bert, group.JID); err != nil {
+		t.Fatal(err)
+	}
+	web := newCompanion(t, dsn, host(s.URL()))
+	web.link(s.URL(), anna)
+	web.await("the last of the history", func() bool { return len(web.histories(waHistorySync.HistorySync_RECENT)) == 1 })
+	paid(t, s, anna)
+	web.mu.Lock()
+	defer web.mu.Unlock()
+	bootstrap := web.histories(waHistorySync.HistorySync_INITIAL_BOOTSTRAP)[0].Data
+	if len(bootstrap.GetConversations()) != 1 {
+		t.Fatalf("chats are %v", bootstrap.GetConversations())
+	}
+	chat := bootstrap.GetConversations()[0]
+	if chat.GetID() != group.JID || chat.GetName() != "Friends" || len(chat.GetParticipant()) != 2 || len(chat.GetMessages()) != 1 {
+		t.Fatalf("the group is %v", chat)
+	}
+	jid, _ := types.ParseJID(group.JID)
+	m, err := web.client.ParseWebMessage(jid, chat.GetMessages()[0].GetMessage())
+	if err != nil || m.Info.ID != c.ids["first"] || !m.Info.IsGroup || m.Info.IsFromMe {
+		t.Errorf("its message is %+v, %v", m, err)
+	}
+	past := web.histories(waHistorySync.HistorySync_NON_BLOCKING_DATA)[0].Data.GetPastParticipants()
+	if len(past) != 1 || len(past[0].GetPastParticipants()) != 1 || past[0].GetPastParticipants()[0].GetUserJID() != m.Info.Sender.ToNonAD().String() {
+		t.Errorf("past participants are %v", past)
+	}
+	if n := len(bootstrap.GetPhoneNumberToLidMappings()); n != 2 { // the phone's own and the echo's
+		t.Errorf("%d pairs of number and LID", n)
+	}
 }
