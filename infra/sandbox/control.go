@@ -49,6 +49,8 @@ func (s *Sandbox) handler() http.Handler {
 		s.loginFaultOperations(),
 		s.channelOperations(),
 		s.callOperations(),
+		s.appStateOperations(),
+		s.historyOperations(),
 		s.groupOperations(),
 		s.presenceOperations(),
 		s.profileOperations(),

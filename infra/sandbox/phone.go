@@ -296,6 +296,7 @@ func (s *Sandbox) newPhone(row phoneRow) *phone {
 		sent:     make(map[string]chan error),
 		seenKeys: make(map[string]*seenMessage),
 		outbox:   make(map[string]*outgoing),
+		peers:    newPeers(row.Number),
 	}
 }
 
@@ -322,6 +323,8 @@ func (s *Sandbox) loadRecord(r journal.Record) error {
 		err = p.loadSeen(r.Value)
 	case "phone.outbox":
 		err = p.loadOutgoing(r.Value)
+	case "phone.key", "phone.companion", "phone.debt", "phone.history":
+		err = p.peers.load(r)
 	default:
 		err = errors.New("of no kind that is known")
 	}
@@ -347,6 +350,7 @@ type phone struct {
 	log     *slog.Logger
 
 	events     eventLog
+	peers      *peers
 	calls      callLog
 	connection signal // fires when current has changed
 

@@ -55,6 +55,8 @@ type account struct {
 	rawID uint32  // WhatsApp's number for the account in a device identity
 	level Level
 
+	appState appState
+
 	faults atomic.Pointer[faults] // its own; nil for those of all
 
 	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
@@ -68,9 +70,8 @@ type account struct {
 	watchers   map[*device]struct{} // who has the device list in its cache and must hear of a change; nil for none
 	retries    []*mediaRetry        // what companions asked the phone to upload again, oldest first
 	met        acquaintance
-	patches    map[string][][]byte // app state by collection; the first patch is version 1
-	code       *codeRequest        // the last companion that asked for a pairing code, however it ended; see pairingcode.go
-	passkey    *Passkey            // what every pairing asks for; nil for nothing; see pairingpasskey.go
+	code       *codeRequest // the last companion that asked for a pairing code, however it ended; see pairingcode.go
+	passkey    *Passkey     // what every pairing asks for; nil for nothing; see pairingpasskey.go
 }
 
 // device is one of an account's devices: 0 is the phone, the others are companions. The unmarked fields never change.
@@ -81,6 +82,7 @@ type device struct {
 	identity [32]byte
 	noise    [32]byte
 	proof    []byte // a companion's ADVSignedDeviceIdentity as both sides signed it
+	props    []byte // a companion's waCompanionReg.DeviceProps, as it gave them when it was paired
 
 	queue queue
 	sent  sentIDs
@@ -317,6 +319,7 @@ type deviceRecord struct {
 	SignedPublic []byte `json:"signedPublic"`
 	Signature    []byte `json:"signature"`
 	Proof        []byte `json:"proof,omitempty"`
+	Props        []byte `json:"props,omitempty"`
 }
 
 // record is the account as it is to be kept; the caller holds account.change, or is the only one who knows the account.
@@ -332,7 +335,7 @@ func (a *account) record() journal.Record {
 func (d *device) record(registration uint32, signed signedPreKey) journal.Record {
 	return record("device", d.key(), deviceRecord{
 		ID: d.id, Identity: d.identity[:], Noise: d.noise[:], Registration: registration,
-		SignedID: signed.id, SignedPublic: signed.public[:], Signature: signed.signature[:], Proof: d.proof,
+		SignedID: signed.id, SignedPublic: signed.public[:], Signature: signed.signature[:], Proof: d.proof, Props: d.props,
 	})
 }
 
@@ -395,7 +398,7 @@ func loadDevice(s *Server, r journal.Record) error {
 		return errors.New("device without an account, or with keys of a wrong length")
 	}
 	d := &device{id: kept.ID, account: a, number: uint16(number), identity: [32]byte(kept.Identity), noise: [32]byte(kept.Noise),
-		registration: kept.Registration, proof: kept.Proof,
+		registration: kept.Registration, proof: kept.Proof, props: kept.Props,
 		signed: signedPreKey{id: kept.SignedID, public: [32]byte(kept.SignedPublic), signature: [64]byte(kept.Signature)}}
 	if number == 0 {
 		a.keys.RegistrationID = d.registration
