@@ -151,6 +151,7 @@ func (s scenario) pairs() *companion {
 	_, err = s.s.EnterCode(s.ctx, anna, code)
 	s.must(err)
 	found(other, "the login by code", func(*events.Connected) bool { return true })
+	other.await("all collections", func() bool { return synced(other) }) // whatsmeow's fetching and its losing its keys are a data race
 	s.must(s.s.Unlink(s.ctx, anna))
 	found(other, "the end of it", func(e *events.LoggedOut) bool { return !e.OnConnect })
 
