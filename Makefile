@@ -7,7 +7,7 @@ TOOLS            := $(CURDIR)/.tools
 GO               ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test test/race lint generate generate/check vuln fuzz image verify bench e2e minio clean
+.PHONY: help up dev test test/race lint generate generate/check vuln fuzz image verify bench bench/sandbox e2e minio clean
 
 help: ## Show this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -57,6 +57,11 @@ verify: lint generate/check test/race fuzz image ## The long suite: race detecto
 
 bench: ## Measure what the documentation states
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector ./dispatcher ./infra/s3 ./infra/mediainfo ./api
+	$(MAKE) bench/sandbox
+
+bench/sandbox: ## Measure the sandbox: 10,000 stubs and 1,000 sessions in one process, and a message to a large group
+	$(GO) test -run '^$$' -bench Sessions -benchtime 1x ./infra/sandbox
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./infra/sandbox/server ./infra/sandbox/keystore
 
 minio: $(TOOLS)/minio ## Build MinIO (3 minutes), so that the S3 tests run against it too
 
