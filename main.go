@@ -163,7 +163,17 @@ func (p *process) name(role string) string {
 }
 
 func (p *process) startSandbox(ctx context.Context, host string, c config.Simulation) error {
-	s := sandbox.New(sandbox.Config{DSN: p.dsn, Addr: net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(c.SandboxPort))})
+	cfg := sandbox.Config{DSN: p.dsn, Addr: net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(c.SandboxPort)), Transcript: 1000}
+	if c.SandboxTranscript != "" {
+		// Who talked to whom is nobody else's business.
+		file, err := os.OpenFile(c.SandboxTranscript, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("open the sandbox's transcript: %w", err)
+		}
+		p.OnStop("transcript", func(context.Context) error { return file.Close() })
+		cfg.TranscriptTo = file
+	}
+	s := sandbox.New(cfg)
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
@@ -259,8 +269,10 @@ func alone(ctx context.Context, dsn, readyFile string, start func(*process) erro
 	if err := devstack.RemoveReady(readyFile); err != nil {
 		return err
 	}
-	if err := postgres.Await(ctx, dsn); err != nil {
-		return err
+	if dsn != "" { // the sandbox needs none
+		if err := postgres.Await(ctx, dsn); err != nil {
+			return err
+		}
 	}
 	p := newProcess(dsn)
 	defer p.Stop()
@@ -307,9 +319,18 @@ func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error
 	})
 }
 
-func runSandbox(ctx context.Context, c *config.Sandbox, _ io.Writer) error {
+func runSandbox(ctx context.Context, c *config.Sandbox, out io.Writer) error {
 	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
-		return p.startSandbox(ctx, c.Host, c.Simulation)
+		if err := p.startSandbox(ctx, c.Host, c.Simulation); err != nil {
+			return err
+		}
+		kept := "in PostgreSQL"
+		if c.DatabaseURL == "" {
+			kept = "in memory: it ends with this process"
+		}
+		fmt.Fprintf(out, "\nSandbox    %s (control API, and the phone page in a browser)\nWhatsApp   %s\nRoot key   %s\nState      %s\n\n",
+			p.ready.SandboxURL, p.ready.WhatsAppURL, p.ready.WhatsAppRootKey, kept)
+		return nil
 	})
 }
 

@@ -21,7 +21,7 @@ func (l Logging) Level() slog.Level { return l.LogLevel }
 
 // Database is every role's; dev and up bring their own when it is unset.
 type Database struct {
-	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one, which backup and restore find in the data directory."`
+	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one, which backup and restore find in the data directory, and the sandbox keeps everything in memory."`
 }
 
 // Listener is where the HTTP service of a role listens.
@@ -110,7 +110,8 @@ type MediaKeeping struct {
 
 // Simulation is the sandbox's.
 type Simulation struct {
-	SandboxPort int `env:"SANDBOX_PORT" flag:"sandbox-port" kind:"port" default:"3001" doc:"The sandbox's port; 0 picks a free one."`
+	SandboxPort       int    `env:"SANDBOX_PORT" flag:"sandbox-port" kind:"port" default:"3001" doc:"The sandbox's port; 0 picks a free one."`
+	SandboxTranscript string `env:"SANDBOX_TRANSCRIPT" flag:"sandbox-transcript" kind:"path" doc:"A file that gets every stanza of the sandbox's clients as JSON lines, without keys and texts; it is appended to. Unset, only the last 1,000 are kept, for GET /transcript."`
 }
 
 // Directory is where dev and up keep what they have.
@@ -215,7 +216,7 @@ type Dispatcher struct {
 
 // Sandbox is the configuration of `chasqui sandbox`.
 type Sandbox struct {
-	Database `required:"DATABASE_URL"`
+	Database
 	Listener
 	Simulation
 	Logging

@@ -114,7 +114,6 @@ func TestRolesWantWhatTheyNeed(t *testing.T) {
 		"api":        {new(API), []string{"API_KEY", "DATABASE_URL", "S3_ENDPOINT"}},
 		"connector":  {new(Connector), []string{"DATABASE_URL", "S3_ENDPOINT"}},
 		"dispatcher": {new(Dispatcher), []string{"DATABASE_URL", "S3_ENDPOINT"}},
-		"sandbox":    {new(Sandbox), []string{"DATABASE_URL"}},
 		"migrate":    {new(Migrate), []string{"DATABASE_URL"}},
 		"up":         {new(Up), []string{"API_KEY"}},
 		"backup":     {new(Backup), []string{"BACKUP_FILE", "BACKUP_PASSPHRASE"}},

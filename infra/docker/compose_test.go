@@ -131,8 +131,9 @@ func TestMissingSecretsAreNamed(t *testing.T) {
 // TestEveryVariableIsASetting looks for variables that the role does not read, and for settings that a deployment cannot reach.
 func TestEveryVariableIsASetting(t *testing.T) {
 	t.Parallel()
-	// What the container settles: the ports in it are fixed, and what PORT says is in PUBLIC_URL.
-	inside := []string{"PORT", "LISTEN_HOST", "READY_FILE", "SANDBOX_PORT"}
+	// What the container settles: the ports in it are fixed, and what PORT says is in PUBLIC_URL. The sandbox's proxy and files are for programs
+	// on the same machine.
+	inside := []string{"PORT", "LISTEN_HOST", "READY_FILE", "SANDBOX_PORT", "SANDBOX_PROXY_ADDR", "SANDBOX_CA_FILE", "SANDBOX_TRANSCRIPT"}
 	for _, service := range ours(loadAll(t)) {
 		var known []string
 		for _, v := range config.Variables(settings(t, service)) {
