@@ -194,7 +194,7 @@ func (c *connection) run() ending {
 		return time.Since(in)
 	}
 	hurried := false
-	linked := false // the server has told the device that it is linked, and to log in
+	linked := false                  // the server has told the device that it is linked, and to log in
 	check := func() (ending, bool) { // what is asked now
 		switch {
 		case s.unlinking() && s.jid == nil:

@@ -75,8 +75,7 @@ type Sandbox struct {
 
 	mu      sync.Mutex // guards phones
 	phones  map[string]*phone
-	peers   map[string]*peers // by number, those of phones that are yet to be launched too
-	running sync.WaitGroup    // every phone
+	running sync.WaitGroup // every phone
 }
 
 // New returns a sandbox that does nothing until Start.

@@ -27,7 +27,6 @@ type scenario struct {
 	*testing.T
 	ctx  context.Context
 	s    *sandbox.Sandbox
-	addr string
 	make func() *companion
 }
 
@@ -189,7 +188,7 @@ func (s scenario) converses(c *companion) {
 		FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
 	}})
 	s.must(err)
-	if m := s.shows(bert, "image", ""); m.Media == nil || m.Media.Size != int64(len(picture)) || m.Media.Caption != "look" {
+	if m := s.shows(bert, "image", ""); m.Media == nil || m.Size != int64(len(picture)) || m.Caption != "look" {
 		s.Errorf("Bert's phone shows %+v", m)
 	}
 	_, err = s.s.SendMedia(s.ctx, bert, sandbox.Outgoing{To: anna, Content: sandbox.Content{Type: "document"}}, bytes.NewReader(picture))

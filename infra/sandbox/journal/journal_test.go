@@ -66,7 +66,9 @@ func TestKeepsRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put := func(kind, key, value string) journal.Record { return journal.Record{Kind: kind, Key: key, Value: []byte(value)} }
+	put := func(kind, key, value string) journal.Record {
+		return journal.Record{Kind: kind, Key: key, Value: []byte(value)}
+	}
 	commit()
 	commit(put("b", "1", "one"), put("a", "2", "two"), put("a", "10", "ten"), put("a", "Z", ""))
 	commit(put("b", "1", "uno"), journal.Record{Kind: "a", Key: "2"}, journal.Record{Kind: "a", Key: "never"})
@@ -136,7 +138,7 @@ func TestKeepsBlobs(t *testing.T) {
 			}
 			data := make([]byte, 700_000) // three chunks
 			for i := range data {
-				data[i] = byte(rand.Uint32()) //nolint:gosec // G404: any bytes do
+				data[i] = byte(rand.Uint32())
 			}
 			sum := sha256.Sum256(data)
 			missing := func(what string) {

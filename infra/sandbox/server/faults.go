@@ -149,7 +149,7 @@ func (f *faults) die(phone, kind string) *rand.Rand {
 	if die == nil {
 		hash := fnv.New64a()
 		_, _ = hash.Write([]byte(name))
-		die = rand.New(rand.NewPCG(f.Seed, hash.Sum64())) //nolint:gosec // G404: repeatable on purpose
+		die = rand.New(rand.NewPCG(f.Seed, hash.Sum64()))
 		if f.dice == nil {
 			f.dice = map[string]*rand.Rand{}
 		}

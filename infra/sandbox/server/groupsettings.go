@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	waBinary "go.mau.fi/whatsmeow/binary"
@@ -170,63 +169,4 @@ func handleDescription(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBin
 		ch.tellMembers(g, told)
 		return nil
 	})
-}
-
-// editGroupPicture answers who wants to change a group's picture: nil when he may. So does seeGroupPicture for who asks for it, which
-// everybody in the group's community may as well.
-func editGroupPicture(s *Server, by *account, jid types.JID) error {
-	g := s.group(jid)
-	if g == nil {
-		return errItemNotFound
-	}
-	switch st := g.now(); {
-	case !st.has(by.keys.Phone):
-		return errForbidden
-	case !st.mayEdit(by.keys.Phone):
-		return errNotAuthorized
-	}
-	return nil
-}
-
-func seeGroupPicture(s *Server, by *account, jid types.JID) error {
-	g := s.group(jid)
-	if g == nil {
-		return errItemNotFound
-	}
-	st := g.now()
-	parent := s.group(types.NewJID(st.Community, types.GroupServer))
-	if st.has(by.keys.Phone) || parent != nil && parent.now().has(by.keys.Phone) {
-		return nil
-	}
-	return errNotAuthorized
-}
-
-// groupPictureNotices tells the members' devices of a changed picture (handlePictureNotification in notification.go); change has the tag set
-// or delete.
-func groupPictureNotices(s *Server, by *device, jid types.JID, change waBinary.Node) (notices []queued) {
-	g := s.group(jid)
-	if g == nil {
-		return nil
-	}
-	stanza := waBinary.Node{Tag: "notification", Content: []waBinary.Node{change}, Attrs: waBinary.Attrs{
-		"from": jid, "type": "picture", "id": newID(), "t": unix(time.Now().Unix()),
-		"participant": by.account.lid(), "participant_pn": by.account.pn(),
-	}}
-	for _, d := range reached(s.devicesOfAll(g.now().phones())) {
-		notices = append(notices, queued{d, stanza})
-	}
-	return notices
-}
-
-// membersOfGroup lists a group's members for one of them, and is nil for anybody else.
-func membersOfGroup(s *Server, jid types.JID, by *account) []*account {
-	g := s.group(jid)
-	if g == nil {
-		return nil
-	}
-	st := g.now()
-	if !st.has(by.keys.Phone) {
-		return nil
-	}
-	return s.accountsOf(st.phones())
 }

@@ -41,7 +41,7 @@ func (s *sentIDs) add(key string) {
 }
 
 func sentRecord(d *device, key string, at time.Time) journal.Record {
-	return journal.Record{Kind: "sent", Key: fmt.Sprintf("%08x/%s", d.id, key), Value: binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))} //nolint:gosec // G115: after 1970
+	return journal.Record{Kind: "sent", Key: fmt.Sprintf("%08x/%s", d.id, key), Value: binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))}
 }
 
 func loadSent(s *Server, r journal.Record) error {
@@ -51,7 +51,7 @@ func loadSent(s *Server, r journal.Record) error {
 		return errors.New("not a message's id")
 	}
 	key = r.Key[9:]
-	at := time.Unix(int64(binary.BigEndian.Uint64(r.Value)), 0) //nolint:gosec // G115: as written
+	at := time.Unix(int64(binary.BigEndian.Uint64(r.Value)), 0)
 	if d := s.devices[device]; d != nil && time.Since(at) < sentLife {
 		d.sent.add(key)
 	} else {
