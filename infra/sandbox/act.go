@@ -20,6 +20,11 @@ type operation func(*http.Request) (status int, body any, err error)
 // act lets the phone's own client do something, as a tap on its screen would. It waits for the phone to be connected. What the server
 // refuses is an *Error with status 409 and the server's words; a phone that is not connected in time is one with status 503.
 func (s *Sandbox) act(ctx context.Context, number string, do func(context.Context, *whatsmeow.Client) error) error {
+	return s.actOn(ctx, number, func(ctx context.Context, c *connection) error { return do(ctx, c.client) })
+}
+
+// actOn is act for what needs more than the client.
+func (s *Sandbox) actOn(ctx context.Context, number string, do func(context.Context, *connection) error) error {
 	p, err := s.phone(number)
 	if err != nil {
 		return err
@@ -30,11 +35,12 @@ func (s *Sandbox) act(ctx context.Context, number string, do func(context.Contex
 	if err != nil {
 		return err
 	}
-	err = do(ctx, c.client)
+	err = do(ctx, c)
+	var refusal *Error
 	var refused *whatsmeow.IQError
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, &refusal):
+		return err
 	case errors.As(err, &refused):
 		return failure(http.StatusConflict, "WhatsApp refuses: %d %s", refused.Code, refused.Text)
 	case ctx.Err() != nil, errors.Is(err, whatsmeow.ErrNotConnected):

@@ -117,20 +117,12 @@ func (s *Sandbox) ChangeState(ctx context.Context, number string, change StateCh
 	if err != nil {
 		return err
 	}
-	p, err := s.phone(number)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, actTimeout)
-	defer cancel()
-	c, err := p.awaitConnection(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.ensureKeys(ctx); err != nil {
-		return err
-	}
-	return s.act(ctx, number, func(ctx context.Context, _ *whatsmeow.Client) error { return c.sendAppState(ctx, patch) })
+	return s.actOn(ctx, number, func(ctx context.Context, c *connection) error {
+		if err := c.ensureKeys(ctx); err != nil {
+			return err
+		}
+		return c.sendAppState(ctx, patch)
+	})
 }
 
 // sendAppState writes a patch, again when a companion was faster. It leaves the conflict to FetchAppState: what whatsmeow does by itself

@@ -69,21 +69,27 @@ func (s *Sandbox) Events(ctx context.Context, number string, after int64, kind s
 	if err != nil {
 		return nil, err
 	}
+	return poll(ctx, s, &p.events.more, wait, func() []Event { return p.events.after(after, kind) }), nil
+}
+
+// poll returns what look finds, once that is something: it looks again each time the signal fires, until wait has passed or a context has
+// ended. Then the list is empty, and not nil.
+func poll[T any](ctx context.Context, s *Sandbox, changes *signal, wait time.Duration, look func() []T) []T {
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	for {
-		changed := p.events.more.wait() // taken before the look, so that an event in between is noticed
-		if found := p.events.after(after, kind); len(found) > 0 {
-			return found, nil
+		changed := changes.wait() // taken before the look, so that a change in between is noticed
+		if found := look(); len(found) > 0 {
+			return found
 		}
 		select {
 		case <-changed:
 		case <-deadline.C:
-			return []Event{}, nil
+			return []T{}
 		case <-ctx.Done():
-			return []Event{}, nil
+			return []T{}
 		case <-s.ctx.Done():
-			return []Event{}, nil
+			return []T{}
 		}
 	}
 }

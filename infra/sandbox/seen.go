@@ -158,23 +158,7 @@ func (s *Sandbox) Messages(ctx context.Context, number string, after int64, wait
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	for {
-		changed := p.shown.wait() // taken before the look, so that a message in between is noticed
-		if messages := p.messagesAfter(after); len(messages) > 0 {
-			return messages, nil
-		}
-		select {
-		case <-changed:
-		case <-deadline.C:
-			return []Message{}, nil
-		case <-ctx.Done():
-			return []Message{}, nil
-		case <-s.ctx.Done():
-			return []Message{}, nil
-		}
-	}
+	return poll(ctx, s, &p.shown, wait, func() []Message { return p.messagesAfter(after) }), nil
 }
 
 func (p *phone) messagesAfter(after int64) []Message {
