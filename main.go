@@ -163,12 +163,21 @@ func (p *process) name(role string) string {
 }
 
 func (p *process) startSandbox(ctx context.Context, host string, c config.Simulation) error {
-	s := sandbox.New(sandbox.Config{DSN: p.dsn, Addr: net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(c.SandboxPort))})
+	s := sandbox.New(sandbox.Config{
+		DSN: p.dsn, Addr: net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(c.SandboxPort)), ProxyAddr: c.SandboxProxyAddr,
+	})
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
 	p.OnStop("sandbox", func(context.Context) error { s.Stop(); return nil })
+	if c.SandboxCAFile != "" {
+		// A certificate is no secret; whoever is to trust it has to read it.
+		if err := os.WriteFile(c.SandboxCAFile, s.CA(), 0o644); err != nil { //nolint:gosec // G306: see above
+			return fmt.Errorf("write the sandbox's certificate: %w", err)
+		}
+	}
 	root := s.RootKey()
+	p.ready.SandboxProxyURL = s.ProxyURL()
 	p.ready.SandboxURL, p.ready.WhatsAppURL, p.ready.WhatsAppRootKey = s.URL(), s.WhatsAppURL(), hex.EncodeToString(root[:])
 	return nil
 }

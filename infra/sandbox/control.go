@@ -46,7 +46,7 @@ func (s *Sandbox) handler() http.Handler {
 		"GET /stats":              s.getStats,
 	}
 	// Each feature lists its operations in its own file.
-	for _, feature := range []map[string]operation{} {
+	for _, feature := range []map[string]operation{s.joinOperations()} {
 		maps.Copy(operations, feature)
 	}
 	for pattern, operation := range operations {
