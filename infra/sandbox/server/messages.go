@@ -101,8 +101,8 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 		}
 	}
 	s.counts.sent.Add(1)
+	c.ackMessage(message, phash, 0) // first: Baileys takes the ticks of a message back when its ack comes after a receipt
 	s.wake(stanzas)
-	c.ackMessage(message, phash, 0)
 	return nil
 }
 

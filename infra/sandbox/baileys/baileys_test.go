@@ -1,0 +1,283 @@
+// Package baileys_test runs Baileys, as npm has it, against the sandbox.
+package baileys_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/testdb"
+)
+
+const (
+	anna = "5491151110001"
+	bert = "5491151110002"
+)
+
+func TestMain(m *testing.M) {
+	testdb.Run(m, goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow/socket.(*FrameSocket).frameComplete"))
+}
+
+// setup runs a sandbox with two phones. No stanza may be unknown to it.
+func setup(t *testing.T) *sandbox.Sandbox {
+	t.Helper()
+	level := slog.LevelWarn
+	if os.Getenv("SANDBOX_TEST_LOG") != "" {
+		level = slog.LevelDebug
+	}
+	s := sandbox.New(sandbox.Config{DSN: testdb.DSN(t), Addr: "127.0.0.1:0", ProxyAddr: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := s.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if n := s.Stats().UnknownStanzas; n != 0 {
+			t.Errorf("%d stanzas were unknown to the server", n)
+		}
+		s.Stop()
+	})
+	for number, name := range map[string]string{anna: "Anna", bert: "Bert"} {
+		if _, _, err := s.CreatePhone(ctx, number, name, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// link pairs the client with a phone by QR code and waits until it is logged in and has nothing pending.
+func (c *client) link(s *sandbox.Sandbox, number string) {
+	c.t.Helper()
+	c.do("connect", nil, nil)
+	qr := c.await("a QR code", 0, is("qr")).QR
+	if _, err := s.Scan(c.t.Context(), number, qr); err != nil {
+		c.t.Fatal(err)
+	}
+	c.await("the login", 0, is("open"))
+	c.await("pending notifications", 0, is("settled"))
+}
+
+func jid(number string) string { return number + "@s.whatsapp.net" }
+
+// random is what no other file is.
+func random(seed byte, n int) []byte {
+	data := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(data)
+	return data
+}
+
+// shown waits until a phone shows a message that is wanted.
+func shown(t *testing.T, s *sandbox.Sandbox, number string, wanted func(sandbox.Message) bool) sandbox.Message {
+	t.Helper()
+	var after int64
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		messages, err := s.Messages(t.Context(), number, after, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			if after = m.Seq; wanted(m) {
+				return m
+			}
+		}
+	}
+	t.Fatalf("phone %s does not show what was sent", number)
+	return sandbox.Message{}
+}
+
+// file is the file of a message that a phone shows.
+func file(t *testing.T, s *sandbox.Sandbox, number string, seq int64) []byte {
+	t.Helper()
+	res, err := http.Get(fmt.Sprintf("%s/phones/%s/messages/%d/media", s.URL(), number, seq))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("the file is answered by %d, %v", res.StatusCode, err)
+	}
+	return data
+}
+
+// noticed waits until a phone notices what is wanted, and returns it.
+func noticed(t *testing.T, s *sandbox.Sandbox, number, kind string, wanted func(map[string]any) bool) map[string]any {
+	t.Helper()
+	var after int64
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		events, err := s.Events(t.Context(), number, after, kind, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			after = e.Seq
+			var data map[string]any
+			if err := json.Unmarshal(e.Data, &data); err != nil {
+				t.Fatal(err)
+			}
+			if wanted(data) {
+				return data
+			}
+		}
+	}
+	t.Fatalf("phone %s noticed no such %s", number, kind)
+	return nil
+}
+
+func TestTextsAndMediaGoBothWays(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	c := newClient(t, s, t.TempDir())
+	c.link(s, anna)
+
+	var sent event
+	c.do("text", map[string]any{"to": jid(bert), "text": "hello"}, &sent)
+	for _, phone := range []string{bert, anna} { // its own phone has it too
+		if m := shown(t, s, phone, func(m sandbox.Message) bool { return m.ID == sent.MessageID }); m.Text != "hello" || m.FromMe != (phone == anna) || m.To != bert {
+			t.Errorf("phone %s shows %+v", phone, m)
+		}
+	}
+	c.await("the delivery", 0, func(e event) bool {
+		return e.MessageID == sent.MessageID && e.Status >= delivered
+	})
+	if _, err := s.Read(t.Context(), bert, anna); err != nil {
+		t.Fatal(err)
+	}
+	c.await("the reading", 0, func(e event) bool { return e.MessageID == sent.MessageID && e.Status == read })
+
+	id, err := s.SendText(t.Context(), bert, anna, "hello back")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := c.await("the answer", 0, func(e event) bool { return e.Event == "message" && e.MessageID == id })
+	if got.Text != "hello back" || got.FromMe || got.Name != "Bert" {
+		t.Errorf("the client got %+v", got)
+	}
+	c.do("read", map[string]any{"messageId": id}, nil)
+	noticed(t, s, bert, "receipt", func(r map[string]any) bool {
+		return r["type"] == "read" && strings.Contains(fmt.Sprint(r["ids"]), id)
+	})
+
+	picture := random(1, 300_000)
+	c.do("image", map[string]any{"to": jid(bert), "data": base64.StdEncoding.EncodeToString(picture), "caption": "look"}, &sent)
+	m := shown(t, s, bert, func(m sandbox.Message) bool { return m.ID == sent.MessageID })
+	if m.Type != "image" || m.Media == nil || m.Caption != "look" || !bytes.Equal(file(t, s, bert, m.Seq), picture) {
+		t.Errorf("the phone shows %+v", m)
+	}
+
+	photo := random(2, 200_000)
+	id, err = s.SendMedia(t.Context(), bert, sandbox.Attachment{To: anna, Type: "image", Mimetype: "image/jpeg", Caption: "see"}, bytes.NewReader(photo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = c.await("the picture", 0, func(e event) bool { return e.Event == "message" && e.MessageID == id })
+	if got.Kind != "imageMessage" || got.Caption != "see" {
+		t.Errorf("the client got %+v", got)
+	}
+	var data []byte
+	if c.do("download", map[string]any{"messageId": id}, &data); !bytes.Equal(data, photo) {
+		t.Errorf("the client downloaded %d bytes, not the %d sent", len(data), len(photo))
+	}
+}
+
+func TestWhatCameWhileAwayIsThereOnceAfterIt(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	folder := t.TempDir()
+	c := newClient(t, s, folder)
+	c.link(s, anna)
+	write := func(text string) {
+		t.Helper()
+		if _, err := s.SendText(t.Context(), bert, anna, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	once := func(c *client, text string) {
+		t.Helper()
+		c.await(text, 0, func(e event) bool { return e.Event == "message" && e.Text == text })
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		n := 0
+		for _, e := range c.events {
+			if e.Event == "message" && e.Text == text {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%q came %d times", text, n)
+		}
+	}
+	write("before")
+	once(c, "before")
+
+	// The network breaks, and stays away for a while.
+	mark := c.mark()
+	s.SetFaults(server.Faults{RefuseConnections: true})
+	s.Disconnect()
+	c.await("the loss of the connection", mark, is("close"))
+	write("cut off")
+	s.SetFaults(server.Faults{})
+	c.await("the next login", mark, is("open"))
+	once(c, "cut off")
+	c.do("text", map[string]any{"to": jid(bert), "text": "still here"}, nil)
+	shown(t, s, bert, func(m sandbox.Message) bool { return m.Text == "still here" })
+
+	// The program dies, and starts again with the keys that it stored.
+	c.kill()
+	write("dead")
+	c = newClient(t, s, folder)
+	c.do("connect", nil, nil)
+	c.await("the login with stored keys", 0, is("open"))
+	once(c, "dead")
+	c.do("text", map[string]any{"to": jid(bert), "text": "alive"}, nil)
+	shown(t, s, bert, func(m sandbox.Message) bool { return m.Text == "alive" })
+}
+
+func TestLogout(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	devices := func() int {
+		phone, err := s.Phone(anna)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(phone.Devices)
+	}
+	loggedOut := func(e event) bool { return e.Event == "close" && e.Code == http.StatusUnauthorized }
+
+	byItself := newClient(t, s, t.TempDir())
+	byItself.link(s, anna)
+	byItself.call(nil, "logout")
+	byItself.await("its logout", 0, loggedOut)
+	poll := time.NewTicker(10 * time.Millisecond) // Baileys does not wait for the answer
+	defer poll.Stop()
+	for deadline := time.Now().Add(patience); devices() > 0; <-poll.C {
+		if time.Now().After(deadline) {
+			t.Fatal("the device is still linked")
+		}
+	}
+
+	byPhone := newClient(t, s, t.TempDir())
+	byPhone.link(s, anna)
+	if err := s.Unlink(t.Context(), anna); err != nil {
+		t.Fatal(err)
+	}
+	byPhone.await("being logged out", 0, loggedOut)
+	if n := devices(); n != 0 {
+		t.Errorf("%d devices are linked", n)
+	}
+}
