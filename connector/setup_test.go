@@ -195,7 +195,7 @@ func (b *bench) awaitState(id string, want events.SessionState) {
 // phone makes a virtual phone.
 func (b *bench) phone(number string, name string) {
 	b.Helper()
-	if _, _, err := b.sandbox.CreatePhone(b.ctx(), number, name, ""); err != nil {
+	if _, _, err := b.sandbox.CreatePhone(b.ctx(), sandbox.NewPhone{Number: number, Name: name}); err != nil {
 		b.Fatal(err)
 	}
 }

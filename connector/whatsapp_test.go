@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waCompanionReg"
 	"go.mau.fi/whatsmeow/proto/waE2E"
@@ -23,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/redirect"
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
@@ -44,12 +44,8 @@ func newWire(t testing.TB) *wire {
 	t.Cleanup(cancel)
 	w := &wire{TB: t, ctx: ctx}
 	dsn := testdb.DSN(t)
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	if w.server, err = server.New(ctx, server.Config{Pool: pool, Logger: quiet()}); err != nil {
+	var err error
+	if w.server, err = server.New(ctx, server.Config{Journal: journal.NewMemory(), Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
@@ -60,9 +56,7 @@ func newWire(t testing.TB) *wire {
 		if n := w.server.Stats().UnknownStanzas; n != 0 {
 			t.Errorf("%d stanzas were unknown to the server", n)
 		}
-		if err := w.server.Close(); err != nil {
-			t.Error(err)
-		}
+		w.server.Close()
 	})
 	root := w.server.RootKey()
 	w.cfg = Config{WhatsAppURL: "ws" + strings.TrimPrefix(listener.URL, "http") + "/elsewhere/chat", WhatsAppRootKey: root[:]}

@@ -17,7 +17,6 @@ import (
 	"go.mau.fi/whatsmeow/types/events"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
@@ -168,16 +167,11 @@ func (c *connection) show(e *events.Message) error {
 		}
 		m.ViewOnce = m.ViewOnce || e.IsViewOnce
 	}
-	replies, err := p.sandbox.show(c.ctx, p.number, e.Info.Chat.String(), replyID(p.number, m), m, got)
-	if code := postgres.ErrorCode(err); strings.HasPrefix(code, "22") || strings.HasPrefix(code, "54") {
-		// A NUL byte in the text, or an id too long for an index: tried again it would fail again, and hold up all that comes after it.
-		p.log.Warn("sandbox: phone got a message that PostgreSQL cannot store", "error", err)
-		return nil
-	}
+	replies, err := p.show(c.ctx, e.Info.Chat.String(), m, got)
 	if err != nil {
 		return err
 	}
-	p.seen.fire()
+	p.shown.fire()
 	if replies {
 		p.wake()
 	}
@@ -227,7 +221,7 @@ func content(m *waE2E.Message) (kind, text string) {
 
 // markRead sends one read receipt and then a ping: stanzas of one connection are taken in order, so the answer to the ping says that the
 // receipt was taken too, which whatsmeow does not wait for.
-func (c *connection) markRead(ctx context.Context, batch []unread) error {
+func (c *connection) markRead(ctx context.Context, batch []*seenMessage) error {
 	chat, err := types.ParseJID(batch[0].Chat)
 	if err != nil {
 		return fmt.Errorf("read chat of message seen: %w", err)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
@@ -51,14 +52,6 @@ func (s *Sandbox) handler() http.Handler {
 	}
 	for pattern, operation := range operations {
 		control.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			select { // phones need the listener to be brought back; until they are, none must be said not to exist
-			case <-s.loaded:
-			case <-s.ctx.Done():
-				s.refuse(w, r, failure(http.StatusServiceUnavailable, "the sandbox is stopping"))
-				return
-			case <-r.Context().Done():
-				return
-			}
 			limit := int64(maxBody)
 			if pattern == "POST /phones/{number}/messages" {
 				limit = maxMessageBody
@@ -91,15 +84,11 @@ func (s *Sandbox) getHealth(*http.Request) (int, any, error) {
 }
 
 func (s *Sandbox) postPhone(r *http.Request) (int, any, error) {
-	var in struct {
-		Number    string `json:"number"`
-		Name      string `json:"name"`
-		AutoReply string `json:"autoReply"`
-	}
+	var in NewPhone
 	if err := decode(r, &in); err != nil {
 		return 0, nil, err
 	}
-	phone, created, err := s.CreatePhone(r.Context(), in.Number, in.Name, in.AutoReply)
+	phone, created, err := s.CreatePhone(r.Context(), in)
 	if created {
 		return http.StatusCreated, phone, err
 	}
@@ -107,8 +96,7 @@ func (s *Sandbox) postPhone(r *http.Request) (int, any, error) {
 }
 
 func (s *Sandbox) getPhones(r *http.Request) (int, any, error) {
-	phones, err := s.Phones(r.Context())
-	return http.StatusOK, map[string]any{"phones": phones}, err
+	return http.StatusOK, map[string]any{"phones": s.Phones(r.URL.Query().Get("after"))}, nil
 }
 
 func (s *Sandbox) getPhone(r *http.Request) (int, any, error) {
@@ -137,9 +125,9 @@ func (s *Sandbox) postMessage(r *http.Request) (int, any, error) {
 		Caption  string `json:"caption"`
 		FileName string `json:"fileName"`
 	}
-	var file *server.BlobWriter
+	var file *journal.BlobWriter
 	body := newMessageBody(r.Body, func() (_ io.Writer, err error) {
-		file, err = s.server.CreateBlob(r.Context())
+		file, err = s.journal.CreateBlob(r.Context())
 		return file, err
 	})
 	defer func() {

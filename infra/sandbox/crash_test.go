@@ -3,11 +3,8 @@ package sandbox_test
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -91,62 +88,6 @@ func TestNothingIsLostOrShownTwiceWhenTheSandboxIsRestarted(t *testing.T) {
 	})
 	if n := s.Stats().UnknownStanzas; n != 0 {
 		t.Errorf("%d stanzas were unknown to the server", n)
-	}
-}
-
-// TestNoPhoneIsMissingWhileTheSandboxStarts holds up the start with a lock after the listener is there: a request waits for the phones.
-func TestNoPhoneIsMissingWhileTheSandboxStarts(t *testing.T) {
-	t.Parallel()
-	pool := testdb.New(t)
-	dsn := pool.Config().ConnString()
-	first := sandbox.New(sandbox.Config{DSN: dsn, Addr: "127.0.0.1:0", Logger: quiet()})
-	if err := first.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	call(t, "POST", first.URL()+"/phones", map[string]string{"number": anna, "name": "Anna"}, 201, nil)
-	first.Stop()
-
-	lock, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := lock.Exec(t.Context(), "LOCK TABLE sandbox.phones IN ACCESS EXCLUSIVE MODE"); err != nil {
-		t.Fatal(err)
-	}
-	second := sandbox.New(sandbox.Config{DSN: dsn, Addr: host(first.URL()), Logger: quiet()})
-	started := make(chan error, 1)
-	go func() { started <- second.Start(t.Context()) }()
-	t.Cleanup(second.Stop)
-	held := func() (waiting bool) {
-		err := pool.QueryRow(t.Context(), `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
-		return err == nil && waiting
-	}
-	for tick := time.NewTicker(5 * time.Millisecond); !held(); <-tick.C {
-		if t.Context().Err() != nil {
-			t.Fatal("the start never waited for the lock")
-		}
-	}
-	asked, answered := make(chan struct{}), make(chan int, 1)
-	go func() {
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(asked) }})
-		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, first.URL()+"/phones/"+anna, nil)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			answered <- 0
-			return
-		}
-		res.Body.Close()
-		answered <- res.StatusCode
-	}()
-	<-asked
-	if err := lock.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
-	if status := <-answered; status != 200 {
-		t.Errorf("answered with %d", status)
 	}
 }
 

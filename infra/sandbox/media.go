@@ -176,7 +176,7 @@ func (c *connection) receive(ctx context.Context, file whatsmeow.DownloadableMes
 
 // upload uploads a copy that the phone has, in the form that it has, and returns where it is then.
 func (c *connection) upload(ctx context.Context, file mediaCopy) (url, path string, err error) {
-	blob, err := c.phone.sandbox.server.OpenBlob(ctx, file.EncSHA256)
+	blob, err := c.phone.sandbox.journal.OpenBlob(ctx, file.EncSHA256)
 	if err != nil {
 		return "", "", err
 	}

@@ -12,6 +12,7 @@ import (
 	"go.mau.fi/whatsmeow/util/hkdfutil"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
@@ -50,7 +51,7 @@ func (c *connection) answerMediaRetries(ctx context.Context) {
 }
 
 func (c *connection) answerMediaRetriesPage(ctx context.Context) (more bool, err error) {
-	requests, err := c.phone.sandbox.server.MediaRetries(ctx, c.phone.number)
+	requests, err := c.phone.sandbox.server.MediaRetries(c.phone.number)
 	if err != nil {
 		return false, err
 	}
@@ -65,7 +66,7 @@ func (c *connection) answerMediaRetriesPage(ctx context.Context) (more bool, err
 // answerMediaRetry answers one request. A crash before the end repeats it, with one more path for the same file.
 func (c *connection) answerMediaRetry(ctx context.Context, request server.MediaRetry) error {
 	s := c.phone.sandbox.server
-	copies, err := c.phone.sandbox.copies(ctx, c.phone.number, request.MessageID)
+	copies, err := c.phone.copies(request.MessageID)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (c *connection) answerMediaRetry(ctx context.Context, request server.MediaR
 		}
 		if !s.Faults().Media.PhoneHasNone {
 			_, path, err := c.upload(ctx, file)
-			if err != nil && !errors.Is(err, server.ErrNoBlob) {
+			if err != nil && !errors.Is(err, journal.ErrNoBlob) {
 				return err
 			}
 			if err == nil {
@@ -99,9 +100,9 @@ func (c *connection) answerMediaRetry(ctx context.Context, request server.MediaR
 		if err != nil {
 			return fmt.Errorf("encrypt answer to media retry: %w", err)
 		}
-		return s.AnswerMediaRetry(ctx, request.ID, ciphertext, iv, 0)
+		return s.AnswerMediaRetry(ctx, c.phone.number, request.ID, ciphertext, iv, 0)
 	}
-	return s.AnswerMediaRetry(ctx, request.ID, nil, nil, int(code))
+	return s.AnswerMediaRetry(ctx, c.phone.number, request.ID, nil, nil, int(code))
 }
 
 // asksFor says whether a request was encrypted with a file's key, so that it is for this file, among all of the same message id.

@@ -14,7 +14,7 @@ import (
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 const (
@@ -97,7 +97,7 @@ func contentType(mimetype string) string {
 // encrypted and stored with the message before either is tried: an error with status 504 means that it is not sent yet, and will be, also
 // after a crash.
 func (s *Sandbox) SendMedia(ctx context.Context, number string, a Attachment, file io.Reader) (string, error) {
-	plain, err := s.server.CreateBlob(ctx)
+	plain, err := s.journal.CreateBlob(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +110,7 @@ func (s *Sandbox) SendMedia(ctx context.Context, number string, a Attachment, fi
 
 // sendMedia sends a file that was stored as it is, which the caller discards: the type of a message, which its key depends on, may follow
 // the file in a request.
-func (s *Sandbox) sendMedia(ctx context.Context, number string, a Attachment, plain *server.BlobWriter) (string, error) {
+func (s *Sandbox) sendMedia(ctx context.Context, number string, a Attachment, plain *journal.BlobWriter) (string, error) {
 	p, err := s.phone(number)
 	if err != nil {
 		return "", err
@@ -137,7 +137,7 @@ func (s *Sandbox) sendMedia(ctx context.Context, number string, a Attachment, pl
 
 // compose encrypts a file under a fresh key, as a blob that nobody can fetch before it is uploaded, and makes the message of it as WhatsApp's
 // apps do.
-func (s *Sandbox) compose(ctx context.Context, a Attachment, plain *server.BlobWriter) (*waE2E.Message, error) {
+func (s *Sandbox) compose(ctx context.Context, a Attachment, plain *journal.BlobWriter) (*waE2E.Message, error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails
 	keys, err := keysOf(key, mediaKinds[a.Type].class)
@@ -148,7 +148,7 @@ func (s *Sandbox) compose(ctx context.Context, a Attachment, plain *server.BlobW
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := s.server.CreateBlob(ctx)
+	sealed, err := s.journal.CreateBlob(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (s *Sandbox) compose(ctx context.Context, a Attachment, plain *server.BlobW
 }
 
 // prepare makes an outgoing message ready to be sent: its file is uploaded, once, and where it is then is stored with the message.
-func (c *connection) prepare(ctx context.Context, m outgoing) (*waE2E.Message, error) {
+func (c *connection) prepare(ctx context.Context, m *outgoing) (*waE2E.Message, error) {
 	message, err := m.content()
 	if err != nil {
 		return nil, err
@@ -221,9 +221,5 @@ func (c *connection) prepare(ctx context.Context, m outgoing) (*waE2E.Message, e
 	if err != nil {
 		return nil, fmt.Errorf("marshal message to send: %w", err)
 	}
-	_, err = c.phone.sandbox.pool.Exec(ctx, `UPDATE sandbox.phone_outbox SET message = $3 WHERE number = $1 AND id = $2`, c.phone.number, m.ID, payload)
-	if err != nil {
-		return nil, fmt.Errorf("store where the file is: %w", err)
-	}
-	return message, nil
+	return message, c.phone.storeMessage(ctx, m, payload)
 }

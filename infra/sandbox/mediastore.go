@@ -5,27 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sort"
 
-	"github.com/jackc/pgx/v5"
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 // copies finds the files of the messages that a phone saw or sent under an id.
-func (s *Sandbox) copies(ctx context.Context, number, id string) ([]mediaCopy, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT media_key, enc_sha256, media_class FROM sandbox.phone_seen WHERE number = $1 AND id = $2 AND media_key IS NOT NULL`, number, id)
-	if err != nil {
-		return nil, fmt.Errorf("find media seen: %w", err)
+func (p *phone) copies(id string) ([]mediaCopy, error) {
+	var found []mediaCopy
+	p.mu.Lock()
+	for _, m := range p.seen {
+		if m.ID == id && m.File != nil {
+			found = append(found, *m.File)
+		}
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[mediaCopy])
-	if err != nil {
-		return nil, fmt.Errorf("find media seen: %w", err)
-	}
-	sent, err := s.sentMessage(ctx, number, id)
+	p.mu.Unlock()
+	sent, err := p.sentMessage(id)
 	if err != nil {
 		return nil, err
 	}
@@ -38,10 +37,11 @@ func (s *Sandbox) copies(ctx context.Context, number, id string) ([]mediaCopy, e
 // ForgetMedia makes WhatsApp's copy of the file of a message vanish, which the phone saw or sent under this id: downloads are answered with
 // 404, until the phone is asked for the file and uploads its own copy. Status 404 when the phone has no such message with a file.
 func (s *Sandbox) ForgetMedia(ctx context.Context, number, id string) error {
-	if _, err := s.phone(number); err != nil {
+	p, err := s.phone(number)
+	if err != nil {
 		return err
 	}
-	copies, err := s.copies(ctx, number, id)
+	copies, err := p.copies(id)
 	if err != nil {
 		return err
 	}
@@ -59,26 +59,21 @@ func (s *Sandbox) ForgetMedia(ctx context.Context, number, id string) error {
 // serveMedia answers with the file of a message that the phone shows. It is checked against its hash while it is sent: one that were not
 // right is cut off.
 func (s *Sandbox) serveMedia(ctx context.Context, number string, seq int64) (http.Handler, error) {
-	if _, err := s.phone(number); err != nil {
+	p, err := s.phone(number)
+	if err != nil {
 		return nil, err
 	}
-	var file mediaCopy
-	var media Media
-	err := s.pool.QueryRow(ctx, `
-		SELECT media, media_key, enc_sha256, media_class FROM sandbox.phone_seen WHERE number = $1 AND seq = $2 AND media_key IS NOT NULL`,
-		number, seq).Scan(&media, &file.Key, &file.EncSHA256, &file.Class)
-	if errors.Is(err, pgx.ErrNoRows) {
+	m := p.message(seq)
+	if m == nil || m.File == nil {
 		return nil, failure(http.StatusNotFound, "message %d of phone %s is none with a file that the phone has", seq, number)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("find media seen: %w", err)
-	}
+	media, file := m.Media, m.File
 	keys, err := keysOf(file.Key, file.Class)
 	if err != nil {
 		return nil, err
 	}
-	blob, err := s.server.OpenBlob(ctx, file.EncSHA256)
-	if errors.Is(err, server.ErrNoBlob) {
+	blob, err := s.journal.OpenBlob(ctx, file.EncSHA256)
+	if errors.Is(err, journal.ErrNoBlob) {
 		return nil, failure(http.StatusGone, "the file is too old: media are kept for 30 days")
 	}
 	if err != nil {
@@ -104,17 +99,30 @@ func (s *Sandbox) serveMedia(ctx context.Context, number string, seq int64) (htt
 	}), nil
 }
 
+// message finds what the phone shows under a number; nil when there is nothing.
+func (p *phone) message(seq int64) *seenMessage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := sort.Search(len(p.seen), func(i int) bool { return p.seen[i].Seq >= seq })
+	if i == len(p.seen) || p.seen[i].Seq != seq {
+		return nil
+	}
+	return p.seen[i]
+}
+
 // sentMessage finds what the phone sent under an id; nil when there is none.
-func (s *Sandbox) sentMessage(ctx context.Context, number, id string) (*waE2E.Message, error) {
-	var m outgoing
-	err := s.pool.QueryRow(ctx, `SELECT text, message FROM sandbox.phone_outbox WHERE number = $1 AND id = $2`, number, id).Scan(&m.Text, &m.Message)
-	if errors.Is(err, pgx.ErrNoRows) {
+func (p *phone) sentMessage(id string) (*waE2E.Message, error) {
+	p.mu.Lock()
+	m := p.outbox[id]
+	var found outgoing
+	if m != nil {
+		found = *m
+	}
+	p.mu.Unlock()
+	if m == nil {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("find message sent: %w", err)
-	}
-	return m.content()
+	return found.content()
 }
 
 // content is what an outgoing message holds.

@@ -5,19 +5,20 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 const (
@@ -31,12 +32,55 @@ const (
 	resendPause = time.Second
 )
 
-// outgoing is a row of the outbox.
+// outgoing is a message that a phone has to send, or has sent. The id is chosen with it, so a repeat after a crash is the same message. But
+// for Message and Sent, which are guarded by phone.mu, the fields never change.
 type outgoing struct {
-	ID        string
-	Recipient string
-	Text      string
-	Message   []byte // a waE2E.Message where it is more than a text
+	ID        string `json:"id"`
+	Position  int64  `json:"position"` // rising in the order of sending
+	Recipient string `json:"recipient"`
+	Text      string `json:"text,omitempty"`
+	Message   []byte `json:"message,omitempty"` // a waE2E.Message where it is more than a text; its file has a path once it was uploaded
+	Reply     bool   `json:"reply,omitempty"`   // an automatic answer, which no phone answers again
+	Sent      bool   `json:"sent,omitempty"`
+}
+
+// maxSent bounds the messages that a phone keeps after it sent them, for recipients that ask for one again; the oldest go first.
+const maxSent = 20_000
+
+// newOutgoing gives a message its position; the caller holds phone.writing.
+func (p *phone) newOutgoing(m outgoing) *outgoing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lastPosition++
+	m.Position = p.lastPosition
+	return &m
+}
+
+func (p *phone) outgoingKey(m *outgoing) string { return fmt.Sprintf("%s/%012d", p.number, m.Position) }
+
+func (p *phone) outgoingRecord(m *outgoing) journal.Record {
+	return jsonRecord("phone.outbox", p.outgoingKey(m), m)
+}
+
+// loadOutgoing takes a message of an earlier process; they come in the order of position.
+func (p *phone) loadOutgoing(value []byte) error {
+	m := &outgoing{}
+	if err := json.Unmarshal(value, m); err != nil {
+		return err
+	}
+	p.addOutgoing(m)
+	return nil
+}
+
+// addOutgoing keeps a message in memory; the caller holds phone.mu, or is the only one who knows the phone.
+func (p *phone) addOutgoing(m *outgoing) {
+	p.outbox[m.ID] = m
+	p.lastPosition = max(p.lastPosition, m.Position)
+	if m.Sent {
+		p.sentLast = append(p.sentLast, m)
+	} else {
+		p.unsent = append(p.unsent, m)
+	}
 }
 
 // SendText makes the phone send a text and returns its id once the server has acknowledged it. The message is stored before it is tried: an
@@ -70,10 +114,8 @@ func (s *Sandbox) checkRecipient(to string) error {
 func (s *Sandbox) post(ctx context.Context, p *phone, m outgoing) (string, error) {
 	sent := p.awaitSent(m.ID)
 	defer p.forgetSent(m.ID)
-	_, err := s.pool.Exec(ctx, `INSERT INTO sandbox.phone_outbox (number, id, recipient, text, message, reply) VALUES ($1, $2, $3, $4, $5, false)`,
-		p.number, m.ID, m.Recipient, m.Text, m.Message)
-	if err != nil {
-		return "", fmt.Errorf("store message to send: %w", err)
+	if err := p.queue(ctx, m); err != nil {
+		return "", err
 	}
 	p.wake()
 	timeout := time.NewTimer(sendWait)
@@ -86,6 +128,20 @@ func (s *Sandbox) post(ctx context.Context, p *phone, m outgoing) (string, error
 	case <-s.ctx.Done():
 	}
 	return "", failure(http.StatusGatewayTimeout, "message %s is stored and will be sent, but the server has not acknowledged it yet", m.ID)
+}
+
+// queue commits a message that is to be sent.
+func (p *phone) queue(ctx context.Context, m outgoing) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	queued := p.newOutgoing(m)
+	if err := p.sandbox.journal.Commit(ctx, p.outgoingRecord(queued)); err != nil {
+		return fmt.Errorf("store message to send: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.addOutgoing(queued)
+	return nil
 }
 
 // drain sends what the outbox holds, oldest first, until ctx ends.
@@ -116,16 +172,9 @@ func (c *connection) drain(ctx context.Context) {
 // drainPage tries up to 100 messages once. It reports whether there may be more, and the last error.
 func (c *connection) drainPage(ctx context.Context) (more bool, last error) {
 	const page = 100
-	rows, err := c.phone.sandbox.pool.Query(ctx, `
-		SELECT id, recipient, text, message FROM sandbox.phone_outbox WHERE number = $1 AND sent_at IS NULL ORDER BY position LIMIT $2`,
-		c.phone.number, page)
-	if err != nil {
-		return false, fmt.Errorf("list messages to send: %w", err)
-	}
-	due, err := pgx.CollectRows(rows, pgx.RowToStructByPos[outgoing])
-	if err != nil {
-		return false, fmt.Errorf("list messages to send: %w", err)
-	}
+	c.phone.mu.Lock()
+	due := slices.Clone(c.phone.unsent[:min(len(c.phone.unsent), page)])
+	c.phone.mu.Unlock()
 	blocked := make(map[string]bool)
 	for _, m := range due {
 		if blocked[m.Recipient] {
@@ -144,10 +193,10 @@ func (c *connection) drainPage(ctx context.Context) (more bool, last error) {
 // send sends one message and commits that it was sent. A crash between the two repeats it under the same id, which recipients show once.
 //
 // Failure policy: a message whose file is no longer there, which takes 30 days without a connection, is given up and counts as sent.
-func (c *connection) send(ctx context.Context, m outgoing) error {
+func (c *connection) send(ctx context.Context, m *outgoing) error {
 	to := types.NewJID(m.Recipient, types.DefaultUserServer)
 	message, err := c.prepare(ctx, m)
-	if errors.Is(err, server.ErrNoBlob) {
+	if errors.Is(err, journal.ErrNoBlob) {
 		c.phone.log.ErrorContext(ctx, "sandbox: phone gave up a message whose file has expired", "id", m.ID)
 	} else {
 		if err == nil {
@@ -157,18 +206,59 @@ func (c *connection) send(ctx context.Context, m outgoing) error {
 			return fmt.Errorf("send message %s: %w", m.ID, err)
 		}
 	}
-	_, err = c.phone.sandbox.pool.Exec(ctx, `UPDATE sandbox.phone_outbox SET sent_at = now() WHERE number = $1 AND id = $2`,
-		c.phone.number, m.ID)
-	if err != nil {
-		return fmt.Errorf("store message sent: %w", err)
+	if err := c.phone.storeSent(ctx, m); err != nil {
+		return err
 	}
 	c.phone.markSent(m.ID)
 	return nil
 }
 
+// storeSent commits that a message was sent.
+func (p *phone) storeSent(ctx context.Context, m *outgoing) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	sent := *m
+	sent.Sent = true
+	if err := p.sandbox.journal.Commit(ctx, p.outgoingRecord(&sent)); err != nil {
+		return fmt.Errorf("store message sent: %w", err)
+	}
+	var old []string
+	p.mu.Lock()
+	m.Sent = true
+	p.unsent = slices.DeleteFunc(p.unsent, func(other *outgoing) bool { return other == m })
+	p.sentLast = append(p.sentLast, m)
+	if len(p.sentLast) > maxSent {
+		for _, m := range p.sentLast[:maxSent/10] {
+			old = append(old, p.outgoingKey(m))
+			delete(p.outbox, m.ID)
+		}
+		p.sentLast = slices.Clone(p.sentLast[maxSent/10:])
+	}
+	p.mu.Unlock()
+	if err := p.sandbox.journal.Forget(ctx, "phone.outbox", old...); err != nil {
+		p.log.WarnContext(ctx, "sandbox: old messages sent not deleted", "error", err) // they come back with the next process
+	}
+	return nil
+}
+
+// storeMessage commits what a message became when its file was uploaded.
+func (p *phone) storeMessage(ctx context.Context, m *outgoing, message []byte) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	changed := *m
+	changed.Message = message
+	if err := p.sandbox.journal.Commit(ctx, p.outgoingRecord(&changed)); err != nil {
+		return fmt.Errorf("store message to send: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.Message = message
+	return nil
+}
+
 // sentAgain finds what the phone sent under an id, for a recipient that could not decrypt it and asks again; nil when there is none.
 func (p *phone) sentAgain(ctx context.Context, id string) *waE2E.Message {
-	message, err := p.sandbox.sentMessage(ctx, p.number, id)
+	message, err := p.sentMessage(id)
 	if err != nil {
 		p.log.WarnContext(ctx, "sandbox: cannot look up a message to send again", "id", id, "error", err)
 	}

@@ -1,18 +1,20 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"go.mau.fi/whatsmeow/types"
 )
@@ -23,6 +25,8 @@ type Phone struct {
 	Number string `json:"number"`
 	// Name is what the recipients of its messages see (WhatsApp's push name).
 	Name string `json:"name"`
+	// Level says how much of a phone it is: "live" phones decrypt, "sink" ones answer with receipts alone, "stub" ones with nothing.
+	Level server.Level `json:"level"`
 	// AutoReply is "echo" when the phone answers each text with the same text, else "".
 	AutoReply string `json:"autoReply"`
 	// LID is the account's hidden id, in digits.
@@ -34,12 +38,13 @@ type Phone struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-// phoneRow is a row of sandbox.phones.
+// phoneRow is what is kept of a live phone. A record of it is what makes a phone: its account and its Signal store are made again from it
+// when they are missing.
 type phoneRow struct {
-	Number    string
-	Name      string
-	AutoReply string
-	CreatedAt time.Time
+	Number    string    `json:"-"` // the record's key
+	Name      string    `json:"name"`
+	AutoReply string    `json:"autoReply,omitempty"`
+	CreatedAt time.Time `json:"createdAt"`
 }
 
 // Error is a refusal: what the caller has to change, or wait for. Every other error of this package is the sandbox's own trouble.
@@ -67,34 +72,52 @@ func checkNumber(field, number string) error {
 	return nil
 }
 
-// CreatePhone makes a phone and waits up to 10 s for its first login. The same call again finds the phone there (created is false); one
-// with another name or autoReply is refused with status 409.
-func (s *Sandbox) CreatePhone(ctx context.Context, number, name, autoReply string) (view Phone, created bool, err error) {
-	if err := checkNumber("number", number); err != nil {
+// NewPhone is what CreatePhone is given.
+type NewPhone struct {
+	// Number is the phone number in digits, 7 to 15, country code first.
+	Number string `json:"number"`
+	// Name has 1 to 100 bytes.
+	Name string `json:"name"`
+	// Level is "live" by default. A phone of level "sink" or "stub" costs about a kilobyte and can only be written to.
+	Level server.Level `json:"level"`
+	// AutoReply is "echo" or "".
+	AutoReply string `json:"autoReply"`
+	// Count makes so many phones of level sink or stub, with numbers that follow each other; 0 is 1, and 10,000 the most.
+	Count int `json:"count"`
+}
+
+// mostPhones bounds NewPhone.Count.
+const mostPhones = 10_000
+
+func (n *NewPhone) check() error {
+	if err := checkNumber("number", n.Number); err != nil {
+		return err
+	}
+	n.Level, n.Count = cmp.Or(n.Level, server.Live), max(n.Count, 1)
+	live := n.Level == server.Live
+	switch {
+	case n.Name == "" || len(n.Name) > 100 || strings.Contains(n.Name, "\x00"):
+		return failure(http.StatusUnprocessableEntity, "name must have 1 to 100 bytes, none of them NUL")
+	case !live && n.Level != server.Sink && n.Level != server.Stub:
+		return failure(http.StatusUnprocessableEntity, `level must be "live", "sink", "stub" or absent`)
+	case n.AutoReply != "" && (n.AutoReply != "echo" || !live):
+		return failure(http.StatusUnprocessableEntity, `autoReply must be "echo" or absent, and is for live phones`)
+	case n.Count > mostPhones || n.Count > 1 && live:
+		return failure(http.StatusUnprocessableEntity, "count must be 1 to %d, and is for phones of level sink and stub", mostPhones)
+	}
+	return nil
+}
+
+// CreatePhone makes a phone and waits up to 10 s for its first login. The same call again finds the phone there (created is false); one with
+// another name, level or autoReply is refused with status 409. Of several phones the first is returned.
+func (s *Sandbox) CreatePhone(ctx context.Context, n NewPhone) (view Phone, created bool, err error) {
+	if err := n.check(); err != nil {
 		return Phone{}, false, err
 	}
-	if name == "" || len(name) > 100 || strings.Contains(name, "\x00") {
-		return Phone{}, false, failure(http.StatusUnprocessableEntity, "name must have 1 to 100 bytes, none of them NUL")
+	if n.Level != server.Live {
+		return s.createKeys(ctx, n)
 	}
-	if autoReply != "" && autoReply != "echo" {
-		return Phone{}, false, failure(http.StatusUnprocessableEntity, `autoReply must be "echo" or absent`)
-	}
-	var row phoneRow
-	err = s.pool.QueryRow(ctx, `
-		INSERT INTO sandbox.phones (number, name, auto_reply) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
-		RETURNING number, name, auto_reply, created_at`, number, name, autoReply).
-		Scan(&row.Number, &row.Name, &row.AutoReply, &row.CreatedAt)
-	if created = err == nil; errors.Is(err, pgx.ErrNoRows) {
-		err = s.pool.QueryRow(ctx, `SELECT number, name, auto_reply, created_at FROM sandbox.phones WHERE number = $1`, number).
-			Scan(&row.Number, &row.Name, &row.AutoReply, &row.CreatedAt)
-	}
-	if err != nil {
-		return Phone{}, false, fmt.Errorf("store phone: %w", err)
-	}
-	if row.Name != name || row.AutoReply != autoReply {
-		return Phone{}, false, failure(http.StatusConflict, "phone %s exists with another name or autoReply", number)
-	}
-	p, err := s.launch(ctx, row)
+	p, created, err := s.createLive(ctx, phoneRow{Number: n.Number, Name: n.Name, AutoReply: n.AutoReply, CreatedAt: time.Now().UTC()})
 	if err != nil {
 		return Phone{}, false, err
 	}
@@ -108,23 +131,81 @@ func (s *Sandbox) CreatePhone(ctx context.Context, number, name, autoReply strin
 	return s.view(p), created, nil
 }
 
-// Phones lists the phones, by number.
-func (s *Sandbox) Phones(ctx context.Context) ([]Phone, error) {
-	rows, err := s.listPhones(ctx)
-	if err != nil {
-		return nil, err
+// createLive makes a phone and starts it, or finds the one that is there.
+func (s *Sandbox) createLive(ctx context.Context, row phoneRow) (p *phone, created bool, err error) {
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if p, err := s.phone(row.Number); err == nil {
+		if p.row.Name != row.Name || p.row.AutoReply != row.AutoReply {
+			return nil, false, failure(http.StatusConflict, "phone %s exists with another name or autoReply", row.Number)
+		}
+		return p, false, nil
 	}
-	views := make([]Phone, 0, len(rows))
-	for _, row := range rows {
-		if p, err := s.phone(row.Number); err == nil { // one whose creation is under way is left out
+	if _, taken := s.server.Account(row.Number); taken {
+		return nil, false, failure(http.StatusConflict, "phone %s exists with another level", row.Number)
+	}
+	if err := s.journal.Commit(ctx, jsonRecord("phone", row.Number, row)); err != nil {
+		return nil, false, fmt.Errorf("store phone: %w", err)
+	}
+	p, err = s.launch(ctx, row)
+	return p, err == nil, err
+}
+
+// createKeys makes phones that are nothing but keys at the server.
+func (s *Sandbox) createKeys(ctx context.Context, n NewPhone) (view Phone, created bool, err error) {
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	first, err := strconv.ParseUint(n.Number, 10, 64)
+	if err != nil {
+		return Phone{}, false, fmt.Errorf("read number: %w", err)
+	}
+	var wanted []server.NewAccount
+	for i := range n.Count {
+		number := strconv.FormatUint(first+uint64(i), 10)
+		account, ok := s.server.Account(number)
+		if ok && (account.Level != n.Level || account.Name != n.Name) {
+			return Phone{}, false, failure(http.StatusConflict, "phone %s exists with another name or level", number)
+		}
+		if !ok {
+			wanted = append(wanted, server.NewAccount{Phone: number, Name: n.Name, Level: n.Level})
+		}
+	}
+	if _, err := s.server.CreateAccounts(ctx, wanted...); err != nil {
+		return Phone{}, false, err
+	}
+	account, _ := s.server.Account(n.Number)
+	return keysView(account), len(wanted) > 0, nil
+}
+
+// keysView shows a phone that is nothing but keys.
+func keysView(a server.Account) Phone {
+	return Phone{Number: a.Phone, Name: a.Name, Level: a.Level, LID: a.LID, Devices: []string{}, CreatedAt: a.CreatedAt.UTC()}
+}
+
+// phonesPage bounds one answer of Phones.
+const phonesPage = 1000
+
+// Phones lists the phones whose numbers follow after, at most 1,000, by number.
+func (s *Sandbox) Phones(after string) []Phone {
+	views := []Phone{}
+	for _, account := range s.server.Accounts() {
+		if account.Phone <= after || len(views) == phonesPage {
+			continue
+		}
+		if account.Level != server.Live {
+			views = append(views, keysView(account))
+		} else if p, err := s.phone(account.Phone); err == nil { // one whose creation is under way is left out
 			views = append(views, s.view(p))
 		}
 	}
-	return views, nil
+	return views
 }
 
 // Phone shows one phone; status 404 when there is none of that number.
 func (s *Sandbox) Phone(number string) (Phone, error) {
+	if account, ok := s.server.Account(number); ok && account.Level != server.Live {
+		return keysView(account), nil
+	}
 	p, err := s.phone(number)
 	if err != nil {
 		return Phone{}, err
@@ -157,24 +238,15 @@ func (s *Sandbox) Unlink(ctx context.Context, number string) error {
 	return s.server.Unlink(ctx, number)
 }
 
-func (s *Sandbox) listPhones(ctx context.Context) ([]phoneRow, error) {
-	rows, err := s.pool.Query(ctx, `SELECT number, name, auto_reply, created_at FROM sandbox.phones ORDER BY number`)
-	if err != nil {
-		return nil, fmt.Errorf("list phones: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[phoneRow])
-	if err != nil {
-		return nil, fmt.Errorf("list phones: %w", err)
-	}
-	return list, nil
-}
-
-// phone finds a running phone.
+// phone finds a live phone.
 func (s *Sandbox) phone(number string) (*phone, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.phones[number]
 	if p == nil {
+		if account, ok := s.server.Account(number); ok && account.Level != server.Live {
+			return nil, failure(http.StatusConflict, "phone %s is a %s: only a live phone can do this", number, account.Level)
+		}
 		return nil, failure(http.StatusNotFound, "there is no phone %s", number)
 	}
 	return p, nil
@@ -193,7 +265,14 @@ func (s *Sandbox) launch(ctx context.Context, row phoneRow) (*phone, error) {
 	if s.ctx.Err() != nil {
 		return nil, failure(http.StatusServiceUnavailable, "the sandbox is stopping")
 	}
-	p := &phone{
+	p := s.newPhone(row)
+	s.phones[row.Number] = p
+	s.running.Go(func() { p.run(s.ctx) })
+	return p, nil
+}
+
+func (s *Sandbox) newPhone(row phoneRow) *phone {
+	return &phone{
 		sandbox:  s,
 		number:   row.Number,
 		row:      row,
@@ -202,10 +281,38 @@ func (s *Sandbox) launch(ctx context.Context, row phoneRow) (*phone, error) {
 		asked:    make(chan struct{}, 1),
 		loggedIn: make(chan struct{}),
 		sent:     make(map[string]chan struct{}),
+		seenKeys: make(map[string]*seenMessage),
+		outbox:   make(map[string]*outgoing),
 	}
-	s.phones[row.Number] = p
-	s.running.Go(func() { p.run(s.ctx) })
-	return p, nil
+}
+
+// loadRecord takes a record of an earlier process: a phone, or what belongs to one, which comes after it.
+func (s *Sandbox) loadRecord(r journal.Record) error {
+	if r.Kind == "phone" {
+		row := phoneRow{Number: r.Key}
+		if err := json.Unmarshal(r.Value, &row); err != nil {
+			return fmt.Errorf("load phone %s: %w", r.Key, err)
+		}
+		s.phones[row.Number] = s.newPhone(row)
+		return nil
+	}
+	p := s.phones[numberOfKey(r.Key)]
+	if p == nil {
+		return fmt.Errorf("record %s %s belongs to no phone", r.Kind, r.Key)
+	}
+	var err error
+	switch r.Kind {
+	case "phone.seen":
+		err = p.loadSeen(r.Value)
+	case "phone.outbox":
+		err = p.loadOutgoing(r.Value)
+	default:
+		err = errors.New("of no kind that is known")
+	}
+	if err != nil {
+		return fmt.Errorf("load record %s %s: %w", r.Kind, r.Key, err)
+	}
+	return nil
 }
 
 func (s *Sandbox) view(p *phone) Phone {
@@ -215,7 +322,7 @@ func (s *Sandbox) view(p *phone) Phone {
 		devices = append(devices, jid.String())
 	}
 	return Phone{
-		Number: p.number, Name: p.row.Name, AutoReply: p.row.AutoReply, LID: account.LID, Devices: devices,
+		Number: p.number, Name: p.row.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: devices,
 		Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
 	}
 }
@@ -230,15 +337,24 @@ type phone struct {
 	events     eventLog
 	connection signal // fires when current has changed
 
-	seen     signal        // fires when the phone has shown a message
+	shown    signal        // fires when the phone has shown a message
 	due      chan struct{} // holds a token when the outbox may have something to send
 	asked    chan struct{} // holds a token when a companion may have asked for a file
 	loggedIn chan struct{} // closed by the first login
 	once     sync.Once     // closes loggedIn
 
-	mu      sync.Mutex
-	current *connection              // the logged-in connection, or nil
-	sent    map[string]chan struct{} // SendText's callers, by message id
+	writing sync.Mutex // held while what the phone saw or has to send is changed, over the commit
+
+	mu           sync.Mutex
+	current      *connection              // the logged-in connection, or nil
+	sent         map[string]chan struct{} // SendText's callers, by message id
+	seen         []*seenMessage           // in the order of seq
+	seenKeys     map[string]*seenMessage  // by Message.key
+	lastSeq      int64
+	outbox       map[string]*outgoing // by id
+	unsent       []*outgoing          // of outbox, in the order of position
+	sentLast     []*outgoing          // of outbox, those that were sent, oldest first
+	lastPosition int64
 }
 
 // run keeps the phone connected until ctx ends. Each connection has a new client, so nothing of a broken one is carried over.
@@ -294,7 +410,7 @@ func (p *phone) connected() bool {
 }
 
 // markRead sends one read receipt, waits until the server has taken it, and commits it.
-func (p *phone) markRead(ctx context.Context, batch []unread) error {
+func (p *phone) markRead(ctx context.Context, batch []*seenMessage) error {
 	p.mu.Lock()
 	c := p.current
 	p.mu.Unlock()
@@ -304,7 +420,7 @@ func (p *phone) markRead(ctx context.Context, batch []unread) error {
 	if err := c.markRead(ctx, batch); err != nil {
 		return err
 	}
-	return p.sandbox.storeRead(ctx, p.number, batch)
+	return p.storeRead(ctx, batch)
 }
 
 // awaitSent returns a channel that closes once the message is sent and that is so committed. forgetSent frees it.

@@ -2,15 +2,14 @@
 // through an HTTP API, and nothing of it simulated above the wire. A client that is pointed at it by WhatsAppURL and RootKey pairs, logs
 // in and exchanges end-to-end encrypted messages exactly as it does with the real service.
 //
-// Everything that was answered for is in PostgreSQL (schema sandbox) before the answer leaves: a process killed at any line loses nothing.
+// A sandbox works in memory. With a database, everything that was answered for is in it (schema sandbox) before the answer leaves: a process
+// killed at any line loses nothing. Without one, everything ends with the process.
 package sandbox
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,19 +17,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
 	"go.mau.fi/whatsmeow"
 
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/proxy"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
-
-//go:embed migrations/*.sql
-var migrationFiles embed.FS
 
 // Schema is the PostgreSQL schema that holds all of the sandbox's state; dropping it is a factory reset.
 const Schema = "sandbox"
@@ -40,7 +34,7 @@ const socketPath = "/ws/chat"
 
 // Config says where a sandbox keeps its state and listens.
 type Config struct {
-	// DSN is the PostgreSQL connection string. One process at a time may run a sandbox on one database.
+	// DSN is the PostgreSQL connection string. One process at a time may run a sandbox on one database. "" keeps everything in memory.
 	DSN string
 	// Addr is host:port of the one listener for the control API, the WebSocket and media; "" means 127.0.0.1:3001, port 0 picks a free one.
 	Addr string
@@ -58,20 +52,22 @@ type Sandbox struct {
 	cfg Config
 	log *slog.Logger
 
-	startStop sync.Mutex    // held by Start and Stop
-	loaded    chan struct{} // closed once every phone of the database is there
+	startStop sync.Mutex // held by Start and Stop
 	started   bool
 	stopped   bool
 
-	pool     *pgxpool.Pool
+	pool     *pgxpool.Pool // nil without a database
+	journal  journal.Journal
 	store    *signalstore.Container
 	server   *server.Server
 	listener net.Listener
 	http     *http.Server
-	proxy    *proxy.Proxy // nil without ProxyAddr
+	proxy    *proxy.Proxy    // nil without ProxyAddr
 	ctx      context.Context // ends with Stop; every phone and long poll lives in it
 	cancel   context.CancelFunc
 	work     sync.WaitGroup // the HTTP server
+
+	creating sync.Mutex // held while phones are made, over the commit
 
 	mu      sync.Mutex // guards phones
 	phones  map[string]*phone
@@ -89,7 +85,7 @@ func New(cfg Config) *Sandbox {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone), loaded: make(chan struct{})}
+	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone)}
 }
 
 // Start prepares the database, listens, and brings back every phone; phones connect in the background. ctx bounds the start alone. A
@@ -113,14 +109,13 @@ func (s *Sandbox) Start(ctx context.Context) error {
 
 func (s *Sandbox) start(ctx context.Context) (err error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if s.pool, err = postgres.Open(ctx, s.cfg.DSN, postgres.Options{Name: "sandbox", MaxConns: 12}); err != nil {
+	if s.journal, err = s.openJournal(ctx); err != nil {
 		return err
 	}
-	// The server comes first: it creates the schema, and keeps a second process off it.
-	if s.server, err = server.New(ctx, server.Config{Pool: s.pool, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry}); err != nil {
-		return err
-	}
-	if err := migrate(ctx, s.pool); err != nil {
+	s.server, err = server.New(ctx, server.Config{
+		Journal: s.journal, Loader: s.loadRecord, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry,
+	})
+	if err != nil {
 		return err
 	}
 	if err := trust(s.server.RootKey()); err != nil {
@@ -143,6 +138,11 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	for number, p := range s.phones {
+		if _, err := s.server.CreateAccount(ctx, number, p.row.Name); err != nil && !errors.Is(err, server.ErrAccountExists) {
+			return fmt.Errorf("create account: %w", err)
+		}
+	}
 	s.work.Go(func() {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			s.log.ErrorContext(s.ctx, "sandbox: listener ended", "error", err)
@@ -151,17 +151,21 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	if err := s.startProxy(ctx); err != nil {
 		return err
 	}
-	rows, err := s.listPhones(ctx)
-	if err != nil {
-		return err
+	for _, p := range s.phones {
+		s.running.Go(func() { p.run(s.ctx) })
 	}
-	for _, row := range rows {
-		if _, err := s.launch(ctx, row); err != nil {
-			return err
-		}
-	}
-	close(s.loaded)
 	return nil
+}
+
+func (s *Sandbox) openJournal(ctx context.Context) (journal.Journal, error) {
+	if s.cfg.DSN == "" {
+		return journal.NewMemory(), nil
+	}
+	var err error
+	if s.pool, err = postgres.Open(ctx, s.cfg.DSN, postgres.Options{Name: "sandbox", MaxConns: 12}); err != nil {
+		return nil, err
+	}
+	return journal.OpenPostgres(ctx, s.pool)
 }
 
 // Stop ends every connection, long poll and phone, and waits for them. What was accepted and not yet sent stays in the database for the
@@ -190,14 +194,17 @@ func (s *Sandbox) stop() {
 		s.proxy.Close()
 	}
 	if s.server != nil {
-		if err := s.server.Close(); err != nil {
-			s.log.Warn("sandbox: close server", "error", err)
-		}
+		s.server.Close()
 	}
 	s.work.Wait()
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
 			s.log.Warn("sandbox: close Signal store", "error", err)
+		}
+	}
+	if s.journal != nil {
+		if err := s.journal.Close(); err != nil {
+			s.log.Warn("sandbox: close journal", "error", err)
 		}
 	}
 	if s.pool != nil {
@@ -215,28 +222,6 @@ func (s *Sandbox) WhatsAppURL() string { return "ws://" + s.dialAddr() + socketP
 func (s *Sandbox) RootKey() [32]byte { return s.server.RootKey() }
 
 func (s *Sandbox) dialAddr() string { return dialAddr(s.listener.Addr().(*net.TCPAddr)) }
-
-// migrate brings this package's tables in the schema up to date; the server's and whatsmeow's are their packages' own.
-func migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	db := stdlib.OpenDBFromPool(pool)
-	defer db.Close()
-	files, err := fs.Sub(migrationFiles, "migrations")
-	if err != nil {
-		return fmt.Errorf("open sandbox migrations: %w", err)
-	}
-	versions, err := database.NewStore(goose.DialectPostgres, Schema+".phone_migrations")
-	if err != nil {
-		return fmt.Errorf("name migration table: %w", err)
-	}
-	p, err := goose.NewProvider("", db, files, goose.WithStore(versions))
-	if err != nil {
-		return fmt.Errorf("read sandbox migrations: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate sandbox: %w", err)
-	}
-	return nil
-}
 
 var trusting sync.Mutex
 

@@ -2,10 +2,13 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"sort"
+	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 // Message is a message as a phone decrypted it.
@@ -28,42 +31,113 @@ type Message struct {
 	*Media
 }
 
-// messagesPage bounds one answer of Messages.
-const messagesPage = 1000
+const (
+	// messagesPage bounds one answer of Messages.
+	messagesPage = 1000
+	// maxSeen bounds what one phone keeps of what it saw; the oldest go first, some at a time.
+	maxSeen = 100_000
+)
 
-// show commits what a phone decrypted: once, and with it the reply that an echo phone owes. A further copy is only counted. chat is the
-// JID that a read receipt is addressed to, replyID the id a reply would have, file what the phone has of a message's file, or nil. It
-// reports whether a reply was queued.
-//
-// It is one statement, so nothing of it can be there without the rest. A reply is never answered, whoever sent it, so two echo phones
-// cannot talk for ever; nor is what the phone's own linked devices sent.
-func (s *Sandbox) show(ctx context.Context, number, chat, replyID string, m Message, file *mediaCopy) (replies bool, err error) {
-	if file == nil {
-		file = &mediaCopy{}
-	}
-	err = s.pool.QueryRow(ctx, `
-		WITH phone AS (
-			UPDATE sandbox.phones SET last_seq = last_seq + 1 WHERE number = $1 RETURNING last_seq, auto_reply
-		), seen AS (
-			INSERT INTO sandbox.phone_seen AS s 
-				(number, seq, id, sender, recipient, chat, from_me, type, text, sent_at, media, media_key, enc_sha256, media_class)
-			SELECT $1, last_seq, $2, $3, $4, $5, $6, $7, $8, $9, $11, $12, $13, nullif($14, '') FROM phone
-			ON CONFLICT (number, sender, recipient, id) DO UPDATE SET repeats = s.repeats + 1
-			RETURNING s.repeats
-		), reply AS (
-			INSERT INTO sandbox.phone_outbox (number, id, recipient, text, reply)
-			SELECT $1, $10, $3, $8, true FROM phone, seen
-			 WHERE seen.repeats = 0 AND phone.auto_reply = 'echo' AND NOT $6 AND $7 = 'text'
-			   AND NOT EXISTS (SELECT FROM sandbox.phone_outbox o WHERE o.number = $3 AND o.id = $2 AND o.reply)
-			RETURNING id
-		)
-		SELECT EXISTS (SELECT FROM reply) FROM seen`,
-		number, m.ID, m.From, m.To, chat, m.FromMe, m.Type, m.Text, m.Timestamp, replyID,
-		m.Media, file.Key, file.EncSHA256, string(file.Class)).Scan(&replies)
+// seenMessage is a message that a phone shows, and what it needs beside. Its fields are guarded by phone.mu.
+type seenMessage struct {
+	Message
+	// Chat is the JID that a read receipt of the message is addressed to.
+	Chat string `json:"chatJid"`
+	Read bool   `json:"read,omitempty"`
+	// File is the phone's copy of the message's file, where it has one.
+	File *mediaCopy `json:"file,omitempty"`
+}
+
+// key is what makes a message known that comes again.
+func (m *Message) key() string { return m.From + " " + m.To + " " + m.ID }
+
+func (p *phone) seenKey(seq int64) string { return fmt.Sprintf("%s/%012d", p.number, seq) }
+
+func (p *phone) seenRecord(m *seenMessage) journal.Record {
+	return jsonRecord("phone.seen", p.seenKey(m.Seq), m)
+}
+
+// jsonRecord makes a record whose value is JSON.
+func jsonRecord(kind, key string, value any) journal.Record {
+	text, err := json.Marshal(value)
 	if err != nil {
+		panic(fmt.Sprintf("record %s is not JSON: %v", kind, err)) // a type that cannot be marshalled is a mistake in this package
+	}
+	return journal.Record{Kind: kind, Key: key, Value: text}
+}
+
+// loadSeen takes a message that an earlier process showed; they come in the order of seq.
+func (p *phone) loadSeen(value []byte) error {
+	m := &seenMessage{}
+	if err := json.Unmarshal(value, m); err != nil {
+		return err
+	}
+	p.addSeen(m)
+	return nil
+}
+
+// addSeen keeps a message in memory; the caller holds phone.mu, or is the only one who knows the phone.
+func (p *phone) addSeen(m *seenMessage) {
+	p.seen = append(p.seen, m)
+	p.seenKeys[m.key()] = m
+	p.lastSeq = m.Seq
+}
+
+// show commits what a phone decrypted: once, and with it the reply that an echo phone owes. A further copy changes nothing. chat is the JID
+// that a read receipt is addressed to, file what the phone has of a message's file, or nil. It reports whether a reply was queued.
+//
+// A reply is never answered, whoever sent it, so two echo phones cannot talk for ever; nor is what the phone's own linked devices sent.
+func (p *phone) show(ctx context.Context, chat string, m Message, file *mediaCopy) (replies bool, err error) {
+	owes := p.row.AutoReply == "echo" && !m.FromMe && m.Type == "text" && !p.sandbox.isReply(m.From, m.ID)
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	p.mu.Lock()
+	_, known := p.seenKeys[m.key()]
+	m.Seq = p.lastSeq + 1
+	p.mu.Unlock()
+	if known {
+		return false, nil
+	}
+	seen := &seenMessage{Message: m, Chat: chat, File: file}
+	records := []journal.Record{p.seenRecord(seen)}
+	var reply *outgoing
+	if owes {
+		reply = p.newOutgoing(outgoing{ID: replyID(p.number, m), Recipient: m.From, Text: m.Text, Reply: true})
+		records = append(records, p.outgoingRecord(reply))
+	}
+	if err := p.sandbox.journal.Commit(ctx, records...); err != nil {
 		return false, fmt.Errorf("store message seen: %w", err)
 	}
-	return replies, nil
+	p.mu.Lock()
+	p.addSeen(seen)
+	if reply != nil {
+		p.addOutgoing(reply)
+	}
+	var old []string
+	if len(p.seen) > maxSeen {
+		for _, m := range p.seen[:maxSeen/10] {
+			old = append(old, p.seenKey(m.Seq))
+			delete(p.seenKeys, m.key())
+		}
+		p.seen = append([]*seenMessage(nil), p.seen[maxSeen/10:]...)
+	}
+	p.mu.Unlock()
+	if err := p.sandbox.journal.Forget(ctx, "phone.seen", old...); err != nil {
+		p.log.WarnContext(ctx, "sandbox: old messages not deleted", "error", err) // they come back with the next process
+	}
+	return reply != nil, nil
+}
+
+// isReply says whether a message is the automatic answer of a phone.
+func (s *Sandbox) isReply(number, id string) bool {
+	p, err := s.phone(number)
+	if err != nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.outbox[id]
+	return m != nil && m.Reply
 }
 
 // Messages returns what the phone saw after seq number after, at most 1,000 messages, oldest first. With none it waits for the first, up
@@ -76,22 +150,8 @@ func (s *Sandbox) Messages(ctx context.Context, number string, after int64, wait
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	for {
-		changed := p.seen.wait() // taken before the query, so that a commit in between is noticed
-		rows, err := s.pool.Query(ctx, `
-			SELECT seq, id, sender, recipient, from_me, type, text, sent_at, media FROM sandbox.phone_seen
-			 WHERE number = $1 AND seq > $2 ORDER BY seq LIMIT $3`, number, after, messagesPage)
-		if err != nil {
-			return nil, fmt.Errorf("list messages seen: %w", err)
-		}
-		messages, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m Message, err error) {
-			err = row.Scan(&m.Seq, &m.ID, &m.From, &m.To, &m.FromMe, &m.Type, &m.Text, &m.Timestamp, &m.Media)
-			m.Timestamp = m.Timestamp.UTC()
-			return m, err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list messages seen: %w", err)
-		}
-		if len(messages) > 0 {
+		changed := p.shown.wait() // taken before the look, so that a message in between is noticed
+		if messages := p.messagesAfter(after); len(messages) > 0 {
 			return messages, nil
 		}
 		select {
@@ -106,11 +166,15 @@ func (s *Sandbox) Messages(ctx context.Context, number string, after int64, wait
 	}
 }
 
-// unread is a message that waits for its read receipt.
-type unread struct {
-	Seq  int64
-	ID   string
-	Chat string
+func (p *phone) messagesAfter(after int64) []Message {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := sort.Search(len(p.seen), func(i int) bool { return p.seen[i].Seq > after })
+	messages := make([]Message, 0, min(len(p.seen)-first, messagesPage))
+	for _, m := range p.seen[first:min(len(p.seen), first+messagesPage)] {
+		messages = append(messages, m.Message)
+	}
+	return messages
 }
 
 // readBatch is how many messages one read receipt names. The real limit is not known; whatsmeow accepts any number.
@@ -123,16 +187,14 @@ func (s *Sandbox) Read(ctx context.Context, number, from string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	rows, err := s.pool.Query(ctx, `
-		SELECT seq, id, chat FROM sandbox.phone_seen
-		 WHERE number = $1 AND sender = $2 AND read_at IS NULL AND NOT from_me ORDER BY seq`, number, from)
-	if err != nil {
-		return 0, fmt.Errorf("list unread messages: %w", err)
+	var waiting []*seenMessage
+	p.mu.Lock()
+	for _, m := range p.seen {
+		if m.From == from && !m.FromMe && !m.Read {
+			waiting = append(waiting, m)
+		}
 	}
-	waiting, err := pgx.CollectRows(rows, pgx.RowToStructByPos[unread])
-	if err != nil {
-		return 0, fmt.Errorf("list unread messages: %w", err)
-	}
+	p.mu.Unlock()
 	for done := 0; done < len(waiting); {
 		// One receipt is addressed to one chat: the same sender may have been seen by number and by LID.
 		end := done + 1
@@ -148,14 +210,28 @@ func (s *Sandbox) Read(ctx context.Context, number, from string) (int, error) {
 }
 
 // storeRead commits that the messages were read.
-func (s *Sandbox) storeRead(ctx context.Context, number string, batch []unread) error {
-	seqs := make([]int64, len(batch))
+func (p *phone) storeRead(ctx context.Context, batch []*seenMessage) error {
+	records := make([]journal.Record, len(batch))
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	for i, m := range batch {
-		seqs[i] = m.Seq
+		read := *m
+		read.Read = true
+		records[i] = p.seenRecord(&read)
 	}
-	_, err := s.pool.Exec(ctx, `UPDATE sandbox.phone_seen SET read_at = now() WHERE number = $1 AND seq = ANY($2)`, number, seqs)
-	if err != nil {
+	if err := p.sandbox.journal.Commit(ctx, records...); err != nil {
 		return fmt.Errorf("store read messages: %w", err)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range batch {
+		m.Read = true
+	}
 	return nil
+}
+
+// numberOfKey is the phone number that a record's key begins with.
+func numberOfKey(key string) string {
+	number, _, _ := strings.Cut(key, "/")
+	return number
 }

@@ -39,7 +39,9 @@ func setup(t *testing.T) *sandbox.Sandbox {
 	if os.Getenv("SANDBOX_TEST_LOG") != "" {
 		level = slog.LevelDebug
 	}
-	s := sandbox.New(sandbox.Config{DSN: testdb.DSN(t), Addr: "127.0.0.1:0", ProxyAddr: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))})
+	s := sandbox.New(sandbox.Config{
+		DSN: testdb.DSN(t), Addr: "127.0.0.1:0", ProxyAddr: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.Start(ctx); err != nil {
@@ -52,7 +54,7 @@ func setup(t *testing.T) *sandbox.Sandbox {
 		s.Stop()
 	})
 	for number, name := range map[string]string{anna: "Anna", bert: "Bert"} {
-		if _, _, err := s.CreatePhone(ctx, number, name, ""); err != nil {
+		if _, _, err := s.CreatePhone(ctx, sandbox.NewPhone{Number: number, Name: name}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,9 +29,13 @@ type Journal interface {
 	CreateBlob(ctx context.Context) (*BlobWriter, error)
 	// OpenBlob finds a complete blob by its SHA-256, or returns ErrNoBlob. The context is for all that is read.
 	OpenBlob(ctx context.Context, sha256 []byte) (*BlobReader, error)
+	// RenewBlob makes a complete blob as young as one that is completed now, or returns ErrNoBlob.
+	RenewBlob(ctx context.Context, sha256 []byte) error
 	// SweepBlobs deletes the blobs that were completed before a time, or begun and not completed before another, and says how many.
 	SweepBlobs(ctx context.Context, completed, begun time.Time) (int64, error)
 
+	// Ping fails when a Commit would fail now, as far as can be told.
+	Ping(ctx context.Context) error
 	// Close gives up what the journal holds; a Memory forgets everything. It is idempotent.
 	Close() error
 }

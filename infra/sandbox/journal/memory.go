@@ -41,6 +41,9 @@ func (*Memory) Commit(context.Context, ...Record) error { return nil }
 // Forget implements Journal.
 func (*Memory) Forget(context.Context, string, ...string) error { return nil }
 
+// Ping implements Journal.
+func (*Memory) Ping(context.Context) error { return nil }
+
 // CreateBlob implements Journal.
 func (m *Memory) CreateBlob(ctx context.Context) (*BlobWriter, error) {
 	m.mu.Lock()
@@ -69,6 +72,20 @@ func (m *Memory) OpenBlob(ctx context.Context, sha256 []byte) (*BlobReader, erro
 		return nil, ErrNoBlob
 	}
 	return newBlobReader(ctx, m, blob.id, blob.size), nil
+}
+
+// RenewBlob implements Journal.
+func (m *Memory) RenewBlob(_ context.Context, sha256 []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sum := hex.EncodeToString(sha256)
+	blob, ok := m.done[sum]
+	if !ok {
+		return ErrNoBlob
+	}
+	blob.at = time.Now()
+	m.done[sum] = blob
+	return nil
 }
 
 // SweepBlobs implements Journal.

@@ -182,6 +182,9 @@ func (p *Postgres) Forget(ctx context.Context, kind string, keys ...string) erro
 	return nil
 }
 
+// Ping implements Journal.
+func (p *Postgres) Ping(ctx context.Context) error { return p.pool.Ping(ctx) }
+
 // CreateBlob implements Journal.
 func (p *Postgres) CreateBlob(ctx context.Context) (*BlobWriter, error) {
 	var id int64
@@ -202,6 +205,18 @@ func (p *Postgres) OpenBlob(ctx context.Context, sha256 []byte) (*BlobReader, er
 		return nil, fmt.Errorf("find blob: %w", err)
 	}
 	return newBlobReader(ctx, p, id, size), nil
+}
+
+// RenewBlob implements Journal.
+func (p *Postgres) RenewBlob(ctx context.Context, sha256 []byte) error {
+	tag, err := p.pool.Exec(ctx, `UPDATE sandbox.blobs SET stored_at = now() WHERE sha256 = $1`, sha256)
+	if err != nil {
+		return fmt.Errorf("renew blob: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNoBlob
+	}
+	return nil
 }
 
 // SweepBlobs implements Journal.

@@ -1,22 +1,26 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/util/keys"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 var (
@@ -31,36 +35,56 @@ var (
 
 var phonePattern = regexp.MustCompile(`^[1-9][0-9]{6,14}$`)
 
+// Level says how much of a phone an account has.
+type Level string
+
+const (
+	// Live accounts have a client as device 0, which decrypts.
+	Live Level = "live"
+	// Sink accounts have only keys; the server makes delivery and read receipts for what is sent to them, which nobody decrypts.
+	Sink Level = "sink"
+	// Stub accounts have only keys: what is sent to them is taken and dropped.
+	Stub Level = "stub"
+)
+
 // account is an account as the server keeps it in memory. The unmarked fields never change.
 type account struct {
-	id      int64
-	keys    Account  // the name in it is not kept up to date
-	rawID   uint32   // WhatsApp's number for the account in a device identity
-	watched sync.Map // ids of the devices that are in sandbox.watchers for this account: struct{}
+	keys  Account // the name in it is not kept up to date
+	rawID uint32  // WhatsApp's number for the account in a device identity
+	level Level
 
-	change sync.Mutex // held while devices are paired and removed, over the database's transaction
+	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
 
 	// Guarded by Server.mu.
 	name       string
 	status     string
 	privacy    map[string]string // what differs from the defaults
 	nextDevice int
-	devices    []*device // ordered by number; the first is the phone
+	devices    []*device            // ordered by number; the first is the phone
+	watchers   map[*device]struct{} // who has the device list in its cache and must hear of a change; nil for none
+	retries    []*mediaRetry        // what companions asked the phone to upload again, oldest first
+	patches    map[string][][]byte  // app state by collection; the first patch is version 1
 }
 
 // device is one of an account's devices: 0 is the phone, the others are companions. The unmarked fields never change.
 type device struct {
-	id       int64
+	id       int64 // unique for ever, where a number may be given again
 	account  *account
 	number   uint16
 	identity [32]byte
 	noise    [32]byte
+	proof    []byte // a companion's ADVSignedDeviceIdentity as both sides signed it
+
+	queue queue
+	sent  sentIDs
+
+	keysChange sync.Mutex // held while the device's keys are written, over the commit
 
 	// Guarded by Server.mu.
 	registration uint32
 	signed       signedPreKey
-	prekeys      int  // one-time prekeys left
-	warned       bool // that few are left; a fresh upload clears it
+	prekeys      packedKeys // one-time prekeys left
+	warned       bool       // that few are left; a fresh upload clears it
 	conn         *conn
 }
 
@@ -89,54 +113,87 @@ func (d *device) jid(server string) types.JID {
 	return jid
 }
 
-// CreateAccount makes an account with fresh keys for a phone number of 7 to 15 digits; it is persisted when the call returns. It returns
+// NewAccount is what CreateAccounts is given.
+type NewAccount struct {
+	Phone string // 7 to 15 digits, the first not 0
+	Name  string
+	Level Level // "" is Live
+}
+
+func registerAccounts(r *registry) {
+	r.loaders["account"] = loadAccount
+	r.loaders["device"] = loadDevice
+}
+
+// CreateAccount makes a live account with fresh keys for a phone number of 7 to 15 digits; it is durable when the call returns. It returns
 // ErrPhoneInvalid or ErrAccountExists.
 func (s *Server) CreateAccount(ctx context.Context, phone, name string) (Account, error) {
-	if !phonePattern.MatchString(phone) {
-		return Account{}, ErrPhoneInvalid
-	}
-	// PostgreSQL keeps microseconds: the time returned now and the one loaded later are to be equal.
-	k := Account{Phone: phone, Name: name, Identity: keys.NewKeyPair(), Noise: keys.NewKeyPair(), RegistrationID: randomUint32(), CreatedAt: time.Now().UTC().Truncate(time.Microsecond)}
-	k.SignedPreKey = k.Identity.CreateSignedPreKey(1)
-	lid, err := rand.Int(rand.Reader, big.NewInt(9e14))
+	made, err := s.CreateAccounts(ctx, NewAccount{Phone: phone, Name: name})
 	if err != nil {
-		return Account{}, fmt.Errorf("choose LID: %w", err)
+		return Account{}, err
 	}
-	k.LID = fmt.Sprint(lid.Int64() + 1e14) // 15 digits, as LIDs seen in the wild
-	a := &account{keys: k, rawID: randomUint32(), name: name, nextDevice: 1}
-	d := &device{account: a, identity: *k.Identity.Pub, noise: *k.Noise.Pub, registration: k.RegistrationID,
-		signed: signedPreKey{id: k.SignedPreKey.KeyID, public: *k.SignedPreKey.Pub, signature: *k.SignedPreKey.Signature}}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `INSERT INTO sandbox.accounts
-				(phone, lid, name, raw_id, identity_private, noise_private, prekey_private, prekey_id, prekey_signature, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id`,
-			k.Phone, k.LID, name, int64(a.rawID), k.Identity.Priv[:], k.Noise.Priv[:], k.SignedPreKey.Priv[:], int64(k.SignedPreKey.KeyID),
-			k.SignedPreKey.Signature[:], k.CreatedAt).Scan(&a.id)
-		if err != nil {
-			return err
+	return made[0], nil
+}
+
+// CreateAccounts makes accounts like CreateAccount: all or none.
+func (s *Server) CreateAccounts(ctx context.Context, wanted ...NewAccount) ([]Account, error) {
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	records, made, accounts := make([]journal.Record, 0, 2*len(wanted)), make([]Account, len(wanted)), make([]*account, len(wanted))
+	taken := map[string]bool{}
+	for i, w := range wanted {
+		if !phonePattern.MatchString(w.Phone) {
+			return nil, ErrPhoneInvalid
 		}
-		return insertDevice(ctx, tx, d, nil)
-	})
-	if violation := (*pgconn.PgError)(nil); errors.As(err, &violation) && violation.ConstraintName == "accounts_phone_key" {
-		return Account{}, ErrAccountExists
+		s.mu.RLock()
+		_, exists := s.byPhone[w.Phone]
+		s.mu.RUnlock()
+		if exists || taken[w.Phone] {
+			return nil, ErrAccountExists
+		}
+		taken[w.Phone] = true
+		k := Account{Phone: w.Phone, Name: w.Name, Level: cmp.Or(w.Level, Live), Identity: keys.NewKeyPair(), Noise: keys.NewKeyPair(),
+			RegistrationID: randomUint32(), CreatedAt: time.Now().UTC()}
+		k.SignedPreKey = k.Identity.CreateSignedPreKey(1)
+		var err error
+		if k.LID, err = s.newLID(taken); err != nil {
+			return nil, fmt.Errorf("choose LID: %w", err)
+		}
+		a := &account{keys: k, rawID: randomUint32(), name: w.Name, nextDevice: 1, level: k.Level}
+		d := &device{id: s.lastDevice.Add(1), account: a, identity: *k.Identity.Pub, noise: *k.Noise.Pub, registration: k.RegistrationID,
+			signed: signedPreKey{id: k.SignedPreKey.KeyID, public: *k.SignedPreKey.Pub, signature: *k.SignedPreKey.Signature}}
+		a.devices = []*device{d}
+		records = append(records, a.record(), d.record(d.registration, d.signed))
+		made[i], accounts[i] = k, a
 	}
-	if err != nil {
-		return Account{}, fmt.Errorf("create account: %w", err)
+	if err := s.commit(ctx, records, nil); err != nil {
+		return nil, fmt.Errorf("create account: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.devices = []*device{d}
-	s.byPhone[k.Phone], s.byLID[k.LID] = a, a
-	return k, nil
+	for _, a := range accounts {
+		s.byPhone[a.keys.Phone], s.byLID[a.keys.LID] = a, a
+		s.devices[a.devices[0].id] = a.devices[0]
+	}
+	return made, nil
 }
 
-// insertDevice writes a device and sets its id.
-func insertDevice(ctx context.Context, tx pgx.Tx, d *device, proof []byte) error {
-	return tx.QueryRow(ctx, `INSERT INTO sandbox.devices
-			(account_id, number, identity, noise, registration_id, signed_id, signed_public, signed_signature, proof)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id`,
-		d.account.id, int(d.number), d.identity[:], d.noise[:], int64(d.registration), int64(d.signed.id), d.signed.public[:],
-		d.signed.signature[:], proof).Scan(&d.id)
+// newLID chooses the user part of a LID that is not taken: 15 digits, as LIDs seen in the wild.
+func (s *Server) newLID(taken map[string]bool) (string, error) {
+	for {
+		n, err := rand.Int(rand.Reader, big.NewInt(9e14))
+		if err != nil {
+			return "", err
+		}
+		lid := strconv.FormatInt(n.Int64()+1e14, 10)
+		s.mu.RLock()
+		_, exists := s.byLID[lid]
+		s.mu.RUnlock()
+		if !exists && !taken[lid] {
+			taken[lid] = true
+			return lid, nil
+		}
+	}
 }
 
 // Account returns the account of a phone number.
@@ -225,74 +282,119 @@ func (s *Server) devicesOf(a *account, except *device) []*device {
 	return slices.DeleteFunc(slices.Clone(a.devices), func(d *device) bool { return d == except })
 }
 
-// load reads the accounts and devices into memory and sweeps what nobody needs any more.
-func (s *Server) load(ctx context.Context) error {
-	byID := map[int64]*account{}
-	rows, err := s.pool.Query(ctx, `SELECT id, phone, lid, name, status, privacy, raw_id, next_device, identity_private, noise_private,
-			prekey_private, prekey_id, prekey_signature, created_at FROM sandbox.accounts`)
-	if err != nil {
-		return err
-	}
-	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		a := &account{}
-		var prekeyID uint32
-		var identity, noise, prekey, signature []byte
-		err := row.Scan(&a.id, &a.keys.Phone, &a.keys.LID, &a.name, &a.status, &a.privacy, &a.rawID, &a.nextDevice, &identity, &noise,
-			&prekey, &prekeyID, &signature, &a.keys.CreatedAt)
-		if err != nil {
-			return struct{}{}, err
-		}
-		a.keys.CreatedAt = a.keys.CreatedAt.UTC()
-		a.keys.Identity = keys.NewKeyPairFromPrivateKey([32]byte(identity))
-		a.keys.Noise = keys.NewKeyPairFromPrivateKey([32]byte(noise))
-		a.keys.SignedPreKey = &keys.PreKey{KeyPair: *keys.NewKeyPairFromPrivateKey([32]byte(prekey)), KeyID: prekeyID, Signature: (*[64]byte)(signature)}
-		byID[a.id], s.byPhone[a.keys.Phone], s.byLID[a.keys.LID] = a, a, a
-		return struct{}{}, nil
+// accountRecord and deviceRecord are the journal's form of an account and a device; private keys are the phones'.
+type accountRecord struct {
+	LID          string            `json:"lid"`
+	Name         string            `json:"name"`
+	Level        Level             `json:"level"`
+	Status       string            `json:"status,omitempty"`
+	Privacy      map[string]string `json:"privacy,omitempty"`
+	RawID        uint32            `json:"rawId"`
+	NextDevice   int               `json:"nextDevice"`
+	Identity     []byte            `json:"identity"`
+	Noise        []byte            `json:"noise"`
+	SignedPreKey []byte            `json:"signedPreKey"`
+	SignedID     uint32            `json:"signedId"`
+	Signature    []byte            `json:"signature"`
+	CreatedAt    time.Time         `json:"createdAt"`
+}
+
+type deviceRecord struct {
+	ID           int64  `json:"id"`
+	Identity     []byte `json:"identity"`
+	Noise        []byte `json:"noise"`
+	Registration uint32 `json:"registration"`
+	SignedID     uint32 `json:"signedId"`
+	SignedPublic []byte `json:"signedPublic"`
+	Signature    []byte `json:"signature"`
+	Proof        []byte `json:"proof,omitempty"`
+}
+
+// record is the account as it is to be kept; the caller holds account.change, or is the only one who knows the account.
+func (a *account) record() journal.Record {
+	return record("account", a.keys.Phone, accountRecord{
+		LID: a.keys.LID, Name: a.name, Level: a.level, Status: a.status, Privacy: a.privacy, RawID: a.rawID, NextDevice: a.nextDevice,
+		Identity: a.keys.Identity.Priv[:], Noise: a.keys.Noise.Priv[:], SignedPreKey: a.keys.SignedPreKey.Priv[:],
+		SignedID: a.keys.SignedPreKey.KeyID, Signature: a.keys.SignedPreKey.Signature[:], CreatedAt: a.keys.CreatedAt,
 	})
-	if err != nil {
-		return err
-	}
-	rows, err = s.pool.Query(ctx, `SELECT d.id, d.account_id, d.number, d.identity, d.noise, d.registration_id, d.signed_id,
-			d.signed_public, d.signed_signature, (SELECT count(*) FROM sandbox.prekeys k WHERE k.device_id = d.id)
-		FROM sandbox.devices d ORDER BY d.account_id, d.number`)
-	if err != nil {
-		return err
-	}
-	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		d := &device{}
-		var accountID int64
-		var identity, noise, public, signature []byte
-		if err := row.Scan(&d.id, &accountID, &d.number, &identity, &noise, &d.registration, &d.signed.id, &public, &signature, &d.prekeys); err != nil {
-			return struct{}{}, err
-		}
-		d.account = byID[accountID]
-		d.identity, d.noise = [32]byte(identity), [32]byte(noise)
-		d.signed.public, d.signed.signature = [32]byte(public), [64]byte(signature)
-		if d.number == 0 {
-			d.account.keys.RegistrationID = d.registration
-		}
-		d.account.devices = append(d.account.devices, d)
-		return struct{}{}, nil
+}
+
+// record is the device as it is to be kept, with these keys; the caller holds device.keysChange, or is the only one who knows the device.
+func (d *device) record(registration uint32, signed signedPreKey) journal.Record {
+	return record("device", d.key(), deviceRecord{
+		ID: d.id, Identity: d.identity[:], Noise: d.noise[:], Registration: registration,
+		SignedID: signed.id, SignedPublic: signed.public[:], Signature: signed.signature[:], Proof: d.proof,
 	})
-	if err != nil {
+}
+
+// snapshot copies what the account's record holds; the caller holds account.change, and Server.mu for reading.
+func (a *account) snapshot() *account {
+	return &account{keys: a.keys, rawID: a.rawID, level: a.level, name: a.name, status: a.status, privacy: maps.Clone(a.privacy), nextDevice: a.nextDevice}
+}
+
+// key names the device's record.
+func (d *device) key() string { return fmt.Sprintf("%s/%03d", d.account.keys.Phone, d.number) }
+
+// changeAccount commits a change of what an account's record holds, with the stanzas that tell of it. change may be called more than once,
+// holding Server.mu; it must not block.
+func (s *Server) changeAccount(ctx context.Context, a *account, change func(*account), stanzas []queued) error {
+	a.change.Lock()
+	defer a.change.Unlock()
+	s.mu.RLock()
+	next := a.snapshot()
+	s.mu.RUnlock()
+	change(next)
+	if err := s.commit(ctx, []journal.Record{next.record()}, stanzas); err != nil {
 		return err
 	}
-	rows, err = s.pool.Query(ctx, `SELECT account_id, device_id FROM sandbox.watchers`)
-	if err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(a)
+	return nil
+}
+
+func loadAccount(s *Server, r journal.Record) error {
+	var kept accountRecord
+	if err := json.Unmarshal(r.Value, &kept); err != nil {
 		return err
 	}
-	var accountID, deviceID int64
-	_, err = pgx.ForEachRow(rows, []any{&accountID, &deviceID}, func() error {
-		byID[accountID].watched.Store(deviceID, struct{}{})
-		return nil
-	})
-	if err != nil {
+	if len(kept.Identity) != 32 || len(kept.Noise) != 32 || len(kept.SignedPreKey) != 32 || len(kept.Signature) != 64 {
+		return errors.New("keys have a wrong length")
+	}
+	a := &account{rawID: kept.RawID, level: kept.Level, name: kept.Name, status: kept.Status, privacy: kept.Privacy, nextDevice: kept.NextDevice}
+	a.keys = Account{
+		Phone: r.Key, LID: kept.LID, Name: kept.Name, Level: kept.Level, CreatedAt: kept.CreatedAt,
+		Identity: keys.NewKeyPairFromPrivateKey([32]byte(kept.Identity)),
+		Noise:    keys.NewKeyPairFromPrivateKey([32]byte(kept.Noise)),
+		SignedPreKey: &keys.PreKey{
+			KeyPair: *keys.NewKeyPairFromPrivateKey([32]byte(kept.SignedPreKey)), KeyID: kept.SignedID, Signature: (*[64]byte)(kept.Signature),
+		},
+	}
+	s.byPhone[a.keys.Phone], s.byLID[a.keys.LID] = a, a
+	return nil
+}
+
+func loadDevice(s *Server, r journal.Record) error {
+	var kept deviceRecord
+	if err := json.Unmarshal(r.Value, &kept); err != nil {
 		return err
 	}
-	// A week is beyond any client's memory of an unanswered send: whatsmeow repeats one within seconds, a durable queue within hours.
-	_, err = s.pool.Exec(ctx, `WITH old AS (DELETE FROM sandbox.sent WHERE sent_at < now() - interval '7 days')
-		DELETE FROM sandbox.queue q WHERE NOT EXISTS (SELECT FROM sandbox.devices d WHERE d.id = q.device_id)`)
-	return err
+	phone, text, _ := strings.Cut(r.Key, "/")
+	number, err := strconv.ParseUint(text, 10, 8)
+	a := s.byPhone[phone]
+	if err != nil || a == nil || len(kept.Identity) != 32 || len(kept.Noise) != 32 || len(kept.SignedPublic) != 32 || len(kept.Signature) != 64 {
+		return errors.New("device without an account, or with keys of a wrong length")
+	}
+	d := &device{id: kept.ID, account: a, number: uint16(number), identity: [32]byte(kept.Identity), noise: [32]byte(kept.Noise),
+		registration: kept.Registration, proof: kept.Proof,
+		signed: signedPreKey{id: kept.SignedID, public: [32]byte(kept.SignedPublic), signature: [64]byte(kept.Signature)}}
+	if number == 0 {
+		a.keys.RegistrationID = d.registration
+	}
+	a.devices = append(a.devices, d) // the records are ordered by number
+	s.devices[d.id] = d
+	s.lastDevice.Store(max(s.lastDevice.Load(), d.id))
+	return nil
 }
 
 // randomUint32 is uniform; it never fails, since crypto/rand does not.

@@ -2,15 +2,18 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/proto/waServerSync"
 	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 const (
@@ -22,6 +25,7 @@ const (
 
 func registerAppState(r *registry) {
 	r.queries[query{"w:sync:app:state", "set", "sync"}] = handleAppState
+	r.loaders["patch"] = loadPatch
 }
 
 // handleAppState reads and writes app state: what an account's devices share about chats and contacts, encrypted so that only they can
@@ -71,25 +75,16 @@ func (c *conn) syncCollection(ctx context.Context, collection *waBinary.Node) (w
 		answer.Attrs["type"] = "error"
 		parts = append(parts, waBinary.Node{Tag: "error", Attrs: waBinary.Attrs{"code": 409, "text": "conflict"}})
 	}
-	rows, err := c.s.pool.Query(ctx, `SELECT version, patch FROM sandbox.app_state
-		WHERE account_id = $1 AND collection = $2 AND version > $3 ORDER BY version LIMIT $4`, c.device.account.id, name, base, patchPage+1)
-	if err != nil {
-		return answer, fmt.Errorf("read app state: %w", err)
-	}
+	c.s.mu.RLock()
+	kept := c.device.account.patches[name]
+	c.s.mu.RUnlock()
 	var patches []waBinary.Node
-	var version int64
-	var patch []byte
-	_, err = pgx.ForEachRow(rows, []any{&version, &patch}, func() error {
-		if len(patches) < patchPage {
-			patches = append(patches, waBinary.Node{Tag: "patch", Content: append([]byte{}, patch...)})
-			base = version
-		} else {
-			answer.Attrs["has_more_patches"] = "true"
-		}
-		return nil
-	})
-	if err != nil {
-		return answer, fmt.Errorf("read app state: %w", err)
+	for base < int64(len(kept)) && len(patches) < patchPage {
+		patches = append(patches, waBinary.Node{Tag: "patch", Content: kept[base]})
+		base++
+	}
+	if base < int64(len(kept)) {
+		answer.Attrs["has_more_patches"] = "true"
 	}
 	answer.Attrs["version"] = base
 	if len(patches) > 0 {
@@ -123,27 +118,36 @@ func (c *conn) appendPatch(ctx context.Context, name string, base int64, raw []b
 			Content: []waBinary.Node{{Tag: "collection", Attrs: waBinary.Attrs{"name": name, "version": version}}},
 		}})
 	}
-	err = pgx.BeginFunc(ctx, c.s.pool, func(tx pgx.Tx) error {
-		var newest int64
-		// The account's row keeps two devices from writing the same version.
-		err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(max(version), 0) FROM sandbox.app_state WHERE account_id = a.id AND collection = $2)
-			FROM (SELECT id FROM sandbox.accounts WHERE id = $1 FOR NO KEY UPDATE) a`, a.id, name).Scan(&newest)
-		if err != nil || newest != base {
-			return err
-		}
-		appended = true
-		var batch pgx.Batch
-		batch.Queue(`INSERT INTO sandbox.app_state (account_id, collection, version, patch) VALUES ($1, $2, $3, $4)`, a.id, name, version, numbered)
-		if err := queueStanzas(&batch, notices); err != nil {
-			return err
-		}
-		return tx.SendBatch(ctx, &batch).Close()
-	})
-	if err != nil {
-		return false, fmt.Errorf("append app state patch: %w", err)
+	a.change.Lock()
+	defer a.change.Unlock()
+	c.s.mu.RLock()
+	newest := int64(len(a.patches[name]))
+	c.s.mu.RUnlock()
+	if newest != base {
+		return false, nil
 	}
-	if appended {
-		c.s.wake(notices)
+	if err := c.s.commit(ctx, []journal.Record{{Kind: "patch", Key: fmt.Sprintf("%s/%s/%012d", a.keys.Phone, name, version), Value: numbered}}, notices); err != nil {
+		return false, fmt.Errorf("store app state: %w", err)
 	}
-	return appended, nil
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	a.addPatch(name, numbered)
+	return true, nil
+}
+
+func (a *account) addPatch(name string, patch []byte) {
+	if a.patches == nil {
+		a.patches = map[string][][]byte{}
+	}
+	a.patches[name] = append(a.patches[name], patch)
+}
+
+func loadPatch(s *Server, r journal.Record) error {
+	parts := strings.Split(r.Key, "/")
+	a := s.byPhone[parts[0]]
+	if a == nil || len(parts) != 3 {
+		return errors.New("not a patch of an account")
+	}
+	a.addPatch(parts[1], r.Value)
+	return nil
 }

@@ -56,7 +56,6 @@ type conn struct {
 
 	device  *device  // logged in; nil while pairing. Set before any stanza is handled.
 	pairing *pairing // waits for a scan; nil when logged in
-	box     outbox
 
 	mu         sync.Mutex
 	out        [][]byte // plaintext frames that wait to be written
@@ -171,9 +170,9 @@ func (c *conn) login(client [32]byte, payload *waWa6.ClientPayload) error {
 	if d == nil || d.noise != client {
 		return c.refuse(401)
 	}
-	// A client that got in while the database is down would lose its connection with its first stanza, again and again.
-	if err := s.pool.Ping(c.ctx); err != nil {
-		s.log.ErrorContext(c.ctx, "login without database", "error", err)
+	// A client that got in while the journal fails would lose its connection with its first stanza, again and again.
+	if err := s.journal.Ping(c.ctx); err != nil {
+		s.log.ErrorContext(c.ctx, "login without journal", "error", err)
 		return c.refuse(503)
 	}
 	s.mu.Lock()
@@ -233,6 +232,9 @@ func (c *conn) close() {
 		}
 	}
 	c.s.mu.Unlock()
+	if c.device != nil {
+		c.device.queue.leave(c)
+	}
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()

@@ -19,6 +19,7 @@ import (
 	"go.mau.fi/whatsmeow/types/events"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
@@ -34,7 +35,11 @@ func runChild(dsn string) {
 	if err != nil {
 		panic(err)
 	}
-	s, err := server.New(context.Background(), server.Config{Pool: pool})
+	kept, err := journal.OpenPostgres(context.Background(), pool)
+	if err != nil {
+		panic(err)
+	}
+	s, err := server.New(context.Background(), server.Config{Journal: kept})
 	if err != nil {
 		panic(err)
 	}
@@ -59,7 +64,7 @@ func TestKillingTheServerLosesNothing(t *testing.T) {
 	ana.text(*ben.Store.ID, "hello")
 	ben.receives("hello")
 	n.eventually("receipt", func() bool { return n.Server().Stats().MessagesDelivered == 1 })
-	n.settled("true")
+	n.settled()
 	n.stop()
 
 	// The listener moves into the child; the clients follow, since they look up the address with every connection.

@@ -7,17 +7,21 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 func registerDevices(r *registry) {
 	r.queries[query{"md", "set", "remove-companion-device"}] = handleRemoveDevice
+	r.loaders["watch"] = loadWatcher
 }
 
 // newID makes the id of a stanza that the server sends of its own: random, so that it is unique over restarts.
@@ -40,18 +44,46 @@ func listHash(jids []types.JID) string {
 }
 
 // watch records that a device has an account's device list in its cache, or will have in a moment. It excludes changes of the list: either
-// the change is in the list that the caller reads next, or its notice goes to the device.
+// the change is in the list that the caller reads next, or its notice goes to the device. The list of an account that is not Live never
+// changes.
 func (s *Server) watch(ctx context.Context, d *device, a *account) error {
-	if _, known := a.watched.Load(d.id); known || a == d.account {
+	s.mu.RLock()
+	_, known := a.watchers[d]
+	s.mu.RUnlock()
+	if known || a == d.account || a.level != Live {
 		return nil
 	}
 	a.change.Lock()
 	defer a.change.Unlock()
-	_, err := s.pool.Exec(ctx, `INSERT INTO sandbox.watchers (account_id, device_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, a.id, d.id)
-	if err != nil {
+	if err := s.commit(ctx, []journal.Record{{Kind: "watch", Key: watchKey(a, d), Value: []byte{}}}, nil); err != nil {
 		return fmt.Errorf("record device list query: %w", err)
 	}
-	a.watched.Store(d.id, struct{}{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.watchers == nil {
+		a.watchers = map[*device]struct{}{}
+	}
+	a.watchers[d] = struct{}{}
+	return nil
+}
+
+func watchKey(a *account, d *device) string { return fmt.Sprintf("%s/%08x", a.keys.Phone, d.id) }
+
+func loadWatcher(s *Server, r journal.Record) error {
+	phone, text, _ := strings.Cut(r.Key, "/")
+	id, err := strconv.ParseInt(text, 16, 64)
+	if err != nil {
+		return err
+	}
+	a, d := s.byPhone[phone], s.devices[id]
+	if a == nil || d == nil {
+		s.forget(r)
+		return nil
+	}
+	if a.watchers == nil {
+		a.watchers = map[*device]struct{}{}
+	}
+	a.watchers[d] = struct{}{}
 	return nil
 }
 
@@ -65,13 +97,7 @@ func (s *Server) deviceListNotices(a *account, own, list []*device) []queued {
 	}
 	audience := slices.Clone(own)
 	s.mu.RLock()
-	for _, other := range s.byPhone {
-		for _, d := range other.devices {
-			if _, ok := a.watched.Load(d.id); ok && other != a {
-				audience = append(audience, d)
-			}
-		}
-	}
+	audience = slices.AppendSeq(audience, maps.Keys(a.watchers))
 	s.mu.RUnlock()
 	var notices []queued
 	for _, d := range audience {
@@ -110,27 +136,29 @@ func (s *Server) removeDevices(ctx context.Context, a *account, chosen func(*dev
 	if len(leaving) == 0 {
 		return nil
 	}
-	ids := make([]int64, len(leaving))
-	for i, d := range leaving {
-		ids[i] = d.id
-	}
-	notices := s.deviceListNotices(a, staying, staying)
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var batch pgx.Batch
-		batch.Queue(`DELETE FROM sandbox.devices WHERE id = ANY($1)`, ids)
-		batch.Queue(`DELETE FROM sandbox.queue WHERE device_id = ANY($1)`, ids)
-		if err := queueStanzas(&batch, notices); err != nil {
-			return err
+	var records []journal.Record
+	s.mu.RLock()
+	for _, d := range leaving {
+		records = append(records, journal.Record{Kind: "device", Key: d.key()})
+		for i := range d.prekeys.len() {
+			id, _ := d.prekeys.at(i)
+			records = append(records, journal.Record{Kind: "prekey", Key: preKeyKey(d, id)})
 		}
-		return tx.SendBatch(ctx, &batch).Close()
-	})
-	if err != nil {
+	}
+	s.mu.RUnlock()
+	if err := s.commit(ctx, records, s.deviceListNotices(a, staying, staying)); err != nil {
 		return fmt.Errorf("unlink devices: %w", err)
 	}
 	var connections []*conn
 	s.mu.Lock()
 	a.devices = slices.DeleteFunc(a.devices, func(d *device) bool { return slices.Contains(leaving, d) })
+	for _, other := range s.byPhone {
+		for _, d := range leaving {
+			delete(other.watchers, d)
+		}
+	}
 	for _, d := range leaving {
+		delete(s.devices, d.id)
 		if d.conn != nil && d.conn != by {
 			connections = append(connections, d.conn)
 		}
@@ -140,7 +168,6 @@ func (s *Server) removeDevices(ctx context.Context, a *account, chosen func(*dev
 		c.part(waBinary.Node{Tag: "stream:error", Attrs: waBinary.Attrs{"code": "401"},
 			Content: []waBinary.Node{{Tag: "conflict", Attrs: waBinary.Attrs{"type": "device_removed"}}}}, farewell)
 	}
-	s.wake(notices)
 	return nil
 }
 

@@ -20,6 +20,8 @@ import (
 
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 const (
@@ -54,7 +56,11 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-func registerMedia(r *registry) { r.queries[query{"w:m", "set", "media_conn"}] = handleMediaConn }
+func registerMedia(r *registry) {
+	r.queries[query{"w:m", "set", "media_conn"}] = handleMediaConn
+	r.loaders["path"] = loadPath
+	r.loaders["mediaretry"] = loadMediaRetry
+}
 
 // handleMediaConn names the host for media and gives the auth for it. The attributes are those that queryMediaConn (mediaconn.go) insists on.
 func handleMediaConn(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
@@ -237,7 +243,7 @@ func (s *Server) store(ctx context.Context, body io.Reader, token []byte) (path 
 	name := newMediaName()
 	// whatsmeow appends its own parameters with "&", so there must be a "?" before (DownloadMediaWithPath in download.go).
 	path = "/v/" + name + "?ccb=11-4"
-	known, err := s.OpenBlob(ctx, token)
+	err = s.journal.RenewBlob(ctx, token)
 	if err == nil {
 		hash := sha256.New()
 		if _, err := io.Copy(hash, body); err != nil {
@@ -246,12 +252,12 @@ func (s *Server) store(ctx context.Context, body io.Reader, token []byte) (path 
 		if !bytes.Equal(hash.Sum(nil), token) {
 			return "", errWrongToken
 		}
-		return path, s.publish(ctx, known.id, name)
+		return path, s.publish(ctx, name, token)
 	}
-	if !errors.Is(err, ErrNoBlob) {
+	if !errors.Is(err, journal.ErrNoBlob) {
 		return "", err
 	}
-	blob, err := s.CreateBlob(ctx)
+	blob, err := s.journal.CreateBlob(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -262,7 +268,10 @@ func (s *Server) store(ctx context.Context, body io.Reader, token []byte) (path 
 	if !bytes.Equal(blob.SHA256(), token) {
 		return "", errWrongToken
 	}
-	return path, blob.commit(name)
+	if err := blob.Commit(); err != nil {
+		return "", err
+	}
+	return path, s.publish(ctx, name, token)
 }
 
 var mediaName = regexp.MustCompile(`^t62\.7118-24/[0-9a-f]{32}_n\.enc$`)
@@ -286,9 +295,8 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 		http.Error(w, "a fault that was asked for", fault.Media.Status)
 		return
 	}
-	blob, err := s.openBlob(r.Context(), `SELECT b.id, b.size, b.sha256 FROM sandbox.media_paths p JOIN sandbox.media_blobs b ON b.id = p.blob_id
-		WHERE p.path = $1`, name)
-	if errors.Is(err, ErrNoBlob) {
+	blob, sum, err := s.openPath(r.Context(), name)
+	if errors.Is(err, journal.ErrNoBlob) {
 		http.Error(w, "there is no such media", http.StatusNotFound)
 		return
 	}
@@ -301,10 +309,10 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 	}
 	out := &outgoing{BlobReader: blob, from: blob, net: t.net}
 	if fault != nil {
-		out.from = fault.disturb(r.Context(), blob, blob.size, func() { _ = t.net.Flush() })
+		out.from = fault.disturb(r.Context(), blob, blob.Size(), func() { _ = t.net.Flush() })
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("ETag", `"`+hex.EncodeToString(blob.sha256)+`"`)
+	w.Header().Set("ETag", etag(sum))
 	http.ServeContent(w, r, "", time.Time{}, out)
 	switch {
 	case out.err != nil && !errors.Is(out.err, io.EOF):
@@ -312,21 +320,23 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 			s.log.WarnContext(r.Context(), "media not read to its end", "error", out.err)
 		}
 		panic(http.ErrAbortHandler) // the answer has begun: cutting it off is how the client is told
-	case r.Method == http.MethodGet && blob.at > 0 && !t.phone && r.Context().Err() == nil:
+	case r.Method == http.MethodGet && out.n > 0 && !t.phone && r.Context().Err() == nil:
 		s.counts.downloads.Add(1)
 	}
 }
 
 // outgoing is a blob on its way to a client, which is cut when it does not read. It remembers what ended the reading.
 type outgoing struct {
-	*BlobReader
+	*journal.BlobReader
 	from io.Reader // the blob, or what a fault makes of it
 	net  *http.ResponseController
+	n    int64 // how much was read
 	err  error
 }
 
 func (o *outgoing) Read(p []byte) (n int, err error) {
-	if n, o.err = o.from.Read(p); o.err == nil {
+	n, o.err = o.from.Read(p)
+	if o.n += int64(n); o.err == nil {
 		// What was read is written next.
 		o.err = o.net.SetWriteDeadline(time.Now().Add(stallTime))
 	}
@@ -350,8 +360,9 @@ func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, _ transfer)
 	if name != "" && !mediaName.MatchString(name) {
 		return
 	}
-	_, err = s.pool.Exec(r.Context(), `DELETE FROM sandbox.media_paths p USING sandbox.media_blobs b
-		WHERE b.id = p.blob_id AND b.sha256 = $1 AND ($2 = '' OR p.path = $2)`, token, name)
+	_, err = s.unpublish(r.Context(), func(path string, p mediaPath) bool {
+		return bytes.Equal(p.SHA256, token) && (name == "" || path == name)
+	})
 	if err != nil {
 		if r.Context().Err() == nil {
 			s.log.WarnContext(r.Context(), "media not deleted", "error", err)

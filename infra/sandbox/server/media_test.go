@@ -18,11 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.mau.fi/whatsmeow"
 
 	"github.com/chasqui/chasqui/infra/sandbox/server"
-	"github.com/chasqui/chasqui/infra/testdb"
 )
 
 // random returns bytes that are the same for the same seed.
@@ -176,7 +174,7 @@ func (n *network) statusOf(path string) int {
 
 func (n *network) stored() (blobs, chunks int) {
 	n.t.Helper()
-	err := n.pool.QueryRow(n.t.Context(), `SELECT (SELECT count(*) FROM sandbox.media_blobs), (SELECT count(*) FROM sandbox.media_chunks)`).Scan(&blobs, &chunks)
+	err := n.pool.QueryRow(n.t.Context(), `SELECT (SELECT count(*) FROM sandbox.blobs), (SELECT count(*) FROM sandbox.chunks)`).Scan(&blobs, &chunks)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -372,15 +370,16 @@ func TestOldMediaAreSwept(t *testing.T) {
 	auth := ana.auth()
 	old, young := n.upload(auth, random(6, 1000)), n.upload(auth, random(7, 1000))
 	sum := sha256.Sum256(random(6, 1000))
-	if _, err := n.pool.Exec(t.Context(), `UPDATE sandbox.media_blobs SET stored_at = now() - interval '31 days' WHERE sha256 = $1`, sum[:]); err != nil {
-		t.Fatal(err)
-	}
-	// A crash in the middle of an upload leaves this behind.
-	if _, err := n.pool.Exec(t.Context(), `WITH b AS (INSERT INTO sandbox.media_blobs (stored_at) VALUES (now() - interval '1 day') RETURNING id)
-		INSERT INTO sandbox.media_chunks (blob_id, n, data) SELECT id, 0, 'x' FROM b`); err != nil {
-		t.Fatal(err)
-	}
-	n.restart(ana)
+	n.restartAfter(func() {
+		if _, err := n.pool.Exec(t.Context(), `UPDATE sandbox.blobs SET stored_at = now() - interval '31 days' WHERE sha256 = $1`, sum[:]); err != nil {
+			t.Fatal(err)
+		}
+		// A crash in the middle of an upload leaves this behind.
+		if _, err := n.pool.Exec(t.Context(), `WITH b AS (INSERT INTO sandbox.blobs (stored_at) VALUES (now() - interval '1 day') RETURNING id)
+		INSERT INTO sandbox.chunks (blob_id, n, data) SELECT id, 0, 'x' FROM b`); err != nil {
+			t.Fatal(err)
+		}
+	}, ana)
 	n.eventually("the sweep", func() bool {
 		blobs, chunks := n.stored()
 		return blobs == 1 && chunks == 1
@@ -535,40 +534,4 @@ func (s *sampled) Read(p []byte) (int, error) {
 	s.at += int64(n)
 	s.sample(s.at)
 	return n, err
-}
-
-// A database of version 1 has no tables for media.
-func TestAnOlderSchemaIsUpgraded(t *testing.T) {
-	t.Parallel()
-	pool, err := pgxpool.New(t.Context(), testdb.DSN(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	first, err := os.ReadFile("schema.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, sql := range []string{
-		`CREATE SCHEMA sandbox`, `CREATE TABLE sandbox.server_version (version int NOT NULL)`, string(first),
-		`INSERT INTO sandbox.server_version VALUES (1)`,
-	} {
-		if _, err := pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 2 { // the second time there is nothing to do
-		s, err := server.New(t.Context(), server.Config{Pool: pool, Logger: logger(t, "server")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		blob, err := s.CreateBlob(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		blob.Discard()
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

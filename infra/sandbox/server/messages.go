@@ -5,24 +5,35 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 func registerMessages(r *registry) {
 	r.stanzas["message"] = handleMessage
 	r.routes[types.DefaultUserServer] = routeDirect
 	r.routes[types.HiddenUserServer] = routeDirect
+	r.loaders["sent"] = loadSent
+}
+
+// maxID bounds a message's id, in bytes; clients use up to 32 (GenerateMessageID in send.go).
+const maxID = 128
+
+// validID says whether a text can be the id of a message.
+func validID(id string) bool {
+	return id != "" && len(id) <= maxID && utf8.ValidString(id) && !strings.ContainsRune(id, 0)
 }
 
 // handleMessage gives a message to the route of its recipient's kind.
 func handleMessage(ctx context.Context, c *conn, message *waBinary.Node) error {
 	to, ok := message.Attrs["to"].(types.JID)
-	if !ok || attr(message, "id") == "" {
+	if !ok || !validID(attr(message, "id")) {
 		c.ackMessage(message, "", errBadRequest.code)
 		return nil
 	}
@@ -81,28 +92,35 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 			stanzas = []queued{{target, s.copyFor(c.device, target, message, enc)}}
 		}
 	}
-	var batch pgx.Batch
+	key := ""
 	if repeatable {
 		// Phone number and LID are the same recipient.
-		batch.Queue(`INSERT INTO sandbox.sent (device_id, recipient, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-			c.device.id, recipient.keys.Phone, attr(message, "id")).Exec(func(tag pgconn.CommandTag) error {
-			if tag.RowsAffected() == 0 {
-				s.counts.repeated.Add(1)
-			}
-			return nil
-		})
+		key = recipient.keys.Phone + "/" + attr(message, "id")
 	}
-	if err := queueStanzas(&batch, stanzas); err != nil {
-		return err
+	return c.route(ctx, message, stanzas, phash, key)
+}
+
+// route makes the copies of a message durable and acknowledges it. key names the recipient and the id, by which a repetition is known; it is
+// "" for what repeats its id by design.
+func (c *conn) route(ctx context.Context, message *waBinary.Node, stanzas []queued, phash, key string) error {
+	s := c.s
+	var records []journal.Record
+	repeated := key != "" && c.device.sent.has(key)
+	if key != "" && !repeated {
+		records = []journal.Record{sentRecord(c.device, key, time.Now())}
 	}
-	if batch.Len() > 0 {
-		if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
-			return fmt.Errorf("route message: %w", err)
-		}
+	// The ack goes before what the recipients answer: Baileys takes the ticks of a message back when its ack comes after a receipt.
+	acknowledge := func() { c.ackMessage(message, phash, 0) }
+	if err := s.commitThen(ctx, records, stanzas, acknowledge); err != nil {
+		return fmt.Errorf("route message: %w", err)
+	}
+	if key != "" {
+		c.device.sent.add(key)
+	}
+	if repeated {
+		s.counts.repeated.Add(1)
 	}
 	s.counts.sent.Add(1)
-	c.ackMessage(message, phash, 0) // first: Baileys takes the ticks of a message back when its ack comes after a receipt
-	s.wake(stanzas)
 	return nil
 }
 

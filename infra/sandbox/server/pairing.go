@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"go.mau.fi/libsignal/ecc"
 	"go.mau.fi/whatsmeow"
 	waBinary "go.mau.fi/whatsmeow/binary"
@@ -21,6 +20,8 @@ import (
 	"go.mau.fi/whatsmeow/proto/waWa6"
 	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 var (
@@ -271,25 +272,19 @@ func (s *Server) addDevice(ctx context.Context, d *device, proof []byte) error {
 	a.change.Lock()
 	defer a.change.Unlock()
 	present := s.devicesOf(a, nil)
-	notices := s.deviceListNotices(a, present, append(slices.Clone(present), d))
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := insertDevice(ctx, tx, d, proof); err != nil {
-			return err
-		}
-		var batch pgx.Batch
-		batch.Queue(`UPDATE sandbox.accounts SET next_device = greatest(next_device, $2) WHERE id = $1`, a.id, int(d.number)+1)
-		if err := queueStanzas(&batch, notices); err != nil {
-			return err
-		}
-		return tx.SendBatch(ctx, &batch).Close()
-	})
-	if err != nil {
+	d.id, d.proof = s.lastDevice.Add(1), proof
+	s.mu.RLock()
+	next := a.snapshot()
+	s.mu.RUnlock()
+	next.nextDevice = max(next.nextDevice, int(d.number)+1)
+	records := []journal.Record{next.record(), d.record(d.registration, d.signed)}
+	if err := s.commit(ctx, records, s.deviceListNotices(a, present, append(slices.Clone(present), d))); err != nil {
 		return fmt.Errorf("persist device: %w", err)
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.devices[d.id] = d
 	a.devices = append(a.devices, d)
 	slices.SortFunc(a.devices, func(x, y *device) int { return int(x.number) - int(y.number) })
-	s.mu.Unlock()
-	s.wake(notices)
 	return nil
 }

@@ -127,7 +127,7 @@ func TestUnlinkRemovesAllCompanions(t *testing.T) {
 	}
 	ben.text(*ana.Store.ID, "to the phone alone")
 	ana.receives("to the phone alone")
-	n.settled("true")
+	n.settled()
 }
 
 func TestLogoutUnlinksOneCompanion(t *testing.T) {
@@ -143,14 +143,14 @@ func TestLogoutUnlinksOneCompanion(t *testing.T) {
 	if devices := n.Server().Devices("5491100000001"); len(devices) != 1 || devices[0] != *second.Store.ID {
 		t.Errorf("devices are %v", devices)
 	}
-	n.settled("true")
+	n.settled()
 	ben.text(*ana.Store.ID, "to two devices")
 	second.receives("to two devices")
 	third := n.companion(ana)
 	if third.Store.ID.Device != 3 {
 		t.Errorf("device number %d was given again", third.Store.ID.Device)
 	}
-	n.settled("true") // Ben and the others know of the third device
+	n.settled() // Ben and the others know of the third device
 	ben.text(*ana.Store.ID, "to three devices again")
 	third.receives("to three devices again")
 	second.text(*ben.Store.ID, "from the second")
@@ -165,9 +165,7 @@ func TestAStaleDeviceListIsNoticed(t *testing.T) {
 	// The notice is lost: Ben still has a list without the companion, and is told by the hash in the acknowledgement.
 	ben.Disconnect()
 	web := n.companion(ana)
-	if _, err := n.pool.Exec(t.Context(), `DELETE FROM sandbox.queue WHERE class = 'notification'`); err != nil {
-		t.Fatal(err)
-	}
+	n.Server().DropQueued("notification")
 	ben.connect()
 	ben.text(*ana.Store.ID, "missed")
 	ben.text(*ana.Store.ID, "noticed")
@@ -229,7 +227,7 @@ func TestPeerMessagesReachThePhoneAlone(t *testing.T) {
 	web, other := n.companion(ana), n.companion(ana)
 	web.text(*ben.Store.ID, "makes the session") // a peer message never fetches prekeys
 	ana.receives("makes the session")
-	n.settled("true")
+	n.settled()
 	sent, err := web.SendPeerMessage(t.Context(), &waE2E.Message{ProtocolMessage: &waE2E.ProtocolMessage{
 		Type:                   waE2E.ProtocolMessage_APP_STATE_SYNC_KEY_REQUEST.Enum(),
 		AppStateSyncKeyRequest: &waE2E.AppStateSyncKeyRequest{KeyIDs: []*waE2E.AppStateSyncKeyId{{KeyID: []byte("key")}}},
@@ -240,7 +238,7 @@ func TestPeerMessagesReachThePhoneAlone(t *testing.T) {
 	if m := await(ana, func(m *events.Message) bool { return m.Info.ID == sent.ID }); m.Info.Category != "peer" || !m.Info.IsFromMe {
 		t.Errorf("peer message came as %+v", m.Info)
 	}
-	n.settled("true")
+	n.settled()
 	for _, m := range all[*events.Message](other) {
 		if m.Info.ID == sent.ID {
 			t.Error("the peer message came to another companion")

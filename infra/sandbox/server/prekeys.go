@@ -3,14 +3,16 @@ package server
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"go.mau.fi/libsignal/ecc"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 const (
@@ -28,6 +30,7 @@ func registerPreKeys(r *registry) {
 	r.queries[query{"encrypt", "get", "digest"}] = handlePreKeyDigest
 	r.queries[query{"encrypt", "set", "rotate"}] = handlePreKeyRotate
 	r.queries[query{"encrypt", "set", ""}] = handlePreKeyUpload // its children come in any order
+	r.loaders["prekey"] = loadPreKey
 }
 
 // keyID reads the three bytes of a prekey's id; idBytes writes them.
@@ -58,7 +61,7 @@ func readSignedPreKey(node waBinary.Node) (k signedPreKey, ok bool) {
 func handlePreKeyCount(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
 	c.s.mu.RLock()
 	defer c.s.mu.RUnlock()
-	return []waBinary.Node{{Tag: "count", Attrs: waBinary.Attrs{"value": c.device.prekeys}}}, nil
+	return []waBinary.Node{{Tag: "count", Attrs: waBinary.Attrs{"value": c.device.prekeys.len()}}}, nil
 }
 
 // handlePreKeyUpload adds one-time prekeys and replaces the signed one and the registration id.
@@ -71,67 +74,110 @@ func handlePreKeyUpload(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBi
 	if !ok || len(registration) != 4 || !slices.Equal(identity, d.identity[:]) || len(uploaded) > maxPreKeys || !signed.validFor(d.identity) {
 		return nil, errBadRequest
 	}
-	ids, publics := make([]int64, 0, len(uploaded)), make([][]byte, 0, len(uploaded))
+	var added packedKeys
+	records := make([]journal.Record, 0, len(uploaded)+1)
 	for _, key := range uploaded {
 		id, public := content(key.GetChildByTag("id")), content(key.GetChildByTag("value"))
-		if len(id) != 3 || len(public) != 32 || slices.Contains(ids, int64(keyID(id))) {
+		if len(id) != 3 || len(public) != 32 || added.index(keyID(id)) >= 0 {
 			return nil, errBadRequest
 		}
-		ids, publics = append(ids, int64(keyID(id))), append(publics, public)
+		added = added.put(keyID(id), public)
+		records = append(records, journal.Record{Kind: "prekey", Key: preKeyKey(d, keyID(id)), Value: slices.Clone(public)})
 	}
-	var left int
+	d.keysChange.Lock()
+	defer d.keysChange.Unlock()
 	number := binary.BigEndian.Uint32(registration)
-	var batch pgx.Batch
-	batch.Queue(`INSERT INTO sandbox.prekeys (device_id, key_id, public) SELECT $1, unnest($2::bigint[]), unnest($3::bytea[])
-		ON CONFLICT (device_id, key_id) DO UPDATE SET public = excluded.public`, d.id, ids, publics)
-	queueSignedPreKey(&batch, d, signed)
-	batch.Queue(`UPDATE sandbox.devices SET registration_id = $2 WHERE id = $1`, d.id, int64(number))
-	batch.Queue(`SELECT count(*) FROM sandbox.prekeys WHERE device_id = $1`, d.id).QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
-	if err := c.s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := c.s.commit(ctx, append(records, d.record(number, signed)), nil); err != nil {
 		return nil, fmt.Errorf("store prekeys: %w", err)
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	d.prekeys, d.warned, d.signed, d.registration = left, false, signed, number
+	for i := range added.len() {
+		id, public := added.at(i)
+		d.prekeys = d.prekeys.put(id, public)
+	}
+	d.warned, d.signed, d.registration = false, signed, number
 	return nil, nil
 }
 
-func queueSignedPreKey(batch *pgx.Batch, d *device, k signedPreKey) {
-	batch.Queue(`UPDATE sandbox.devices SET signed_id = $2, signed_public = $3, signed_signature = $4 WHERE id = $1`,
-		d.id, int64(k.id), k.public[:], k.signature[:])
+// preKeyKey names the record of a one-time prekey.
+func preKeyKey(d *device, id uint32) string { return fmt.Sprintf("%08x/%06x", d.id, id) }
+
+func loadPreKey(s *Server, r journal.Record) error {
+	var device int64
+	var id uint32
+	if _, err := fmt.Sscanf(r.Key, "%x/%x", &device, &id); err != nil || len(r.Value) != 32 {
+		return errors.New("not a prekey")
+	}
+	d := s.devices[device]
+	if d == nil {
+		s.forget(r)
+		return nil
+	}
+	d.prekeys = append(append(d.prekeys, idBytes(id)...), r.Value...)
+	return nil
+}
+
+// packedKeys are one-time prekeys, the oldest first, each 3 bytes of id and 32 of public key: a device has hundreds, most of which nobody
+// ever asks for.
+type packedKeys []byte
+
+const packedSize = 3 + 32
+
+func (k packedKeys) len() int { return len(k) / packedSize }
+
+func (k packedKeys) at(i int) (id uint32, public []byte) {
+	return keyID(k[i*packedSize:]), k[i*packedSize+3 : (i+1)*packedSize]
+}
+
+// index finds a key by its id; -1 when it is not there.
+func (k packedKeys) index(id uint32) int {
+	for i := range k.len() {
+		if keyID(k[i*packedSize:]) == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// put adds a key, or replaces the one of the same id.
+func (k packedKeys) put(id uint32, public []byte) packedKeys {
+	if i := k.index(id); i >= 0 {
+		copy(k[i*packedSize+3:(i+1)*packedSize], public)
+		return k
+	}
+	return append(append(k, idBytes(id)...), public...)
 }
 
 func handlePreKeyRotate(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error) {
+	d := c.device
 	signed, ok := readSignedPreKey(iq.GetChildByTag("rotate", "skey"))
-	if !ok || !signed.validFor(c.device.identity) {
+	if !ok || !signed.validFor(d.identity) {
 		return nil, errBadRequest
 	}
-	var batch pgx.Batch
-	queueSignedPreKey(&batch, c.device, signed)
-	if err := c.s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+	d.keysChange.Lock()
+	defer d.keysChange.Unlock()
+	c.s.mu.RLock()
+	number := d.registration
+	c.s.mu.RUnlock()
+	if err := c.s.commit(ctx, []journal.Record{d.record(number, signed)}, nil); err != nil {
 		return nil, fmt.Errorf("rotate signed prekey: %w", err)
 	}
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	c.device.signed = signed
+	d.signed = signed
 	return nil, nil
 }
 
 // handlePreKeyDigest tells a client what the server holds of its keys.
-func handlePreKeyDigest(ctx context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
-	rows, err := c.s.pool.Query(ctx, `SELECT key_id FROM sandbox.prekeys WHERE device_id = $1 ORDER BY key_id`, c.device.id)
-	if err != nil {
-		return nil, fmt.Errorf("list prekeys: %w", err)
-	}
+func handlePreKeyDigest(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
 	var list []waBinary.Node
-	var id int64
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
-		list = append(list, waBinary.Node{Tag: "id", Content: idBytes(uint32(id))})
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list prekeys: %w", err)
+	c.s.mu.RLock()
+	for i := range c.device.prekeys.len() {
+		id, _ := c.device.prekeys.at(i)
+		list = append(list, waBinary.Node{Tag: "id", Content: idBytes(id)})
 	}
+	c.s.mu.RUnlock()
 	return []waBinary.Node{{Tag: "digest", Content: append(c.s.identityNodes(c.device), waBinary.Node{Tag: "list", Content: list})}}, nil
 }
 
@@ -156,14 +202,11 @@ func handlePreKeyFetch(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBin
 		return nil, errBadRequest
 	}
 	devices := make([]*device, len(wanted))
-	ids := make([]int64, 0, len(wanted))
 	for i := range wanted {
 		jid, _ := wanted[i].Attrs["jid"].(types.JID)
-		if devices[i] = c.s.device(jid); devices[i] != nil && !slices.Contains(ids, devices[i].id) {
-			ids = append(ids, devices[i].id)
-		}
+		devices[i] = c.s.device(jid)
 	}
-	taken, err := c.s.takePreKeys(ctx, ids)
+	taken, err := c.s.takePreKeys(ctx, devices)
 	if err != nil {
 		return nil, err
 	}
@@ -175,12 +218,12 @@ func handlePreKeyFetch(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBin
 			continue
 		}
 		bundle := c.s.identityNodes(d)
-		if key, ok := taken[d.id]; ok {
+		if key, ok := taken[d]; ok {
 			bundle = append(bundle, waBinary.Node{Tag: "key", Content: []waBinary.Node{{Tag: "id", Content: idBytes(key.id)}, {Tag: "value", Content: key.public}}})
 		}
 		users[i].Content = bundle
 	}
-	if err := c.s.warnOfFewPreKeys(ctx, devices, taken); err != nil {
+	if err := c.s.warnOfFewPreKeys(ctx, devices); err != nil {
 		return nil, err
 	}
 	return []waBinary.Node{{Tag: "list", Content: users}}, nil
@@ -191,46 +234,45 @@ type preKey struct {
 	public []byte
 }
 
-// takePreKeys removes the oldest one-time prekey of each device. Two that fetch at the same time get different ones.
-func (s *Server) takePreKeys(ctx context.Context, ids []int64) (map[int64]preKey, error) {
-	rows, err := s.pool.Query(ctx, `WITH pick AS (
-			SELECT k.device_id, k.key_id FROM unnest($1::bigint[]) AS wanted (id)
-			CROSS JOIN LATERAL (SELECT device_id, key_id FROM sandbox.prekeys WHERE device_id = wanted.id ORDER BY key_id LIMIT 1 FOR UPDATE SKIP LOCKED) k)
-		DELETE FROM sandbox.prekeys p USING pick WHERE p.device_id = pick.device_id AND p.key_id = pick.key_id
-		RETURNING p.device_id, p.key_id, p.public`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("take prekeys: %w", err)
+// takePreKeys removes the oldest one-time prekey of each device, durably: two that fetch at the same time get different ones. A device may
+// be nil.
+func (s *Server) takePreKeys(ctx context.Context, devices []*device) (map[*device]preKey, error) {
+	taken := map[*device]preKey{}
+	var gone []journal.Record
+	s.mu.Lock()
+	for _, d := range devices {
+		if d == nil || d.prekeys.len() == 0 {
+			continue
+		}
+		if _, ok := taken[d]; ok {
+			continue
+		}
+		id, public := d.prekeys.at(0)
+		taken[d] = preKey{id, public}
+		d.prekeys = d.prekeys[packedSize:]
+		gone = append(gone, journal.Record{Kind: "prekey", Key: preKeyKey(d, id)})
 	}
-	taken := map[int64]preKey{}
-	var device, id int64
-	var public []byte
-	_, err = pgx.ForEachRow(rows, []any{&device, &id, &public}, func() error {
-		taken[device] = preKey{uint32(id), slices.Clone(public)}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("take prekeys: %w", err)
+	s.mu.Unlock()
+	if err := s.commit(ctx, gone, nil); err != nil {
+		return nil, fmt.Errorf("take prekeys: %w", err) // they are lost to this process, which costs nothing
 	}
 	return taken, nil
 }
 
-// warnOfFewPreKeys counts the prekeys that were taken from the devices, and asks those that run out for more, once until they upload.
-func (s *Server) warnOfFewPreKeys(ctx context.Context, devices []*device, taken map[int64]preKey) error {
+// warnOfFewPreKeys asks those of the devices that run out of prekeys for more, once until they upload.
+func (s *Server) warnOfFewPreKeys(ctx context.Context, devices []*device) error {
 	var warnings []queued
 	s.mu.Lock()
 	for _, d := range devices {
-		if d == nil {
+		if d == nil || d.account.level != Live {
 			continue
 		}
-		if _, ok := taken[d.id]; ok {
-			d.prekeys--
-		}
-		if d.prekeys < fewPreKeys && !d.warned {
+		if left := d.prekeys.len(); left < fewPreKeys && !d.warned {
 			d.warned = true
 			warnings = append(warnings, queued{d, waBinary.Node{
 				Tag:     "notification",
 				Attrs:   waBinary.Attrs{"from": types.ServerJID, "type": "encrypt", "id": newID(), "t": time.Now().Unix()},
-				Content: []waBinary.Node{{Tag: "count", Attrs: waBinary.Attrs{"value": d.prekeys}}},
+				Content: []waBinary.Node{{Tag: "count", Attrs: waBinary.Attrs{"value": left}}},
 			}})
 		}
 	}

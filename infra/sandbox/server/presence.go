@@ -27,12 +27,9 @@ func handlePresence(ctx context.Context, c *conn, presence *waBinary.Node) error
 	if same || name == "" || len(name) > maxName {
 		return nil
 	}
-	if _, err := c.s.pool.Exec(ctx, `UPDATE sandbox.accounts SET name = $2 WHERE id = $1`, a.id, name); err != nil {
+	if err := c.s.changeAccount(ctx, a, func(a *account) { a.name = name }, nil); err != nil {
 		return fmt.Errorf("store push name: %w", err)
 	}
-	c.s.mu.Lock()
-	a.name = name
-	c.s.mu.Unlock()
 	return nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
 )
@@ -62,21 +61,15 @@ func handlePrivacySet(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBina
 			Content: []waBinary.Node{{Tag: "privacy", Content: categories(changed)}},
 		}})
 	}
-	var batch pgx.Batch
-	batch.Queue(`UPDATE sandbox.accounts SET privacy = privacy || $2 WHERE id = $1`, a.id, changed)
-	if err := queueStanzas(&batch, notices); err != nil {
-		return nil, err
-	}
-	if err := c.s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+	err := c.s.changeAccount(ctx, a, func(a *account) {
+		if a.privacy == nil {
+			a.privacy = map[string]string{}
+		}
+		maps.Copy(a.privacy, changed)
+	}, notices)
+	if err != nil {
 		return nil, fmt.Errorf("store privacy settings: %w", err)
 	}
-	c.s.mu.Lock()
-	if a.privacy == nil {
-		a.privacy = map[string]string{}
-	}
-	maps.Copy(a.privacy, changed)
-	c.s.mu.Unlock()
-	c.s.wake(notices)
 	return []waBinary.Node{{Tag: "privacy", Content: categories(changed)}}, nil
 }
 
@@ -93,7 +86,7 @@ func handlePrivacyTokens(ctx context.Context, c *conn, iq *waBinary.Node) ([]waB
 			continue
 		}
 		mac := hmac.New(sha256.New, []byte(c.s.seed))
-		fmt.Fprintf(mac, "trusted contact %d %d %s", a.id, trusted.id, attr(&token, "t"))
+		fmt.Fprintf(mac, "trusted contact %s %s %s", a.keys.Phone, trusted.keys.Phone, attr(&token, "t"))
 		for _, d := range c.s.devicesOf(trusted, nil) {
 			notices = append(notices, queued{d, waBinary.Node{
 				Tag:   "notification",

@@ -101,23 +101,16 @@ func TestAsksForPreKeysWhenFewAreLeft(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
 	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
-	count := func() (left int) {
-		t.Helper()
-		err := n.pool.QueryRow(t.Context(), `SELECT count(*) FROM sandbox.prekeys k JOIN sandbox.devices d ON d.id = k.device_id
-			JOIN sandbox.accounts a ON a.id = d.account_id WHERE a.phone = '5491100000002'`).Scan(&left)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return left
-	}
+	count := func() int { return n.Server().PreKeys("5491100000002") }
 	if got := count(); got != 812 {
 		t.Errorf("%d prekeys after the first login", got)
 	}
 	// Five are left, which is just enough not to make a fresh login upload more.
-	if _, err := n.pool.Exec(t.Context(), `DELETE FROM sandbox.prekeys WHERE key_id > 5`); err != nil {
-		t.Fatal(err)
-	}
-	n.restart(ana, ben)
+	n.restartAfter(func() {
+		if _, err := n.pool.Exec(t.Context(), `DELETE FROM sandbox.records WHERE kind = 'prekey' AND substr(key, 10) > '000005'`); err != nil {
+			t.Fatal(err)
+		}
+	}, ana, ben)
 	if got := count(); got != 5 {
 		t.Fatalf("%d prekeys left", got)
 	}
@@ -218,23 +211,19 @@ func TestSharesAppStateBetweenDevices(t *testing.T) {
 	n.restart(ana, web)
 
 	// A companion that missed a patch writes on the old version, is told of the conflict, and writes again on top of it.
-	if _, err := n.pool.Exec(t.Context(), `DELETE FROM sandbox.queue`); err != nil {
-		t.Fatal(err)
-	}
+	n.Server().DropQueued("")
 	web.Disconnect()
 	if err := ana.SendAppState(t.Context(), appstate.BuildMute(ben.Store.LID, false, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.pool.Exec(t.Context(), `DELETE FROM sandbox.queue`); err != nil {
-		t.Fatal(err)
-	}
+	n.Server().DropQueued("")
 	web.connect()
 	if err := web.SendAppState(t.Context(), appstate.BuildMute(ana.Store.LID, true, time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	await(ana, func(e *events.Mute) bool { return e.JID == ana.Store.LID && e.Action.GetMuted() })
 	await(web, func(e *events.Mute) bool { return !e.Action.GetMuted() })
-	n.settled("true")
+	n.settled()
 	if _, err := ana.query("w:sync:app:state", "set", waBinary.Node{Tag: "sync", Content: []waBinary.Node{{Tag: "collection", Attrs: waBinary.Attrs{"name": ""}}}}); err == nil {
 		t.Error("a collection without a name was taken")
 	}

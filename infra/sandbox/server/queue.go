@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 const (
@@ -17,40 +20,41 @@ const (
 	// whatsmeow's handler queue, which then loses their order (handlerQueueSize in client.go; measured: 4,000 at once came with 933
 	// inversions, 1,500 with none).
 	window = 100
-	// refill is the number of unacknowledged stanzas at which the queue is read again, so that it is not read for each one.
+	// refill is the number of unacknowledged stanzas at which more are sent, so that they go several at a time.
 	refill = window / 2
+	// closeTimeout bounds what the server does for its journal when it closes.
+	closeTimeout = 5 * time.Second
 )
 
-// queued is a stanza for a device that stays in the database until the device acknowledges it.
+// queued is a stanza for a device that stays in the device's queue until the device acknowledges it.
 type queued struct {
 	to     *device
 	stanza waBinary.Node
 }
 
-// outbox is a connection's view of its device's queue. The queue itself is in the database: what was sent and not acknowledged is known by
-// id here, everything else that is there is yet to be sent. So nothing has to be remembered that a lost connection could lose.
-type outbox struct {
+// queue is what a device has not acknowledged. The zero value is empty.
+type queue struct {
 	mu      sync.Mutex
-	active  bool     // the client asked for its stanzas
-	dirty   bool     // there may be stanzas that were not sent
-	running bool     // a pump works
-	flight  []flight // sent and not acknowledged, in the order of sending
-	acked   []int64  // acknowledged and yet to be deleted
+	rows    []*row // oldest first; the first ones, flight of them, were sent to the reader
+	flight  int
+	reader  *conn    // the connection whose client asked for its stanzas; nil for none
 	retried []string // keys of messages that a retry receipt removed and whose ack is yet to come
-	backlog int64    // the last id of what waited when the client logged in; 0 once all of it was sent
-	waiting int      // how much waited then
-	offline int      // how much of it was sent
+	backlog int      // how much of what waited when the reader logged in is still to be sent
+	waiting int      // how much waited then; -1 once the end of it was marked
 }
 
-type flight struct {
-	id  int64
-	key string
+// row is a stanza in a queue.
+type row struct {
+	id     int64
+	key    string
+	stanza []byte
 }
 
 func registerQueue(r *registry) {
 	r.stanzas["ack"] = handleAck
 	r.queries[query{"passive", "set", "active"}] = handleActive
 	r.queries[query{"passive", "set", "passive"}] = handlePassive
+	r.loaders["queue"] = loadRow
 }
 
 // stanzaKey identifies a stanza in its receiver's acknowledgement, which repeats class, id, sender, participant and, but for messages, the
@@ -62,310 +66,251 @@ func stanzaKey(class, id, from, participant, kind string) string {
 	return class + " " + id + " " + from + " " + participant + " " + kind
 }
 
-// queueStanzas adds the insertion of the stanzas to a batch. It is to be the batch's last statement that locks anything.
-func queueStanzas(batch *pgx.Batch, stanzas []queued) error {
-	if len(stanzas) == 0 {
-		return nil
+// newRow makes the row of a stanza.
+func (s *Server) newRow(stanza *waBinary.Node) (*row, error) {
+	body, err := waBinary.Marshal(*stanza)
+	if err != nil {
+		return nil, fmt.Errorf("marshal %s: %w", stanza.Tag, err)
 	}
-	n := len(stanzas)
-	devices, classes, keys, bodies := make([]int64, n), make([]string, n), make([]string, n), make([][]byte, n)
-	for i := range stanzas {
-		node := &stanzas[i].stanza
-		body, err := waBinary.Marshal(*node)
-		if err != nil {
-			return fmt.Errorf("marshal %s: %w", node.Tag, err)
-		}
-		devices[i], classes[i], bodies[i] = stanzas[i].to.id, node.Tag, body
-		keys[i] = stanzaKey(node.Tag, attr(node, "id"), attr(node, "from"), attr(node, "participant"), attr(node, "type"))
-	}
-	batch.Queue(`INSERT INTO sandbox.queue (device_id, class, key, stanza)
-		SELECT d, c, k, s FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS u (d, c, k, s, n) ORDER BY n`,
-		devices, classes, keys, bodies)
-	return nil
+	return &row{id: s.lastRow.Add(1), key: keyOf(stanza), stanza: body}, nil
 }
 
-// enqueue persists stanzas in one statement and sends them to the devices that are connected.
-func (s *Server) enqueue(ctx context.Context, stanzas []queued) error {
-	var batch pgx.Batch
-	if err := queueStanzas(&batch, stanzas); err != nil {
+func keyOf(stanza *waBinary.Node) string {
+	return stanzaKey(stanza.Tag, attr(stanza, "id"), attr(stanza, "from"), attr(stanza, "participant"), attr(stanza, "type"))
+}
+
+// record keeps the row in a device's queue; its key sorts by device, then by age.
+func (r *row) record(to *device) journal.Record {
+	return journal.Record{Kind: "queue", Key: queueKey(to, r.id), Value: r.stanza}
+}
+
+func queueKey(to *device, id int64) string { return fmt.Sprintf("%08x/%012x", to.id, id) }
+
+func loadRow(s *Server, r journal.Record) error {
+	var device, id int64
+	if _, err := fmt.Sscanf(r.Key, "%x/%x", &device, &id); err != nil {
+		return fmt.Errorf("read key: %w", err)
+	}
+	s.lastRow.Store(max(s.lastRow.Load(), id))
+	to := s.devices[device]
+	if to == nil { // it was removed while the stanza came
+		s.forget(r)
+		return nil
+	}
+	stanza, err := decode(r.Value)
+	if err != nil {
 		return err
 	}
-	if batch.Len() == 0 {
-		return nil
-	}
-	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("queue stanzas: %w", err)
-	}
-	s.wake(stanzas)
+	to.queue.rows = append(to.queue.rows, &row{id: id, key: keyOf(stanza), stanza: r.Value})
 	return nil
 }
 
-// wake makes the connections of the stanzas' devices look into their queues.
-func (s *Server) wake(stanzas []queued) {
-	var connections []*conn
-	s.mu.RLock()
-	for _, q := range stanzas {
-		if c := q.to.conn; c != nil && !slices.Contains(connections, c) {
-			connections = append(connections, c)
-		}
-	}
-	s.mu.RUnlock()
-	for _, c := range connections {
-		c.box.mu.Lock()
-		c.box.dirty = true
-		c.box.mu.Unlock()
-		c.startPump()
-	}
+// append adds a row and sends what may be sent.
+func (q *queue) append(r *row) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rows = append(q.rows, r)
+	q.fill()
 }
 
-// startPump lets the pump run if there is something for it to do.
-func (c *conn) startPump() {
-	c.box.mu.Lock()
-	start := !c.box.running && (len(c.box.acked) > 0 || c.box.wants())
-	if start {
-		c.box.running = true
+// fill sends what is queued as far as the window allows; the caller holds the lock. Those that waited at login carry their number in
+// `offline`, and a marker follows the last of them.
+func (q *queue) fill() {
+	c := q.reader
+	if c == nil || q.flight > refill {
+		return
 	}
-	c.box.mu.Unlock()
-	if start {
-		c.spawn(c.pump)
-	}
-}
-
-// wants says whether the queue is to be read; the caller holds the lock.
-func (b *outbox) wants() bool { return b.active && b.dirty && len(b.flight) <= refill }
-
-// pump sends what is queued as far as the window allows and deletes what was acknowledged, until there is neither. One runs at a time.
-// Failure policy: it tries again with 0.1 to 5 s between, as long as the connection lives; what was not deleted is sent once more to the
-// device's next connection.
-func (c *conn) pump() {
-	b := &c.box
-	pause := 100 * time.Millisecond
-	for {
-		b.mu.Lock()
-		acked, read := b.acked, b.wants()
-		if len(acked) == 0 && !read {
-			b.running = false
-			b.mu.Unlock()
-			return
-		}
-		known := append([]int64{}, acked...) // never nil, which would be NULL
-		for _, f := range b.flight {
-			known = append(known, f.id)
-		}
-		if read {
-			b.dirty = false
-		}
-		b.mu.Unlock()
-		err := c.pumpOnce(known, acked, read)
-		if err == nil {
-			pause = 100 * time.Millisecond
+	for q.flight < len(q.rows) && q.flight < window {
+		r := q.rows[q.flight]
+		q.flight++
+		if q.backlog == 0 {
+			c.send(r.stanza)
 			continue
 		}
-		if c.s.ctx.Err() != nil {
-			return // the server is closing; running stays set, as below
+		if node, err := decode(r.stanza); err == nil { // it was marshalled by this process or the one before
+			node.Attrs["offline"] = strconv.Itoa(q.waiting - q.backlog)
+			c.sendNode(*node)
 		}
-		c.s.log.WarnContext(c.ctx, "queue not pumped", "device", c.device.id, "error", err)
-		b.mu.Lock()
-		b.dirty = b.dirty || read
-		b.mu.Unlock()
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-			pause = min(2*pause, 5*time.Second)
-		case <-c.ctx.Done():
-			timer.Stop()
-			return // with running still set, so that no other starts: the connection is over
-		}
+		q.backlog--
+		q.endOffline()
 	}
 }
 
-// pumpOnce does one round. known are the ids that must not be sent, acked are to be deleted.
-func (c *conn) pumpOnce(known, acked []int64, read bool) error {
-	ctx, cancel := context.WithTimeout(c.s.ctx, stanzaTimeout)
-	defer cancel()
-	if read {
-		rows, err := c.s.pool.Query(ctx, `SELECT id, key, stanza FROM sandbox.queue WHERE device_id = $1 AND id <> ALL($2) ORDER BY id LIMIT $3`,
-			c.device.id, known, window-refill)
-		if err != nil {
-			return fmt.Errorf("read queue: %w", err)
-		}
-		batch, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r queueRow, err error) {
-			err = row.Scan(&r.id, &r.key, &r.stanza)
-			return r, err
-		})
-		if err != nil {
-			return fmt.Errorf("read queue: %w", err)
-		}
-		c.push(batch)
+// endOffline marks the end of what waited at login, once all of it was sent; the caller holds the lock.
+func (q *queue) endOffline() {
+	if q.backlog > 0 || q.waiting < 0 {
+		return
 	}
-	if len(acked) > 0 {
-		// Losing such a deletion with the database only repeats a stanza, so it does not wait for the disk.
-		var batch pgx.Batch
-		batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
-		batch.Queue(`DELETE FROM sandbox.queue WHERE id = ANY($1)`, acked)
-		if err := c.s.pool.SendBatch(ctx, &batch).Close(); err != nil {
-			return fmt.Errorf("delete acknowledged: %w", err)
-		}
-		c.box.mu.Lock()
-		c.box.acked = c.box.acked[len(acked):]
-		if len(c.box.acked) == 0 {
-			c.box.acked = nil
-		}
-		c.box.mu.Unlock()
-	}
-	return nil
+	q.reader.sendNode(waBinary.Node{Tag: "ib", Attrs: waBinary.Attrs{"from": types.ServerJID},
+		Content: []waBinary.Node{{Tag: "offline", Attrs: waBinary.Attrs{"count": q.waiting}}}})
+	q.waiting = -1
 }
 
-type queueRow struct {
-	id     int64
-	key    string
-	stanza []byte
-}
-
-// push sends rows of the queue. Those that waited at login carry their number in `offline`, and a marker follows the last of them.
-func (c *conn) push(rows []queueRow) {
-	b := &c.box
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(rows) == window-refill {
-		b.dirty = true // there may be more
-	}
-	for _, row := range rows {
-		if b.backlog != 0 && row.id > b.backlog {
-			c.sendOfflineEnd()
-		}
-		b.flight = append(b.flight, flight{row.id, row.key})
-		if b.backlog == 0 {
-			c.send(row.stanza)
-			continue
-		}
-		node, err := waBinary.Unmarshal(row.stanza[1:])
-		if err != nil {
-			c.s.log.ErrorContext(c.ctx, "queued stanza does not parse", "id", row.id, "error", err)
-			continue
-		}
-		node.Attrs["offline"] = fmt.Sprint(b.offline)
-		b.offline++
-		c.sendNode(*node)
-	}
-	if b.backlog != 0 && len(rows) < window-refill {
-		c.sendOfflineEnd()
-	}
-}
-
-// sendOfflineEnd marks the end of what waited at login; the caller holds the outbox's lock.
-func (c *conn) sendOfflineEnd() {
-	c.sendNode(waBinary.Node{Tag: "ib", Attrs: waBinary.Attrs{"from": types.ServerJID},
-		Content: []waBinary.Node{{Tag: "offline", Attrs: waBinary.Attrs{"count": c.box.waiting}}}})
-	c.box.backlog = 0
-}
-
-// handleActive opens the queue to a client that has logged in: a preview of what waits, the stanzas, the marker.
-func handleActive(ctx context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
-	rows, err := c.s.pool.Query(ctx, `SELECT class, count(*), max(id) FROM sandbox.queue WHERE device_id = $1 GROUP BY class`, c.device.id)
-	if err != nil {
-		c.cut()
-		return nil, fmt.Errorf("preview queue: %w", err)
+// open gives the queue to a connection: a preview of what waits, the stanzas, the marker.
+func (q *queue) open(c *conn) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.reader == c {
+		return
 	}
 	counts := map[string]int{}
-	var class string
-	var count, total int
-	var last, newest int64
-	_, err = pgx.ForEachRow(rows, []any{&class, &count, &newest}, func() error {
-		counts[class] = count
-		total += count
-		last = max(last, newest)
-		return nil
-	})
-	if err != nil {
-		c.cut() // the client would take itself for connected and never ask again
-		return nil, fmt.Errorf("preview queue: %w", err)
+	for _, r := range q.rows {
+		class, _, _ := strings.Cut(r.key, " ")
+		counts[class]++
 	}
-	c.then = func() {
-		b := &c.box
-		b.mu.Lock()
-		if !b.active {
-			b.active, b.dirty, b.backlog, b.waiting, b.offline = true, true, last, total, 0
-			c.sendNode(waBinary.Node{Tag: "ib", Attrs: waBinary.Attrs{"from": types.ServerJID}, Content: []waBinary.Node{{Tag: "offline_preview", Attrs: waBinary.Attrs{
-				"count": total, "message": counts["message"], "receipt": counts["receipt"], "notification": counts["notification"], "appdata": 0,
-			}}}})
-			if total == 0 {
-				c.sendOfflineEnd()
+	q.reader, q.flight, q.retried = c, 0, nil
+	q.backlog, q.waiting = len(q.rows), len(q.rows)
+	c.sendNode(waBinary.Node{Tag: "ib", Attrs: waBinary.Attrs{"from": types.ServerJID}, Content: []waBinary.Node{{Tag: "offline_preview", Attrs: waBinary.Attrs{
+		"count": len(q.rows), "message": counts["message"], "receipt": counts["receipt"], "notification": counts["notification"], "appdata": 0,
+	}}}})
+	q.endOffline()
+	q.fill()
+}
+
+// leave ends what open began, if the queue is the connection's.
+func (q *queue) leave(c *conn) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.reader == c {
+		q.reader, q.flight = nil, 0
+	}
+}
+
+// find returns the oldest row with a key, or nil: a repeated id waits twice and is acknowledged twice.
+func (q *queue) find(key string) *row {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range q.rows {
+		if r.key == key {
+			return r
+		}
+	}
+	return nil
+}
+
+// remove takes a row out and sends what may follow. A retry receipt removes its message, which the client then acknowledges as well; that
+// ack must not remove the answer to the retry, which has the same key. It reports false when the row is not there any more.
+func (q *queue) remove(r *row, retry bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.rows, r)
+	if i < 0 {
+		return false
+	}
+	q.rows = slices.Delete(q.rows, i, i+1)
+	switch {
+	case i < q.flight:
+		q.flight--
+	case i < q.flight+q.backlog:
+		q.backlog--
+		q.endOffline()
+	}
+	if retry {
+		q.retried = append(q.retried, r.key)
+		if len(q.retried) > window {
+			q.retried = q.retried[1:]
+		}
+	}
+	q.fill()
+	return true
+}
+
+// wasRetried says whether a key is that of a message that a retry receipt removed, once.
+func (q *queue) wasRetried(key string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.retried, key)
+	if i >= 0 {
+		q.retried = slices.Delete(q.retried, i, i+1)
+	}
+	return i >= 0
+}
+
+// Queued is how many stanzas wait for the devices of a phone number to acknowledge them, those of companions included, if companions is
+// true.
+func (s *Server) Queued(phone string, companions bool) (n int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if a := s.byPhone[phone]; a != nil {
+		for _, d := range a.devices {
+			if companions || d.number == 0 {
+				d.queue.mu.Lock()
+				n += len(d.queue.rows)
+				d.queue.mu.Unlock()
 			}
 		}
-		b.mu.Unlock()
-		c.startPump()
 	}
+	return n
+}
+
+// handleActive opens the queue to a client that has logged in.
+func handleActive(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
+	c.then = func() { c.device.queue.open(c) }
 	return nil, nil
 }
 
 func handlePassive(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
-	c.box.mu.Lock()
-	c.box.active = false
-	c.box.mu.Unlock()
+	c.device.queue.leave(c)
 	return nil, nil
 }
 
 // handleAck removes a stanza that the client is done with.
-func handleAck(ctx context.Context, c *conn, ack *waBinary.Node) error {
-	class := attr(ack, "class")
+func handleAck(_ context.Context, c *conn, ack *waBinary.Node) error {
+	class, q := attr(ack, "class"), &c.device.queue
 	key := stanzaKey(class, attr(ack, "id"), attr(ack, "to"), attr(ack, "participant"), attr(ack, "type"))
-	b := &c.box
-	b.mu.Lock()
-	if i := slices.Index(b.retried, key); i >= 0 {
-		b.retried = slices.Delete(b.retried, i, i+1)
-		b.mu.Unlock()
+	if q.wasRetried(key) {
 		return nil
 	}
-	i := slices.IndexFunc(b.flight, func(f flight) bool { return f.key == key })
-	if i >= 0 {
-		b.acked = append(b.acked, b.flight[i].id)
-		b.flight = slices.Delete(b.flight, i, i+1)
+	r := q.find(key)
+	if r == nil || !q.remove(r, false) {
+		return nil
 	}
-	b.mu.Unlock()
-	deleted := i >= 0
-	if !deleted {
-		// The stanza went over an earlier connection.
-		tag, err := c.s.pool.Exec(ctx, deleteByKey, c.device.id, key)
-		if err != nil {
-			return fmt.Errorf("delete acknowledged: %w", err)
-		}
-		deleted = tag.RowsAffected() > 0
-	}
-	if deleted && class == "message" {
+	if class == "message" {
 		c.s.counts.delivered.Add(1)
 	}
-	c.startPump()
+	c.s.ackedMu.Lock()
+	c.s.acked = append(c.s.acked, queueKey(c.device, r.id))
+	c.s.ackedMu.Unlock()
+	select {
+	case c.s.acknowledged <- struct{}{}:
+	default: // there is a token already
+	}
 	return nil
 }
 
-// deleteByKey removes the oldest stanza with a key: a repeated id waits twice and is acknowledged twice.
-const deleteByKey = `DELETE FROM sandbox.queue WHERE id = (SELECT id FROM sandbox.queue WHERE device_id = $1 AND key = $2 ORDER BY id LIMIT 1)`
-
-// inFlight returns the id of the oldest stanza with a key that was sent on this connection and not acknowledged, or 0.
-func (b *outbox) inFlight(key string) int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, f := range b.flight {
-		if f.key == key {
-			return f.id
+// forgetAcknowledged deletes the records of what was acknowledged, until the server closes. Failure policy: what cannot be deleted is tried
+// again after 0.1 to 5 s; what the process leaves is sent once more by the next, to clients that know it.
+func (s *Server) forgetAcknowledged() {
+	pause := 100 * time.Millisecond
+	var again <-chan time.Time
+	for open := true; open; {
+		select {
+		case <-s.acknowledged:
+		case <-again:
+		case <-s.ctx.Done():
+			open = false
 		}
-	}
-	return 0
-}
-
-// landed forgets a message that was deleted from the queue; its id is 0 when it was not in flight. A retry receipt removes its message, which the client then acknowledges as
-// well; that ack must not remove the answer to the retry, which has the same key.
-func (c *conn) landed(id int64, key string, retry bool) {
-	b := &c.box
-	b.mu.Lock()
-	b.flight = slices.DeleteFunc(b.flight, func(f flight) bool { return f.id == id })
-	if retry {
-		b.retried = append(b.retried, key)
-		if len(b.retried) > window {
-			b.retried = b.retried[1:]
+		s.ackedMu.Lock()
+		keys := s.acked
+		s.acked = nil
+		s.ackedMu.Unlock()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), stanzaTimeout)
+		if !open {
+			cancel()
+			ctx, cancel = context.WithTimeout(context.WithoutCancel(s.ctx), closeTimeout)
 		}
+		err := s.journal.Forget(ctx, "queue", keys...)
+		cancel()
+		again = nil
+		if err == nil {
+			pause = 100 * time.Millisecond
+			continue
+		}
+		s.log.WarnContext(s.ctx, "acknowledged stanzas not deleted", "error", err)
+		s.ackedMu.Lock()
+		s.acked = append(keys, s.acked...)
+		s.ackedMu.Unlock()
+		again = time.After(pause)
+		pause = min(2*pause, 5*time.Second)
 	}
-	b.mu.Unlock()
-	c.startPump()
 }

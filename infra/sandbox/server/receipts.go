@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
 func registerReceipts(r *registry) { r.stanzas["receipt"] = handleReceipt }
@@ -35,41 +35,25 @@ func handleReceipt(ctx context.Context, c *conn, receipt *waBinary.Node) error {
 		c.ackReceipt(receipt)
 		return nil
 	}
-	var batch pgx.Batch
-	type landed struct {
-		id  int64
-		key string
-	}
-	var done []landed
+	q := &c.device.queue
+	var done []*row
+	var records []journal.Record
 	if slices.Contains(landing, kind) {
 		for _, id := range receiptIDs(receipt) {
-			key := stanzaKey("message", id, to.String(), attr(receipt, "participant"), "")
-			count := func(tag pgconn.CommandTag) error {
-				s.counts.delivered.Add(tag.RowsAffected())
-				return nil
-			}
-			row := c.box.inFlight(key)
-			done = append(done, landed{row, key})
-			if row != 0 {
-				batch.Queue(`DELETE FROM sandbox.queue WHERE id = $1`, row).Exec(count)
-			} else {
-				batch.Queue(deleteByKey, c.device.id, key).Exec(count)
+			if r := q.find(stanzaKey("message", id, to.String(), attr(receipt, "participant"), "")); r != nil {
+				done = append(done, r)
+				records = append(records, journal.Record{Kind: "queue", Key: queueKey(c.device, r.id)})
 			}
 		}
 	}
-	stanzas := s.forwardReceipt(c.device, receipt, to, kind)
-	if err := queueStanzas(&batch, stanzas); err != nil {
-		return err
+	if err := s.commit(ctx, records, s.forwardReceipt(c.device, receipt, to, kind)); err != nil {
+		return fmt.Errorf("take receipt: %w", err)
 	}
-	if batch.Len() > 0 {
-		if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
-			return fmt.Errorf("take receipt: %w", err)
+	for _, r := range done {
+		if q.remove(r, kind == "retry") {
+			s.counts.delivered.Add(1)
 		}
 	}
-	for _, l := range done {
-		c.landed(l.id, l.key, kind == "retry")
-	}
-	s.wake(stanzas)
 	c.ackReceipt(receipt)
 	return nil
 }
@@ -140,4 +124,21 @@ func (s *Server) forwardReceipt(from *device, receipt *waBinary.Node, to types.J
 		}
 	}
 	return stanzas
+}
+
+// sinkReceipts makes what a phone would answer to a message that is sent to it, whose account is a Sink: it has come, and was read.
+func (s *Server) sinkReceipts(to *device, message *waBinary.Node) []queued {
+	from, ok := message.Attrs["from"].(types.JID)
+	if !ok || message.Tag != "message" || s.user(from) == to.account {
+		return nil
+	}
+	var answers []queued
+	for _, kind := range []string{"", "read"} {
+		receipt := waBinary.Node{Tag: "receipt", Attrs: waBinary.Attrs{"id": message.Attrs["id"], "to": from, "type": kind}}
+		if participant, ok := message.Attrs["participant"].(types.JID); ok {
+			receipt.Attrs["participant"] = participant
+		}
+		answers = append(answers, s.forwardReceipt(to, &receipt, from, kind)...)
+	}
+	return answers
 }

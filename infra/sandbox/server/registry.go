@@ -39,7 +39,7 @@ type registry struct {
 func newRegistry() *registry {
 	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}}
 	for _, register := range []func(*registry){
-		registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
+		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
 		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
 	} {
 		register(r)
@@ -78,7 +78,7 @@ func (c *conn) handle(stanza *waBinary.Node) {
 		c.unknown(stanza)
 		return
 	}
-	if err := handler(ctx, c, stanza); err != nil {
+	if err := handler(ctx, c, stanza); err != nil && c.s.ctx.Err() == nil {
 		c.s.log.ErrorContext(ctx, "stanza failed", "tag", stanza.Tag, "error", err)
 		c.cut()
 	}

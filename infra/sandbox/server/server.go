@@ -2,14 +2,13 @@
 // companions by QR, authenticates them, keeps their prekeys and device lists, and carries their end-to-end encrypted stanzas, which it
 // cannot read. What it answers is what whatsmeow's own parsers want; what the real server does beyond that cannot be seen from here.
 //
-// All state is in PostgreSQL, schema sandbox, before an acknowledgement or an answer leaves: a process killed at any line loses nothing,
-// and its successor finds every device linked and every unacknowledged stanza queued.
+// The server works in memory; every change is in its journal before an acknowledgement or an answer leaves. With a journal that is durable, a
+// process killed at any line loses nothing, and its successor finds every device linked and every unacknowledged stanza queued.
 package server
 
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -19,7 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.mau.fi/whatsmeow/util/keys"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
@@ -30,8 +28,10 @@ const DefaultSeed = "chasqui"
 
 // Config says what a server works with.
 type Config struct {
-	// Pool is the database; the server makes and owns the tables of the schema sandbox that are listed in schema.sql.
-	Pool *pgxpool.Pool
+	// Journal keeps what the server must not lose; it stays the caller's, and is to be closed after the server.
+	Journal journal.Journal
+	// Loader takes the records of the journal that are not the server's own, as New finds them. nil: there must be none.
+	Loader func(journal.Record) error
 	// Seed makes the certificate root and the server's keys: the same seed gives the same RootKey. "" is DefaultSeed.
 	Seed string
 	// Logger takes what happens, without keys and payloads; nil is slog.Default.
@@ -43,7 +43,6 @@ type Config struct {
 
 // Server is a running WhatsApp server. Its methods may be called at the same time by anyone.
 type Server struct {
-	pool     *pgxpool.Pool
 	journal  journal.Journal
 	log      *slog.Logger
 	seed     string
@@ -59,11 +58,22 @@ type Server struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup // connections, and what they started; uploads and downloads; the sweep
 
+	creating   sync.Mutex // held while accounts are made, over the commit
+	lastDevice atomic.Int64
+	lastRow    atomic.Int64        // of all queues
+	stale      map[string][]string // records by kind that New found to be of no use
+
+	ackedMu      sync.Mutex
+	acked        []string      // the keys of queue records that are done with and not deleted yet
+	acknowledged chan struct{} // holds a token when there are some
+
 	// mu guards everything below, and the fields of accounts and devices that say so. It is never held during I/O.
 	mu      sync.RWMutex
 	closed  bool
 	byPhone map[string]*account
 	byLID   map[string]*account
+	devices map[int64]*device // by id
+	paths   map[string]mediaPath
 	refs    map[string]*conn // the QR references of the connections that wait for a scan
 	conns   map[*conn]struct{}
 
@@ -102,8 +112,7 @@ type Stats struct {
 	MediaUploads, MediaDownloads int64
 }
 
-// New migrates the schema, loads the state and returns a server that is ready for ServeHTTP. It waits up to 10 s for another process
-// that holds the schema and then returns ErrLocked. The context is for New alone; the server lives until Close.
+// New loads the state and returns a server that is ready for ServeHTTP. The context is for New alone; the server lives until Close.
 func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Seed == "" {
 		c.Seed = DefaultSeed
@@ -115,27 +124,20 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
 	}
-	kept, err := journal.OpenPostgres(ctx, c.Pool)
-	if err != nil {
-		return nil, err
-	}
 	s := &Server{
-		pool: c.Pool, journal: kept, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
+		journal: c.Journal, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
 		asked: c.MediaRetry, transfers: make(chan struct{}, transfersAtOnce),
-		byPhone: map[string]*account{}, byLID: map[string]*account{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
+		byPhone: map[string]*account{}, byLID: map[string]*account{}, devices: map[int64]*device{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
+		paths: map[string]mediaPath{}, acknowledged: make(chan struct{}, 1),
 	}
 	s.http = s.routes()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.faults.Store(&faults{replaced: make(chan struct{})})
-	if err := migrate(ctx, s.pool); err != nil {
-		return nil, errors.Join(err, s.Close())
+	if err := s.load(ctx, c.Loader); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("load state: %w", err)
 	}
-	if err := s.load(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("load state: %w", err), s.Close())
-	}
-	if err := s.loadRecords(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("load state: %w", err), s.Close())
-	}
+	s.work.Go(s.forgetAcknowledged)
 	s.work.Go(s.sweepBlobs)
 	return s, nil
 }
@@ -143,19 +145,14 @@ func New(ctx context.Context, c Config) (*Server, error) {
 // RootKey is the function RootKey for the server's seed.
 func (s *Server) RootKey() [32]byte { return *s.noise.root.Pub }
 
-// Close cuts every connection, waits for what they do and gives the schema up. It is idempotent; the pool stays open.
-func (s *Server) Close() error {
+// Close cuts every connection, and waits for what they do. It is idempotent.
+func (s *Server) Close() {
 	s.mu.Lock()
-	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
 	s.disconnect(func(*conn) bool { return true })
 	s.work.Wait()
-	if !first {
-		return nil
-	}
-	return s.journal.Close()
 }
 
 // phoneHeader is the request header that tells the simulated phones' connections from the companions', before any handshake.
@@ -196,6 +193,7 @@ type Account struct {
 	Phone string // digits only
 	LID   string // the user part of the hidden identity, digits only
 	Name  string // what others see as the sender's name
+	Level Level
 	// Identity, Noise, SignedPreKey and RegistrationID are the phone's.
 	Identity       *keys.KeyPair
 	Noise          *keys.KeyPair

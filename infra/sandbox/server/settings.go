@@ -60,12 +60,8 @@ func handleStatus(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBinary.N
 	if len(status) > maxStatus {
 		return nil, errBadRequest
 	}
-	a := c.device.account
-	if _, err := c.s.pool.Exec(ctx, `UPDATE sandbox.accounts SET status = $2 WHERE id = $1`, a.id, status); err != nil {
+	if err := c.s.changeAccount(ctx, c.device.account, func(a *account) { a.status = status }, nil); err != nil {
 		return nil, fmt.Errorf("store about text: %w", err)
 	}
-	c.s.mu.Lock()
-	a.status = status
-	c.s.mu.Unlock()
 	return nil, nil
 }

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
@@ -50,6 +51,7 @@ type network struct {
 
 	mu      sync.RWMutex
 	server  *server.Server
+	journal journal.Journal
 	unknown int64 // stanzas that ended servers did not know
 	clients int
 
@@ -86,18 +88,23 @@ func (n *network) Server() *server.Server {
 }
 
 func (n *network) start() {
-	s, err := server.New(context.WithoutCancel(n.t.Context()), server.Config{Pool: n.pool, Logger: logger(n.t, "server")})
+	kept, err := journal.OpenPostgres(context.WithoutCancel(n.t.Context()), n.pool)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	s, err := server.New(context.WithoutCancel(n.t.Context()), server.Config{Journal: kept, Logger: logger(n.t, "server")})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.server = s
+	n.server, n.journal = s, kept
 }
 
 func (n *network) stop() {
 	s := n.Server()
-	if err := s.Close(); err != nil {
+	s.Close()
+	if err := n.journal.Close(); err != nil {
 		n.t.Error(err)
 	}
 	n.unknown += s.Stats().UnknownStanzas
@@ -107,11 +114,18 @@ func (n *network) stop() {
 // A client that is left out must not disconnect before it is connected again: whatsmeow's Disconnect is a data race with being cut.
 func (n *network) restart(clients ...*client) {
 	n.t.Helper()
+	n.restartAfter(func() {}, clients...)
+}
+
+// restartAfter is restart with something that is done between the two servers.
+func (n *network) restartAfter(between func(), clients ...*client) {
+	n.t.Helper()
 	before := make([]int, len(clients))
 	for i, c := range clients {
 		before[i] = len(all[*events.Connected](c))
 	}
 	n.stop()
+	between()
 	n.start()
 	for i, c := range clients {
 		until(c, func() bool { return len(all[*events.Connected](c)) > before[i] })
@@ -360,14 +374,18 @@ func until(c *client, done func() bool) {
 	}
 }
 
-// settled waits until the database holds no undelivered stanza.
-func (n *network) settled(where string, args ...any) {
+// settled waits until no undelivered stanza is left for the devices of the phone numbers, or of all.
+func (n *network) settled(phones ...string) {
 	n.t.Helper()
+	if len(phones) == 0 {
+		for _, a := range n.Server().Accounts() {
+			phones = append(phones, a.Phone)
+		}
+	}
 	n.eventually("empty queue", func() bool {
-		var left int
-		if err := n.pool.QueryRow(n.t.Context(), `SELECT count(*) FROM sandbox.queue q JOIN sandbox.devices d ON d.id = q.device_id
-			JOIN sandbox.accounts a ON a.id = d.account_id WHERE `+where, args...).Scan(&left); err != nil {
-			n.t.Fatal(err)
+		left := 0
+		for _, phone := range phones {
+			left += n.Server().Queued(phone, true)
 		}
 		return left == 0
 	})
