@@ -12,9 +12,9 @@ import (
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
-// joinOperations are for programs that cannot be given another address: they come through the proxy, and trust its authority.
+// joinOperations are for programs that cannot be given another address, and for those that do not know LIDs.
 func (s *Sandbox) joinOperations() map[string]operation {
-	return map[string]operation{"GET /ca.pem": s.getCA}
+	return map[string]operation{"GET /ca.pem": s.getCA, "PATCH /phones/{number}": s.patchPhone}
 }
 
 // startProxy starts the proxy where the configuration wants one.
@@ -54,6 +54,47 @@ func (s *Sandbox) CA() []byte {
 		return nil
 	}
 	return s.proxy.CA()
+}
+
+const (
+	// AddressingAuto addresses users by LID, but for linked devices that are too old to know LIDs (they log in without LidDbMigrated).
+	AddressingAuto = "auto"
+	// AddressingPN addresses users by phone number.
+	AddressingPN = "pn"
+)
+
+// SetAddressing chooses how a phone's linked devices see users addressed: AddressingAuto or AddressingPN. It is in force at once.
+func (s *Sandbox) SetAddressing(ctx context.Context, number, addressing string) error {
+	if _, err := s.phone(number); err != nil {
+		return err
+	}
+	if addressing != AddressingAuto && addressing != AddressingPN {
+		return failure(http.StatusUnprocessableEntity, `addressing must be "auto" or "pn"`)
+	}
+	return s.server.AddressByNumber(ctx, number, addressing == AddressingPN)
+}
+
+// addressing is what SetAddressing chose.
+func (s *Sandbox) addressing(number string) string {
+	if s.server.AddressedByNumber(number) {
+		return AddressingPN
+	}
+	return AddressingAuto
+}
+
+func (s *Sandbox) patchPhone(r *http.Request) (int, any, error) {
+	var in struct {
+		Addressing string `json:"addressing"`
+	}
+	if err := decode(r, &in); err != nil {
+		return 0, nil, err
+	}
+	number := r.PathValue("number")
+	if err := s.SetAddressing(r.Context(), number, in.Addressing); err != nil {
+		return 0, nil, err
+	}
+	phone, err := s.Phone(number)
+	return http.StatusOK, phone, err
 }
 
 func (s *Sandbox) getCA(*http.Request) (int, any, error) {

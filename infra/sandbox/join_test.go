@@ -19,6 +19,7 @@ import (
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/store"
+	"go.mau.fi/whatsmeow/types"
 
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/testdb"
@@ -125,4 +126,28 @@ func TestTheProxyLeadsToNoControl(t *testing.T) {
 	if status, text := try(t, "GET", without.URL()+"/ca.pem", nil, nil); status != 404 || !strings.Contains(text, "SANDBOX_PROXY_ADDR") || without.ProxyURL() != "" {
 		t.Errorf("a sandbox without a proxy answers %d %s", status, text)
 	}
+}
+
+func TestAPhonesDevicesAreSwitchedToAddressesByNumber(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.DSN(t)
+	s := start(t, dsn, "127.0.0.1:0")
+	createPhone(t, s.URL(), anna, "")
+	createPhone(t, s.URL(), bert, "")
+	c := newCompanion(t, dsn, host(s.URL()))
+	c.link(s.URL(), anna)
+	for i, step := range []struct{ addressing, server string }{{"auto", types.HiddenUserServer}, {"pn", types.DefaultUserServer}, {"auto", types.HiddenUserServer}} {
+		var phone sandbox.Phone
+		call(t, "PATCH", s.URL()+"/phones/"+anna, map[string]string{"addressing": step.addressing}, 200, &phone)
+		if phone.Addressing != step.addressing {
+			t.Errorf("the phone's addressing is %q, want %q", phone.Addressing, step.addressing)
+		}
+		call(t, "POST", s.URL()+"/phones/"+bert+"/messages", map[string]string{"to": anna, "type": "text", "text": "hello"}, 201, nil)
+		c.await("the text", func() bool { return len(c.messages) > i })
+		if sender := c.messages[i].Info.Sender; sender.Server != step.server {
+			t.Errorf("with %q the sender is %s", step.addressing, sender)
+		}
+	}
+	call(t, "PATCH", s.URL()+"/phones/"+anna, map[string]string{"addressing": "lid"}, 422, nil)
+	call(t, "PATCH", s.URL()+"/phones/5491151119999", map[string]string{"addressing": "pn"}, 404, nil)
 }

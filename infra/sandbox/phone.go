@@ -31,6 +31,8 @@ type Phone struct {
 	AutoReply string `json:"autoReply"`
 	// LID is the account's hidden id, in digits.
 	LID string `json:"lid"`
+	// Addressing is how the linked devices see users addressed: "auto" or "pn", see SetAddressing; "" for a phone that is not live.
+	Addressing string `json:"addressing,omitempty"`
 	// Devices are the linked devices' JIDs, without the phone itself.
 	Devices []string `json:"devices"`
 	// Connected says whether the phone is logged in to the server right now.
@@ -323,7 +325,7 @@ func (s *Sandbox) view(p *phone) Phone {
 	}
 	return Phone{
 		Number: p.number, Name: p.row.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: devices,
-		Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
+		Addressing: s.addressing(p.number), Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/whatsmeow/types"
@@ -52,6 +53,8 @@ type account struct {
 	keys  Account // the name in it is not kept up to date
 	rawID uint32  // WhatsApp's number for the account in a device identity
 	level Level
+
+	byNumber atomic.Bool // companions are addressed by number, see addressing.go; written under change
 
 	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
 
@@ -173,6 +176,7 @@ func (s *Server) CreateAccounts(ctx context.Context, wanted ...NewAccount) ([]Ac
 	defer s.mu.Unlock()
 	for _, a := range accounts {
 		s.byPhone[a.keys.Phone], s.byLID[a.keys.LID] = a, a
+		s.lids.Store(a.keys.LID, a)
 		s.devices[a.devices[0].id] = a.devices[0]
 	}
 	return made, nil
@@ -371,6 +375,7 @@ func loadAccount(s *Server, r journal.Record) error {
 		},
 	}
 	s.byPhone[a.keys.Phone], s.byLID[a.keys.LID] = a, a
+	s.lids.Store(a.keys.LID, a)
 	return nil
 }
 

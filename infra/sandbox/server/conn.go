@@ -54,6 +54,7 @@ type conn struct {
 	readCount uint32
 	then      func() // what a query's handler wants done after its answer was sent
 
+	old     bool     // the client is older than LIDs; set with device
 	device  *device  // logged in; nil while pairing. Set before any stanza is handled.
 	pairing *pairing // waits for a scan; nil when logged in
 
@@ -181,7 +182,7 @@ func (c *conn) login(client [32]byte, payload *waWa6.ClientPayload) error {
 		return c.refuse(401)
 	}
 	old := d.conn
-	c.device, d.conn = d, c
+	c.device, c.old, d.conn = d, payload.LidDbMigrated == nil, c
 	s.mu.Unlock()
 	if old != nil {
 		old.part(waBinary.Node{Tag: "stream:error", Content: []waBinary.Node{{Tag: "conflict", Attrs: waBinary.Attrs{"type": "replaced"}}}}, farewell)
@@ -258,7 +259,7 @@ func (c *conn) spawn(f func()) {
 
 // sendNode queues a stanza for writing; it is lost when the connection ends before.
 func (c *conn) sendNode(node waBinary.Node) {
-	frame, err := waBinary.Marshal(node)
+	frame, err := waBinary.Marshal(c.spoken(node))
 	if err != nil {
 		c.s.log.ErrorContext(c.ctx, "marshal stanza", "tag", node.Tag, "error", err)
 		return

@@ -48,6 +48,8 @@ type row struct {
 	id     int64
 	key    string
 	stanza []byte
+	// byNumber says that key is that of the stanza as it was sent to a client which is addressed by number; guarded by queue.mu, as key is.
+	byNumber bool
 }
 
 func registerQueue(r *registry) {
@@ -124,10 +126,10 @@ func (q *queue) fill() {
 		r := q.rows[q.flight]
 		q.flight++
 		if q.backlog == 0 {
-			c.send(r.stanza)
+			c.send(c.wire(r))
 			continue
 		}
-		if node, err := decode(r.stanza); err == nil { // it was marshalled by this process or the one before
+		if node, err := decode(c.wire(r)); err == nil { // it was marshalled by this process or the one before
 			node.Attrs["offline"] = strconv.Itoa(q.waiting - q.backlog)
 			c.sendNode(*node)
 		}

@@ -40,7 +40,7 @@ func newRegistry() *registry {
 	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}}
 	for _, register := range []func(*registry){
 		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
-		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia,
+		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia, registerAddressing,
 	} {
 		register(r)
 	}
