@@ -105,7 +105,7 @@ type client struct {
 // newClient starts a client of the sandbox that keeps its keys in a folder. It ends with the test.
 func newClient(t *testing.T, s *sandbox.Sandbox, folder string) *client {
 	t.Helper()
-	if err := installed(); errors.Is(err, errNoNode) && os.Getenv("CI") == "" {
+	if err := installed(); errors.Is(err, errNoNode) && os.Getenv("CI") != "true" {
 		t.Skipf("Baileys cannot run here: %v", err)
 	} else if err != nil {
 		t.Fatal(err)
@@ -210,8 +210,25 @@ func (c *client) until(what string, ready func() bool) {
 	}
 }
 
-// do lets the client do something and decodes what it returned.
+// do lets the client do something, which must succeed, and decodes what it returned.
 func (c *client) do(operation string, arguments map[string]any, out any) {
+	c.t.Helper()
+	var answer struct {
+		Result json.RawMessage `json:"result"`
+		Error  string          `json:"error"`
+	}
+	if c.try(operation, arguments, &answer); answer.Error != "" {
+		c.t.Fatalf("%s: %s", operation, answer.Error)
+	}
+	if out != nil {
+		if err := json.Unmarshal(answer.Result, out); err != nil {
+			c.t.Fatalf("%s returned %s: %v", operation, answer.Result, err)
+		}
+	}
+}
+
+// try lets the client do something and decodes its answer, which has a result or an error.
+func (c *client) try(operation string, arguments map[string]any, answer any) {
 	c.t.Helper()
 	c.mu.Lock()
 	c.number++
@@ -224,22 +241,10 @@ func (c *client) do(operation string, arguments map[string]any, out any) {
 	if err := json.NewEncoder(c.input).Encode(line); err != nil {
 		c.t.Fatal(err)
 	}
-	var answer struct {
-		Result json.RawMessage `json:"result"`
-		Error  string          `json:"error"`
-	}
 	c.until(operation, func() bool {
 		said, ok := c.answers[number]
-		return ok && json.Unmarshal(said, &answer) == nil
+		return ok && json.Unmarshal(said, answer) == nil
 	})
-	if answer.Error != "" {
-		c.t.Fatalf("%s: %s", operation, answer.Error)
-	}
-	if out != nil {
-		if err := json.Unmarshal(answer.Result, out); err != nil {
-			c.t.Fatalf("%s returned %s: %v", operation, answer.Result, err)
-		}
-	}
 }
 
 // call lets the client call one of Baileys' methods.

@@ -73,6 +73,9 @@ func (c *conn) handle(stanza *waBinary.Node) {
 			c.cut()
 		}
 	}()
+	if c.device == nil && stanza.Tag == "presence" {
+		return // Baileys tells its name, "~", while it is being paired by code
+	}
 	handler, ok := c.s.handlers.stanzas[stanza.Tag]
 	if !ok || c.device == nil && stanza.Tag != "iq" && stanza.Tag != "ib" {
 		c.unknown(stanza)

@@ -12,12 +12,13 @@ const maxStatus = 1024
 
 func registerSettings(r *registry) {
 	for _, q := range []query{
-		{"w:p", "get", ""}, {"urn:xmpp:whatsapp:dirty", "set", ""}, {"w:stats", "set", ""}, {"disappearing_mode", "set", ""},
+		{"w:p", "get", ""}, {"urn:xmpp:whatsapp:dirty", "set", ""}, {"w:stats", "set", ""}, {"w:stats", "", ""}, {"disappearing_mode", "set", ""},
 		{"urn:xmpp:whatsapp:push", "get", ""}, {"urn:xmpp:whatsapp:push", "set", ""}, {"w:biz", "get", ""}, {"w:biz", "set", ""},
 		{"tos", "get", ""}, {"tos", "set", ""},
 	} {
 		r.queries[q] = handleEmpty
 	}
+	r.queries[query{"fb:thrift_iq", "get", "order"}] = handleOrder
 	r.queries[query{"abt", "get", "props"}] = handleProps
 	r.queries[query{"w", "get", "props"}] = handleProps
 	r.queries[query{"blocklist", "get", ""}] = handleBlocklist
@@ -29,6 +30,11 @@ func registerSettings(r *registry) {
 
 // handleEmpty answers what has nothing to say but that it was received: pings, statistics, and settings that change nothing here.
 func handleEmpty(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) { return nil, nil }
+
+// handleOrder answers that there is no such order (getOrderDetails of Baileys): nobody can place one here.
+func handleOrder(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
+	return nil, errItemNotFound
+}
 
 // handleProps answers that no feature is switched on.
 func handleProps(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
