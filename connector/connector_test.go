@@ -89,7 +89,7 @@ func TestLogTellsWhatHappensToSessionsAndNoMore(t *testing.T) {
 	c := b.connector(func(cfg *Config) { cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
 	b.linked("sales", owner)
 	before := c.session("sales").sender()
-	b.sandbox.Disconnect()
+	b.sandbox.Disconnect("")
 	b.await("another connection", func() bool {
 		conn := c.session("sales").sender()
 		return conn != nil && conn != before

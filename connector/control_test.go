@@ -123,7 +123,7 @@ func TestDeleteGoesOnWithoutWhatsAppAndSaysSo(t *testing.T) {
 	b.connector()
 	b.linked("sales", "5491100000001")
 	b.sandbox.SetFaults(server.Faults{RefuseConnections: true})
-	b.sandbox.Disconnect()
+	b.sandbox.Disconnect("")
 	b.awaitState("sales", events.StateReconnecting)
 	b.exec(`UPDATE sessions SET delete_requested_at = now() WHERE id = 'sales'`)
 	b.await("the session to be deleted", func() bool { return one[int](b, `SELECT count(*)::int FROM sessions`) == 0 })
@@ -143,7 +143,7 @@ func TestSessionReconnectsAfterALostConnection(t *testing.T) {
 	b.phone("5491100000002", "Juan")
 	b.linked("sales", "5491100000001")
 	before := c.session("sales").sender()
-	b.sandbox.Disconnect()
+	b.sandbox.Disconnect("")
 	b.await("another connection", func() bool {
 		conn := c.session("sales").sender()
 		return conn != nil && conn != before

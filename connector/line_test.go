@@ -58,7 +58,7 @@ func TestConnectionsThatEndInAFloodLeaveNothingBehind(t *testing.T) {
 		had := one[int](b, `SELECT count(*)::int FROM messages`)
 		b.await("messages", func() bool { return one[int](b, `SELECT count(*)::int FROM messages`) > had })
 		if round%2 == 0 {
-			go b.sandbox.Disconnect()
+			go b.sandbox.Disconnect("")
 		}
 		b.exec(`UPDATE sessions SET restarts = restarts + 1`)
 		b.await("another connection", func() bool {

@@ -81,7 +81,7 @@ func TestMessageExpiresWhileItsSessionIsParked(t *testing.T) {
 	b.phone(juan, "Juan")
 	b.linked("sales", owner)
 	b.sandbox.SetFaults(server.Faults{RefuseConnections: true})
-	b.sandbox.Disconnect()
+	b.sandbox.Disconnect("")
 	b.awaitState("sales", events.StateReconnecting)
 	id, after := b.send("sales", juan, "too late"), b.send("sales", juan, "in time")
 	b.await("the lane to be parked", func() bool {

@@ -218,7 +218,7 @@ func TestClientStaysDownWhenItsConnectionEnds(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	c := w.link("5511911110003")
-	w.server.Disconnect()
+	w.server.Disconnect("")
 	hear[*waevents.Disconnected](c)
 	if c.EnableAutoReconnect || c.IsConnected() {
 		t.Error("the client connects again by itself")

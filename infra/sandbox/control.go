@@ -40,14 +40,11 @@ func (s *Sandbox) handler() http.Handler {
 
 		"GET /phones/{number}/messages/{seq}/media":   s.getMedia,
 		"DELETE /phones/{number}/messages/{id}/media": s.deleteMedia,
-
-		"GET /faults":             s.getFaults,
-		"PUT /faults":             s.putFaults,
-		"POST /faults/disconnect": s.postDisconnect,
-		"GET /stats":              s.getStats,
 	}
 	// Each feature lists its operations in its own file.
-	for _, feature := range []map[string]operation{s.joinOperations()} {
+	for _, feature := range []map[string]operation{
+		s.faultOperations(), s.watchOperations(), s.joinOperations(),
+	} {
 		maps.Copy(operations, feature)
 	}
 	for pattern, operation := range operations {
@@ -206,26 +203,6 @@ func (s *Sandbox) postRead(r *http.Request) (int, any, error) {
 func (s *Sandbox) deleteDevices(r *http.Request) (int, any, error) {
 	return http.StatusNoContent, nil, s.Unlink(r.Context(), r.PathValue("number"))
 }
-
-func (s *Sandbox) postDisconnect(*http.Request) (int, any, error) {
-	s.Disconnect()
-	return http.StatusNoContent, nil, nil
-}
-
-func (s *Sandbox) getStats(*http.Request) (int, any, error) {
-	st := s.Stats()
-	return http.StatusOK, map[string]any{
-		"connections": st.Connections, "messagesSent": st.MessagesSent, "messagesDelivered": st.MessagesDelivered,
-		"repeatedIds": st.RepeatedIDs, "unknownStanzas": st.UnknownStanzas,
-		"mediaUploads": st.MediaUploads, "mediaDownloads": st.MediaDownloads,
-	}, nil
-}
-
-// Disconnect cuts every companion's connection and no phone's; clients that reconnect by themselves come back at once.
-func (s *Sandbox) Disconnect() { s.server.Disconnect() }
-
-// Stats returns the server's counters.
-func (s *Sandbox) Stats() server.Stats { return s.server.Stats() }
 
 // decode reads a JSON body into in; members that in does not have are refused.
 func decode(r *http.Request, in any) error {

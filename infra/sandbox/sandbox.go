@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,6 +44,9 @@ type Config struct {
 	ProxyAddr string
 	// Seed makes the certificate root: the same seed gives the same RootKey, so that clients can be built for it. "" means "chasqui".
 	Seed string
+	// Transcript is how many of the last stanzas GET /transcript shows, 0 for no transcript; TranscriptTo takes all of them as JSON lines.
+	Transcript   int
+	TranscriptTo io.Writer
 	// Logger takes what happens; nil means slog.Default. Message texts and keys are never logged.
 	Logger *slog.Logger
 }
@@ -56,16 +60,17 @@ type Sandbox struct {
 	started   bool
 	stopped   bool
 
-	pool     *pgxpool.Pool // nil without a database
-	journal  journal.Journal
-	store    *signalstore.Container
-	server   *server.Server
-	listener net.Listener
-	http     *http.Server
-	proxy    *proxy.Proxy    // nil without ProxyAddr
-	ctx      context.Context // ends with Stop; every phone and long poll lives in it
-	cancel   context.CancelFunc
-	work     sync.WaitGroup // the HTTP server
+	pool      *pgxpool.Pool // nil without a database
+	journal   journal.Journal
+	store     *signalstore.Container
+	server    *server.Server
+	listener  net.Listener
+	http      *http.Server
+	proxy     *proxy.Proxy    // nil without ProxyAddr
+	transport *http.Transport // of HTTPClient
+	ctx       context.Context // ends with Stop; every phone and long poll lives in it
+	cancel    context.CancelFunc
+	work      sync.WaitGroup // the HTTP server
 
 	creating sync.Mutex // held while phones are made, over the commit
 
@@ -85,7 +90,7 @@ func New(cfg Config) *Sandbox {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone)}
+	return &Sandbox{cfg: cfg, log: cfg.Logger.With("component", "sandbox"), phones: make(map[string]*phone), transport: &http.Transport{}}
 }
 
 // Start prepares the database, listens, and brings back every phone; phones connect in the background. ctx bounds the start alone. A
@@ -114,6 +119,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	}
 	s.server, err = server.New(ctx, server.Config{
 		Journal: s.journal, Loader: s.loadRecord, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry,
+		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo,
 	})
 	if err != nil {
 		return err
@@ -184,6 +190,7 @@ func (s *Sandbox) stop() {
 		return
 	}
 	s.cancel()
+	s.transport.CloseIdleConnections()
 	s.running.Wait() // first, so that they close their connections by themselves
 	if s.http != nil {
 		_ = s.http.Close() // cuts what is open; there is nothing to be lost

@@ -5,14 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -39,22 +37,16 @@ func setup(t *testing.T) *sandbox.Sandbox {
 	if os.Getenv("SANDBOX_TEST_LOG") != "" {
 		level = slog.LevelDebug
 	}
-	s := sandbox.New(sandbox.Config{
-		DSN: testdb.DSN(t), Addr: "127.0.0.1:0", ProxyAddr: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	s := sandbox.Start(t, sandbox.Config{
+		DSN: testdb.DSN(t), ProxyAddr: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := s.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		if n := s.Stats().UnknownStanzas; n != 0 {
 			t.Errorf("%d stanzas were unknown to the server", n)
 		}
-		s.Stop()
 	})
 	for number, name := range map[string]string{anna: "Anna", bert: "Bert"} {
-		if _, _, err := s.CreatePhone(ctx, sandbox.NewPhone{Number: number, Name: name}); err != nil {
+		if _, _, err := s.CreatePhone(t.Context(), sandbox.NewPhone{Number: number, Name: name}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,20 +77,13 @@ func random(seed byte, n int) []byte {
 // shown waits until a phone shows a message that is wanted.
 func shown(t *testing.T, s *sandbox.Sandbox, number string, wanted func(sandbox.Message) bool) sandbox.Message {
 	t.Helper()
-	var after int64
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		messages, err := s.Messages(t.Context(), number, after, 5*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range messages {
-			if after = m.Seq; wanted(m) {
-				return m
-			}
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	m, err := s.WaitMessage(ctx, number, wanted)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("phone %s does not show what was sent", number)
-	return sandbox.Message{}
+	return m
 }
 
 // file is the file of a message that a phone shows.
@@ -114,30 +99,6 @@ func file(t *testing.T, s *sandbox.Sandbox, number string, seq int64) []byte {
 		t.Fatalf("the file is answered by %d, %v", res.StatusCode, err)
 	}
 	return data
-}
-
-// noticed waits until a phone notices what is wanted, and returns it.
-func noticed(t *testing.T, s *sandbox.Sandbox, number, kind string, wanted func(map[string]any) bool) map[string]any {
-	t.Helper()
-	var after int64
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		events, err := s.Events(t.Context(), number, after, kind, 5*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range events {
-			after = e.Seq
-			var data map[string]any
-			if err := json.Unmarshal(e.Data, &data); err != nil {
-				t.Fatal(err)
-			}
-			if wanted(data) {
-				return data
-			}
-		}
-	}
-	t.Fatalf("phone %s noticed no such %s", number, kind)
-	return nil
 }
 
 func TestTextsAndMediaGoBothWays(t *testing.T) {
@@ -170,9 +131,11 @@ func TestTextsAndMediaGoBothWays(t *testing.T) {
 		t.Errorf("the client got %+v", got)
 	}
 	c.do("read", map[string]any{"messageId": id}, nil)
-	noticed(t, s, bert, "receipt", func(r map[string]any) bool {
-		return r["type"] == "read" && strings.Contains(fmt.Sprint(r["ids"]), id)
-	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := s.WaitReceipt(ctx, bert, id, "read"); err != nil {
+		t.Fatal(err)
+	}
 
 	picture := random(1, 300_000)
 	c.do("image", map[string]any{"to": jid(bert), "data": base64.StdEncoding.EncodeToString(picture), "caption": "look"}, &sent)
@@ -229,7 +192,7 @@ func TestWhatCameWhileAwayIsThereOnceAfterIt(t *testing.T) {
 	// The network breaks, and stays away for a while.
 	mark := c.mark()
 	s.SetFaults(server.Faults{RefuseConnections: true})
-	s.Disconnect()
+	s.Disconnect(anna)
 	c.await("the loss of the connection", mark, is("close"))
 	write("cut off")
 	s.SetFaults(server.Faults{})

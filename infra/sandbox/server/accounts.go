@@ -54,7 +54,8 @@ type account struct {
 	rawID uint32  // WhatsApp's number for the account in a device identity
 	level Level
 
-	byNumber atomic.Bool // companions are addressed by number, see addressing.go; written under change
+	faults   atomic.Pointer[faults] // its own; nil for those of all
+	byNumber atomic.Bool            // companions are addressed by number, see addressing.go; written under change
 
 	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
 
@@ -66,7 +67,8 @@ type account struct {
 	devices    []*device            // ordered by number; the first is the phone
 	watchers   map[*device]struct{} // who has the device list in its cache and must hear of a change; nil for none
 	retries    []*mediaRetry        // what companions asked the phone to upload again, oldest first
-	patches    map[string][][]byte  // app state by collection; the first patch is version 1
+	met        acquaintance
+	patches    map[string][][]byte // app state by collection; the first patch is version 1
 }
 
 // device is one of an account's devices: 0 is the phone, the others are companions. The unmarked fields never change.

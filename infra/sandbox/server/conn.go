@@ -54,9 +54,10 @@ type conn struct {
 	readCount uint32
 	then      func() // what a query's handler wants done after its answer was sent
 
-	old     bool     // the client is older than LIDs; set with device
-	device  *device  // logged in; nil while pairing. Set before any stanza is handled.
-	pairing *pairing // waits for a scan; nil when logged in
+	old     bool           // the client is older than LIDs; set with device
+	device  *device        // logged in; nil while pairing. Set before any stanza is handled.
+	held    *waBinary.Node // a stanza that a fault reorders; guarded by device.queue
+	pairing *pairing       // waits for a scan; nil when logged in
 
 	mu         sync.Mutex
 	out        [][]byte // plaintext frames that wait to be written
@@ -111,11 +112,14 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 }
 
 // faults are the disturbances in force for this connection.
-func (c *conn) faults() Faults {
-	if c.phone {
-		return Faults{}
+func (c *conn) faults() *faults {
+	switch {
+	case c.phone:
+		return noFaults
+	case c.device != nil:
+		return c.s.faultsOf(c.device.account)
 	}
-	return c.s.Faults()
+	return c.s.faultsOf(nil)
 }
 
 // run takes the client from its first byte to its last.
@@ -176,6 +180,10 @@ func (c *conn) login(client [32]byte, payload *waWa6.ClientPayload) error {
 		s.log.ErrorContext(c.ctx, "login without journal", "error", err)
 		return c.refuse(503)
 	}
+	if notice := c.banNotice(d.account); notice != nil {
+		c.part(*notice, farewell)
+		return c.serve()
+	}
 	s.mu.Lock()
 	if d.account.device(d.number) != d { // removed in between
 		s.mu.Unlock()
@@ -212,7 +220,8 @@ func (c *conn) serve() error {
 		c.mu.Lock()
 		parting := c.parting
 		c.mu.Unlock()
-		if !parting {
+		c.s.noted(c, in, node)
+		if !parting && !c.faults().Silence {
 			c.handle(node)
 		}
 	}
@@ -259,7 +268,12 @@ func (c *conn) spawn(f func()) {
 
 // sendNode queues a stanza for writing; it is lost when the connection ends before.
 func (c *conn) sendNode(node waBinary.Node) {
-	frame, err := waBinary.Marshal(c.spoken(node))
+	if offset := c.faults().ClockOffset; offset != 0 {
+		node = shiftClock(node, offset)
+	}
+	node = c.spoken(node)
+	c.s.noted(c, out, &node)
+	frame, err := waBinary.Marshal(node)
 	if err != nil {
 		c.s.log.ErrorContext(c.ctx, "marshal stanza", "tag", node.Tag, "error", err)
 		return
@@ -291,8 +305,9 @@ func (c *conn) leave(patience time.Duration) {
 
 // send queues a frame for writing. Failure policy: a client that leaves more than 64 MB unread is cut.
 func (c *conn) send(frame []byte) {
+	silent := c.faults().Silence
 	c.mu.Lock()
-	if c.parting || c.ended {
+	if c.parting || c.ended || silent {
 		c.mu.Unlock()
 		return
 	}

@@ -89,29 +89,30 @@ func (a *account) mediaProof(claim string) []byte {
 }
 
 // authorize returns the status that refuses an auth: 401 when it is none of this server's, or too old, 403 when its device was unlinked.
-// 0 stands for one that is good.
-func (s *Server) authorize(auth string) int {
+// 0 stands for one that is good, of the account.
+func (s *Server) authorize(auth string) (*account, int) {
 	raw, err := base64.RawURLEncoding.DecodeString(auth)
 	if err != nil || len(raw) < sha256.Size {
-		return http.StatusUnauthorized
+		return nil, http.StatusUnauthorized
 	}
 	claim := string(raw[sha256.Size:])
 	name, until, _ := strings.Cut(claim, " ")
 	seconds, err := strconv.ParseInt(until, 10, 64)
 	if err != nil || time.Now().Unix() > seconds {
-		return http.StatusUnauthorized
+		return nil, http.StatusUnauthorized
 	}
 	jid, err := types.ParseJID(name)
 	if err != nil {
-		return http.StatusUnauthorized
+		return nil, http.StatusUnauthorized
 	}
-	if a := s.user(jid); a == nil || !hmac.Equal(raw[:sha256.Size], a.mediaProof(claim)) {
-		return http.StatusUnauthorized
+	a := s.user(jid)
+	if a == nil || !hmac.Equal(raw[:sha256.Size], a.mediaProof(claim)) {
+		return nil, http.StatusUnauthorized
 	}
 	if s.device(jid) == nil {
-		return http.StatusForbidden
+		return nil, http.StatusForbidden
 	}
-	return 0
+	return a, 0
 }
 
 // transfer is one request to the media host.
@@ -187,7 +188,7 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request, t transfer)
 		http.Error(w, why, status)
 	}
 	token := readToken(r.PathValue("token"))
-	status := s.authorize(r.URL.Query().Get("auth"))
+	uploader, status := s.authorize(r.URL.Query().Get("auth"))
 	switch {
 	case r.ContentLength > largestMedia:
 		http.Error(w, "media has at most 2 GiB", http.StatusRequestEntityTooLarge)
@@ -199,7 +200,7 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request, t transfer)
 		refuse(http.StatusBadRequest, "token is not a SHA-256 in base64url, once in the path and once in the query")
 		return
 	}
-	if fault := s.mediaFault(true, t.phone); fault != nil {
+	if fault := s.mediaFault(true, t.phone, uploader); fault != nil {
 		if fault.Media.Status != 0 {
 			refuse(fault.Media.Status, "a fault that was asked for")
 			return
@@ -290,7 +291,7 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 		http.Error(w, "there is no such media", http.StatusNotFound)
 		return
 	}
-	fault := s.mediaFault(false, t.phone)
+	fault := s.mediaFault(false, t.phone, nil)
 	if fault != nil && fault.Media.Status != 0 {
 		http.Error(w, "a fault that was asked for", fault.Media.Status)
 		return
@@ -346,7 +347,7 @@ func (o *outgoing) Read(p []byte) (n int, err error) {
 // serveDelete forgets an upload: the path in d_md, or all paths of the file (DeleteMedia in upload.go). What is not there is forgotten too.
 func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, _ transfer) {
 	query := r.URL.Query()
-	if status := s.authorize(query.Get("auth")); status != 0 {
+	if _, status := s.authorize(query.Get("auth")); status != 0 {
 		http.Error(w, "auth is not one of media_conn's", status)
 		return
 	}

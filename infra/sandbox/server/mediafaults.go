@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync/atomic"
 	"time"
 )
 
@@ -32,35 +31,9 @@ func (f MediaFaults) disturbs() bool {
 	return f.Status != 0 || f.BytesPerSecond != 0 || f.Truncate || f.Stall
 }
 
-// faults are the disturbances in force.
-type faults struct {
-	Faults
-	left     atomic.Int64  // of Media.Count
-	replaced chan struct{} // closed when others are in force
-}
-
-// SetFaults replaces the disturbances that are in force.
-func (s *Server) SetFaults(f Faults) {
-	next := &faults{Faults: f, replaced: make(chan struct{})}
-	next.left.Store(int64(f.Media.Count))
-	close(s.faults.Swap(next).replaced)
-}
-
-// Faults returns the disturbances that are in force; of Media.Count what is left of it.
-func (s *Server) Faults() Faults {
-	in := s.faults.Load()
-	f := in.Faults
-	if f.Media.Count > 0 {
-		if f.Media.Count = int(in.left.Load()); f.Media.Count == 0 {
-			f.Media = MediaFaults{PhoneHasNone: f.Media.PhoneHasNone}
-		}
-	}
-	return f
-}
-
-// mediaFault takes what is to be done to a request, or nil.
-func (s *Server) mediaFault(upload, phone bool) *faults {
-	f := s.faults.Load()
+// mediaFault takes what is to be done to a request, or nil. a is who uploads; nobody is known to download, so those are disturbed for all.
+func (s *Server) mediaFault(upload, phone bool, a *account) *faults {
+	f := s.faultsOf(a)
 	if phone || upload != f.Media.Uploads || !f.Media.disturbs() {
 		return nil
 	}

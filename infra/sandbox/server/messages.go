@@ -43,6 +43,16 @@ func handleMessage(ctx context.Context, c *conn, message *waBinary.Node) error {
 		c.ackMessage(message, "", errUnknown.code)
 		return nil
 	}
+	switch faults := c.faults(); {
+	case c.device.account.banned(c.s):
+		return nil // nobody answers one who is banned
+	case c.happens("cut before", faults.CutBefore):
+		c.cut()
+		return nil
+	case c.happens("ack error", faults.AckError.Sometimes):
+		c.ackMessage(message, "", faults.AckError.Code)
+		return nil
+	}
 	return route(ctx, c, message)
 }
 
@@ -56,20 +66,8 @@ func (c *conn) ackMessage(message *waBinary.Node, phash string, code int) {
 		ack.Attrs["error"] = code
 	}
 	faults := c.faults()
-	switch {
-	case faults.DropAcks:
-	case faults.AckDelay > 0:
-		c.spawn(func() {
-			timer := time.NewTimer(faults.AckDelay)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-				c.sendNode(ack)
-			case <-c.ctx.Done():
-			}
-		})
-	default:
-		c.sendNode(ack)
+	if !faults.DropAcks {
+		c.later(faults.AckDelay, faults.AckJitter, "ack", func() { c.sendNode(ack) })
 	}
 }
 
@@ -81,6 +79,9 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 	if recipient == nil {
 		c.ackMessage(message, "", errItemNotFound.code)
 		return nil
+	}
+	if !s.meet(c.device.account, recipient) {
+		return nil // it is banned for this one
 	}
 	var stanzas []queued
 	phash, repeatable := "", true
@@ -109,18 +110,24 @@ func (c *conn) route(ctx context.Context, message *waBinary.Node, stanzas []queu
 	if key != "" && !repeated {
 		records = []journal.Record{sentRecord(c.device, key, time.Now())}
 	}
-	// The ack goes before what the recipients answer: Baileys takes the ticks of a message back when its ack comes after a receipt.
-	acknowledge := func() { c.ackMessage(message, phash, 0) }
-	if err := s.commitThen(ctx, records, stanzas, acknowledge); err != nil {
+	taken := func() {
+		if key != "" {
+			c.device.sent.add(key)
+		}
+		if repeated {
+			s.counts.repeated.Add(1)
+		}
+		s.counts.sent.Add(1)
+		// The ack goes before what the recipients answer: Baileys takes the ticks of a message back when its ack comes after a receipt.
+		if c.happens("cut after", c.faults().CutAfter) {
+			c.cut()
+			return
+		}
+		c.ackMessage(message, phash, 0)
+	}
+	if err := s.commitThen(ctx, records, stanzas, taken); err != nil {
 		return fmt.Errorf("route message: %w", err)
 	}
-	if key != "" {
-		c.device.sent.add(key)
-	}
-	if repeated {
-		s.counts.repeated.Add(1)
-	}
-	s.counts.sent.Add(1)
 	return nil
 }
 

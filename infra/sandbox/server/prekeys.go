@@ -241,7 +241,7 @@ func (s *Server) takePreKeys(ctx context.Context, devices []*device) (map[*devic
 	var gone []journal.Record
 	s.mu.Lock()
 	for _, d := range devices {
-		if d == nil || d.prekeys.len() == 0 {
+		if d == nil || d.prekeys.len() == 0 || s.faultsOf(d.account).NoPreKeys {
 			continue
 		}
 		if _, ok := taken[d]; ok {

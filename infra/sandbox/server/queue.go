@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -88,6 +87,12 @@ func (r *row) record(to *device) journal.Record {
 
 func queueKey(to *device, id int64) string { return fmt.Sprintf("%08x/%012x", to.id, id) }
 
+// class is "message", "receipt" or "notification".
+func (r *row) class() string {
+	class, _, _ := strings.Cut(r.key, " ")
+	return class
+}
+
 func loadRow(s *Server, r journal.Record) error {
 	var device, id int64
 	if _, err := fmt.Sscanf(r.Key, "%x/%x", &device, &id); err != nil {
@@ -126,13 +131,10 @@ func (q *queue) fill() {
 		r := q.rows[q.flight]
 		q.flight++
 		if q.backlog == 0 {
-			c.send(c.wire(r))
+			c.deliver(r, -1)
 			continue
 		}
-		if node, err := decode(c.wire(r)); err == nil { // it was marshalled by this process or the one before
-			node.Attrs["offline"] = strconv.Itoa(q.waiting - q.backlog)
-			c.sendNode(*node)
-		}
+		c.deliver(r, q.waiting-q.backlog)
 		q.backlog--
 		q.endOffline()
 	}
@@ -157,8 +159,7 @@ func (q *queue) open(c *conn) {
 	}
 	counts := map[string]int{}
 	for _, r := range q.rows {
-		class, _, _ := strings.Cut(r.key, " ")
-		counts[class]++
+		counts[r.class()]++
 	}
 	q.reader, q.flight, q.retried = c, 0, nil
 	q.backlog, q.waiting = len(q.rows), len(q.rows)

@@ -90,6 +90,7 @@ func (c *conn) handle(stanza *waBinary.Node) {
 // unknown counts and logs a stanza that nobody handles, without its content.
 func (c *conn) unknown(stanza *waBinary.Node) {
 	c.s.counts.unknown.Add(1)
+	c.s.stanzas.add("unknown "+kindOf(stanza), 1)
 	child := ""
 	if children := stanza.GetChildren(); len(children) > 0 {
 		child = children[0].Tag
@@ -139,11 +140,14 @@ func handleQuery(ctx context.Context, c *conn, iq *waBinary.Node) error {
 	if len(answer) > 0 {
 		result.Content = answer
 	}
-	c.sendNode(result)
-	if then := c.then; then != nil {
-		c.then = nil
-		then()
-	}
+	faults, then := c.faults(), c.then
+	c.then = nil
+	c.later(faults.QueryDelay, faults.QueryJitter, "query", func() {
+		c.sendNode(result)
+		if then != nil {
+			then()
+		}
+	})
 	return nil
 }
 

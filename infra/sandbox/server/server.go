@@ -10,10 +10,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +35,9 @@ type Config struct {
 	Seed string
 	// Logger takes what happens, without keys and payloads; nil is slog.Default.
 	Logger *slog.Logger
+	// Transcript is how many of the last stanzas are kept for Server.Transcript; TranscriptTo takes all of them as JSON lines, one at a time.
+	Transcript   int
+	TranscriptTo io.Writer
 	// MediaRetry is told when a companion asked its phone, of this number, to upload a file again: MediaRetries has the request. It must
 	// not block. nil: nobody is told.
 	MediaRetry func(phone string)
@@ -79,23 +81,10 @@ type Server struct {
 	refs    map[string]*conn // the QR references of the connections that wait for a scan
 	conns   map[*conn]struct{}
 
-	faults atomic.Pointer[faults]
-	counts struct{ sent, delivered, repeated, unknown, uploads, downloads atomic.Int64 }
-}
-
-// Faults are the disturbances that a test can switch on; the zero value is none. They are for the companions under test and spare the
-// connections of MarkPhone.
-type Faults struct {
-	// AckDelay passes before a message's acknowledgement leaves; the message is routed at once. It stands for the round trip to the real
-	// servers, without which throughput on loopback is fantasy.
-	AckDelay time.Duration
-	// DropAcks swallows the acknowledgements of messages, which are routed all the same.
-	DropAcks bool
-	// RefuseConnections answers new connections with HTTP 503, before any handshake; those that stand are left alone. Followed by
-	// Disconnect, it leaves no companion connected.
-	RefuseConnections bool
-	// Media are the disturbances of the media host.
-	Media MediaFaults
+	faults     atomic.Pointer[faults]
+	stanzas    tally // by direction and kind
+	transcript transcript
+	counts     struct{ sent, delivered, repeated, unknown, uploads, downloads atomic.Int64 }
 }
 
 // Stats are counts since the server was made; Connections is the number that stand now.
@@ -112,6 +101,9 @@ type Stats struct {
 	UnknownStanzas int64
 	// MediaUploads and MediaDownloads count the companions' that were answered in full; ranges count too.
 	MediaUploads, MediaDownloads int64
+	// Stanzas counts what went over the wire by direction and kind, as "in message" and "out iq result"; "unknown iq set x" are those of
+	// UnknownStanzas. Acknowledgements and iqs are further divided by class, namespace and type.
+	Stanzas map[string]int64
 }
 
 // New loads the state and returns a server that is ready for ServeHTTP. The context is for New alone; the server lives until Close.
@@ -133,8 +125,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		paths: map[string]mediaPath{}, acknowledged: make(chan struct{}, 1),
 	}
 	s.http = s.routes()
+	s.transcript.keep, s.transcript.to = c.Transcript, c.TranscriptTo
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.faults.Store(&faults{replaced: make(chan struct{})})
+	s.faults.Store(newFaults(Faults{}))
 	if err := s.load(ctx, c.Loader); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("load state: %w", err)
@@ -164,17 +157,25 @@ const phoneHeader = "Sandbox-Phone"
 // The mark is secret to this server, so a companion cannot pass for a phone, and it ends with the server.
 func (s *Server) MarkPhone(h http.Header) { h.Set(phoneHeader, s.phones) }
 
-// Disconnect cuts every connection but the simulated phones', as a broken network would: no stanza says goodbye.
-func (s *Server) Disconnect() { s.disconnect(func(c *conn) bool { return !c.phone }) }
+// Disconnect cuts the connections of an account's companions, or with "" every connection but the simulated phones', as a broken network
+// would: no stanza says goodbye.
+func (s *Server) Disconnect(phone string) {
+	s.disconnect(func(c *conn) bool {
+		return !c.phone && (phone == "" || c.device != nil && c.device.account.keys.Phone == phone)
+	})
+}
 
 func (s *Server) disconnect(chosen func(*conn) bool) {
+	var connections []*conn
 	s.mu.RLock()
-	connections := slices.Collect(maps.Keys(s.conns))
+	for c := range s.conns {
+		if chosen(c) {
+			connections = append(connections, c)
+		}
+	}
 	s.mu.RUnlock()
 	for _, c := range connections {
-		if chosen(c) {
-			c.cut()
-		}
+		c.cut()
 	}
 }
 
@@ -187,6 +188,7 @@ func (s *Server) Stats() Stats {
 		Connections: int64(connections), MessagesSent: s.counts.sent.Load(), MessagesDelivered: s.counts.delivered.Load(),
 		RepeatedIDs: s.counts.repeated.Load(), UnknownStanzas: s.counts.unknown.Load(),
 		MediaUploads: s.counts.uploads.Load(), MediaDownloads: s.counts.downloads.Load(),
+		Stanzas: s.stanzas.all(),
 	}
 }
 

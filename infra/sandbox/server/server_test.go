@@ -296,7 +296,7 @@ func TestFaultsAndDisconnectSparePhones(t *testing.T) {
 	logins := len(all[*events.Connected](ana))
 
 	n.Server().SetFaults(server.Faults{DropAcks: true, RefuseConnections: true})
-	n.Server().Disconnect()
+	n.Server().Disconnect("")
 	await(web, func(*events.Disconnected) bool { return true })
 	ana.text(*ben.Store.ID, "meanwhile")
 	if got := len(all[*events.Connected](ana)); got != logins {
@@ -338,7 +338,7 @@ func TestARefusalFollowedByADisconnectLeavesNoConnection(t *testing.T) {
 			<-begun
 		}
 		n.Server().SetFaults(server.Faults{RefuseConnections: true})
-		n.Server().Disconnect()
+		n.Server().Disconnect("")
 		dialing.Wait()
 	}
 }

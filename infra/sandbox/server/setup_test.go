@@ -96,6 +96,11 @@ func (n *network) start() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	n.use(s, kept)
+}
+
+// use makes a server the network's.
+func (n *network) use(s *server.Server, kept journal.Journal) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.server, n.journal = s, kept
