@@ -357,7 +357,9 @@ func TestAFileFromAPhoneIsFetchedLater(t *testing.T) {
 	b.phone(juan, "Juan")
 	b.linked("sales", owner)
 	data := bytes.Repeat([]byte("x"), 50000)
-	_, err := b.sandbox.SendMedia(b.ctx(), juan, sandbox.Attachment{To: owner, Type: "document", Mimetype: "application/pdf", Caption: "caption", FileName: "../a.pdf"}, bytes.NewReader(data))
+	_, err := b.sandbox.SendMedia(b.ctx(), juan, sandbox.Outgoing{
+		To: owner, Content: sandbox.Content{Type: "document"}, File: sandbox.File{Mimetype: "application/pdf", Caption: "caption", FileName: "../a.pdf"},
+	}, bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +14,9 @@ import (
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
-	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
@@ -99,7 +99,7 @@ func (p *phone) device(ctx context.Context, failed func(error)) (*store.Device, 
 		ID:             &jid,
 		LID:            types.NewJID(account.LID, types.HiddenUserServer),
 		PushName:       account.Name,
-	}, signalstore.Options{OnFailure: failed})
+	}, keystore.Options{OnFailure: failed})
 }
 
 // handle takes whatsmeow's events. false leaves the stanza unacknowledged. A panic is caught here, because whatsmeow takes one for success.
@@ -116,6 +116,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	}
 	switch e := evt.(type) {
 	case *events.Message:
+		if e.Info.Chat.Server == types.NewsletterServer {
+			c.notePost(e)
+			return true
+		}
 		if err := c.show(e); err != nil {
 			if c.ctx.Err() == nil {
 				c.phone.log.Warn("sandbox: phone cannot show a message yet", "id", e.Info.ID, "error", err)
@@ -127,6 +131,10 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})
+	case *events.NewsletterJoin, *events.NewsletterLeave, *events.NewsletterMuteChange, *events.NewsletterLiveUpdate:
+		c.noteChannel(e)
+	case *events.CallOffer, *events.CallOfferNotice, *events.CallAccept, *events.CallReject, *events.CallTerminate:
+		c.noteCall(e)
 	case *events.UndecryptableMessage:
 		c.phone.log.Warn("sandbox: phone could not decrypt a message and asked for it again", "id", e.Info.ID, "from", e.Info.Sender)
 	case *events.Connected:
@@ -145,35 +153,31 @@ func (c *connection) handle(evt any) (ok bool) {
 
 // show commits a message that the phone decrypted, once it has its file too, and queues the reply it owes.
 func (c *connection) show(e *events.Message) error {
-	kind, text := content(e.Message)
-	if kind == "" || e.Info.Category == "peer" || e.Info.IsGroup {
+	if e.Info.Category == "peer" {
 		return nil
 	}
-	p := c.phone
-	m := Message{ID: e.Info.ID, From: p.number, To: p.number, FromMe: e.Info.IsFromMe, Type: kind, Text: text, Timestamp: e.Info.Timestamp}
-	var err error
-	if m.FromMe {
-		m.To, err = c.numberOf(e.Info.Chat, e.Info.RecipientAlt)
-	} else {
-		m.From, err = c.numberOf(e.Info.Sender, e.Info.SenderAlt)
-	}
-	if err != nil {
+	m, err := c.read(e)
+	if err != nil || m.Type == "" {
 		return err
 	}
-	var got *mediaCopy
+	seen := &seenMessage{Message: m, Chat: e.Info.Chat.String(), Sender: e.Info.Sender.ToNonAD().String()}
+	if seen.Raw, err = proto.Marshal(e.Message); err != nil {
+		return fmt.Errorf("marshal message seen: %w", err)
+	}
 	if file := fileOf(e.Message); file != nil {
-		if m.Media, got, err = c.receive(c.ctx, file); err != nil {
+		if seen.Media, seen.File, err = c.receive(c.ctx, file); err != nil {
 			return err
 		}
-		m.ViewOnce = m.ViewOnce || e.IsViewOnce
+		inner, _ := unwrap(e.Message)
+		seen.PTV = inner.GetPtvMessage() != nil
 	}
-	replies, err := p.show(c.ctx, e.Info.Chat.String(), m, got)
+	replies, err := c.phone.show(c.ctx, seen)
 	if err != nil {
 		return err
 	}
-	p.shown.fire()
+	c.phone.shown.fire()
 	if replies {
-		p.wake()
+		c.phone.wake()
 	}
 	return nil
 }
@@ -196,29 +200,6 @@ func (c *connection) numberOf(jid, alt types.JID) (string, error) {
 	return pn.User, nil
 }
 
-// content names what a message holds and returns its text. Other content is named by its field ("image", "reaction"), but for a recorded
-// voice note; "" stands for what a phone handles without showing it, as keys and deletions.
-func content(m *waE2E.Message) (kind, text string) {
-	if text := m.GetConversation() + m.GetExtendedTextMessage().GetText(); text != "" {
-		return "text", text
-	}
-	if m.GetProtocolMessage() != nil {
-		return "", ""
-	}
-	if m.GetAudioMessage().GetPTT() {
-		return "voice", ""
-	}
-	m.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
-		switch field.Name() {
-		case "messageContextInfo", "senderKeyDistributionMessage":
-			return true
-		}
-		kind = strings.TrimSuffix(string(field.Name()), "Message")
-		return false
-	})
-	return kind, ""
-}
-
 // markRead sends one read receipt and then a ping: stanzas of one connection are taken in order, so the answer to the ping says that the
 // receipt was taken too, which whatsmeow does not wait for.
 func (c *connection) markRead(ctx context.Context, batch []*seenMessage) error {
@@ -226,11 +207,17 @@ func (c *connection) markRead(ctx context.Context, batch []*seenMessage) error {
 	if err != nil {
 		return fmt.Errorf("read chat of message seen: %w", err)
 	}
+	sender := types.EmptyJID // named where there may be several
+	if chat.Server != types.DefaultUserServer && chat.Server != types.HiddenUserServer {
+		if sender, err = types.ParseJID(batch[0].Sender); err != nil {
+			return fmt.Errorf("read sender of message seen: %w", err)
+		}
+	}
 	ids := make([]types.MessageID, len(batch))
 	for i, m := range batch {
 		ids[i] = m.ID
 	}
-	if err := c.client.MarkRead(ctx, ids, time.Now(), chat, types.EmptyJID); err != nil {
+	if err := c.client.MarkRead(ctx, ids, time.Now(), chat, sender); err != nil {
 		return failure(http.StatusServiceUnavailable, "the read receipt could not be sent: %v", err)
 	}
 	// A connection that ends meanwhile counts as an answer, but then it is no longer connected.

@@ -43,7 +43,13 @@ func (s *Sandbox) handler() http.Handler {
 	}
 	// Each feature lists its operations in its own file.
 	for _, feature := range []map[string]operation{
-		s.faultOperations(), s.watchOperations(), s.joinOperations(),
+		s.faultOperations(),
+		s.watchOperations(),
+		s.pairingOperations(),
+		s.loginFaultOperations(),
+		s.channelOperations(),
+		s.callOperations(),
+		s.joinOperations(),
 	} {
 		maps.Copy(operations, feature)
 	}
@@ -114,13 +120,8 @@ func (s *Sandbox) postScan(r *http.Request) (int, any, error) {
 
 func (s *Sandbox) postMessage(r *http.Request) (int, any, error) {
 	var in struct {
-		To       string `json:"to"`
-		Type     string `json:"type"`
-		Text     string `json:"text"`
-		Data     string `json:"data"` // what it holds went into file
-		Mimetype string `json:"mimetype"`
-		Caption  string `json:"caption"`
-		FileName string `json:"fileName"`
+		Outgoing
+		Data string `json:"data"` // what it holds went into file
 	}
 	var file *journal.BlobWriter
 	body := newMessageBody(r.Body, func() (_ io.Writer, err error) {
@@ -142,17 +143,13 @@ func (s *Sandbox) postMessage(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	case in.Data != "":
 		return 0, nil, failure(http.StatusBadRequest, `data must be written "data"`)
-	case in.Type == "text" && (file != nil || in.Mimetype+in.Caption+in.FileName != ""):
-		return 0, nil, failure(http.StatusUnprocessableEntity, "a message of type text has a text, and neither data nor what belongs to it")
-	case in.Type == "text":
-		id, err := s.SendText(r.Context(), number, in.To, in.Text)
-		return http.StatusCreated, map[string]string{"id": id}, err
-	case mediaKinds[in.Type].class != "" && in.Text != "":
-		return 0, nil, failure(http.StatusUnprocessableEntity, "a message of type %s has a caption instead of a text", in.Type)
-	case mediaKinds[in.Type].class != "" && file == nil:
-		return 0, nil, failure(http.StatusUnprocessableEntity, "data must be the file, in base64")
 	}
-	id, err := s.sendMedia(r.Context(), number, Attachment{To: in.To, Type: in.Type, Mimetype: in.Mimetype, Caption: in.Caption, FileName: in.FileName}, file)
+	var id string
+	if file != nil {
+		id, err = s.sendMedia(r.Context(), number, in.Outgoing, file)
+	} else {
+		id, err = s.Send(r.Context(), number, in.Outgoing)
+	}
 	return http.StatusCreated, map[string]string{"id": id}, err
 }
 

@@ -38,8 +38,12 @@ type Media struct {
 	Width  uint32 `json:"width,omitempty"`
 	Height uint32 `json:"height,omitempty"`
 	// Thumbnail is the size of the preview that is in the message itself, in bytes; absent when there is none.
-	Thumbnail int  `json:"thumbnail,omitempty"`
-	ViewOnce  bool `json:"viewOnce,omitempty"`
+	Thumbnail int `json:"thumbnail,omitempty"`
+	// GIF says that a video plays silently and again and again, PTV that it was recorded as a round video note.
+	GIF bool `json:"gif,omitempty"`
+	PTV bool `json:"ptv,omitempty"`
+	// Animated is a sticker's.
+	Animated bool `json:"animated,omitempty"`
 }
 
 // mediaCopy is a file that a phone has: a blob, by the hash of its encrypted form, and what opens it.
@@ -50,9 +54,7 @@ type mediaCopy struct {
 
 // fileOf finds a message's file; nil when it has none.
 func fileOf(m *waE2E.Message) whatsmeow.DownloadableMessage {
-	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
-		m = inner
-	}
+	m, _ = unwrap(m)
 	switch {
 	case m.GetImageMessage() != nil:
 		return m.GetImageMessage()
@@ -95,9 +97,6 @@ func described(file whatsmeow.DownloadableMessage) Media {
 	if f, ok := file.(interface{ GetCaption() string }); ok {
 		m.Caption = f.GetCaption()
 	}
-	if f, ok := file.(interface{ GetViewOnce() bool }); ok {
-		m.ViewOnce = f.GetViewOnce()
-	}
 	if f, ok := file.(interface{ GetSeconds() uint32 }); ok {
 		m.Seconds = f.GetSeconds()
 	}
@@ -118,7 +117,9 @@ func described(file whatsmeow.DownloadableMessage) Media {
 			m.FileName = f.GetTitle()
 		}
 	case *waE2E.StickerMessage:
-		m.Thumbnail = len(f.GetPngThumbnail())
+		m.Thumbnail, m.Animated = len(f.GetPngThumbnail()), f.GetIsAnimated() || f.GetIsLottie()
+	case *waE2E.VideoMessage:
+		m.GIF = f.GetGifPlayback()
 	}
 	return m
 }

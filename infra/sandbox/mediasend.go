@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net/http"
 	"strings"
 	"time"
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
@@ -20,67 +20,45 @@ import (
 const (
 	// maxFileName bounds a file's name, in bytes, as file systems do; maxMimetype is RFC 6838's 127 for each half.
 	maxFileName, maxMimetype = 255, 255
+	// maxWaveform bounds a voice's waveform; WhatsApp's apps send 64 values.
+	maxWaveform = 1024
 )
-
-// Attachment is a file that a phone sends to somebody.
-type Attachment struct {
-	// To is the recipient's phone number in digits.
-	To string
-	// Type is "image", "video", "audio", "voice", "document" or "sticker".
-	Type string
-	// Mimetype is the file's; "" is the type's usual one.
-	Mimetype string
-	// Caption is for images, videos and documents, at most 65,536 bytes.
-	Caption string
-	// FileName is for documents; "" is "document".
-	FileName string
-}
 
 // mediaKind is what a type of attachment means.
 type mediaKind struct {
 	class    whatsmeow.MediaType
 	mimetype string
-	caption  bool
 }
 
 var mediaKinds = map[string]mediaKind{
-	"image":    {whatsmeow.MediaImage, "image/jpeg", true},
-	"video":    {whatsmeow.MediaVideo, "video/mp4", true},
-	"audio":    {whatsmeow.MediaAudio, "audio/mpeg", false},
-	"voice":    {whatsmeow.MediaAudio, "audio/ogg; codecs=opus", false},
-	"document": {whatsmeow.MediaDocument, "application/octet-stream", true},
-	"sticker":  {whatsmeow.MediaImage, "image/webp", false},
+	"image":    {whatsmeow.MediaImage, "image/jpeg"},
+	"video":    {whatsmeow.MediaVideo, "video/mp4"},
+	"audio":    {whatsmeow.MediaAudio, "audio/mpeg"},
+	"voice":    {whatsmeow.MediaAudio, "audio/ogg; codecs=opus"},
+	"document": {whatsmeow.MediaDocument, "application/octet-stream"},
+	"sticker":  {whatsmeow.MediaImage, "image/webp"},
 }
 
-// complete checks an attachment and fills in what it leaves out.
-func (a *Attachment) complete() error {
-	kind, ok := mediaKinds[a.Type]
-	if !ok {
-		return failure(http.StatusUnprocessableEntity, "type must be text, image, video, audio, voice, document or sticker")
+// complete checks what is said of a file and fills in what is left out.
+func (o *Outgoing) complete() error {
+	kind := mediaKinds[o.Type]
+	if len(o.FileName) > maxFileName {
+		return refuse("fileName must have at most %d bytes", maxFileName)
 	}
-	if a.Caption != "" && !kind.caption {
-		return failure(http.StatusUnprocessableEntity, "a message of type %s has no caption", a.Type)
+	if len(o.Waveform) > maxWaveform {
+		return refuse("waveform must have at most %d values", maxWaveform)
 	}
-	if len(a.Caption) > maxText {
-		return failure(http.StatusUnprocessableEntity, "caption must have at most %d bytes", maxText)
+	if o.GIF && o.PTV {
+		return refuse("a video is not a gif and a round video note at once")
 	}
-	if a.FileName != "" && a.Type != "document" {
-		return failure(http.StatusUnprocessableEntity, "only documents have a fileName")
+	if o.Mimetype == "" {
+		o.Mimetype = kind.mimetype
 	}
-	if len(a.FileName) > maxFileName {
-		return failure(http.StatusUnprocessableEntity, "fileName must have at most %d bytes", maxFileName)
+	if contentType(o.Mimetype) != o.Mimetype || len(o.Mimetype) > maxMimetype {
+		return refuse("mimetype must be a media type, as %s", kind.mimetype)
 	}
-	if strings.Contains(a.Caption+a.FileName, "\x00") {
-		return failure(http.StatusUnprocessableEntity, "caption and fileName must not have NUL bytes")
-	}
-	if a.Mimetype == "" {
-		a.Mimetype = kind.mimetype
-	}
-	if contentType(a.Mimetype) != a.Mimetype || len(a.Mimetype) > maxMimetype {
-		return failure(http.StatusUnprocessableEntity, "mimetype must be a media type, as %s", kind.mimetype)
-	}
-	if a.Type == "document" && a.FileName == "" {
-		a.FileName = "document"
+	if o.Type == "document" && o.FileName == "" {
+		o.FileName = "document"
 	}
 	return nil
 }
@@ -96,7 +74,7 @@ func contentType(mimetype string) string {
 // SendMedia makes the phone send a file and returns the message's id once the server has acknowledged it. The file is read to its end,
 // encrypted and stored with the message before either is tried: an error with status 504 means that it is not sent yet, and will be, also
 // after a crash.
-func (s *Sandbox) SendMedia(ctx context.Context, number string, a Attachment, file io.Reader) (string, error) {
+func (s *Sandbox) SendMedia(ctx context.Context, number string, o Outgoing, file io.Reader) (string, error) {
 	plain, err := s.journal.CreateBlob(ctx)
 	if err != nil {
 		return "", err
@@ -105,42 +83,51 @@ func (s *Sandbox) SendMedia(ctx context.Context, number string, a Attachment, fi
 	if _, err := io.Copy(plain, file); err != nil {
 		return "", fmt.Errorf("read file to send: %w", err)
 	}
-	return s.sendMedia(ctx, number, a, plain)
+	return s.sendMedia(ctx, number, o, plain)
 }
 
 // sendMedia sends a file that was stored as it is, which the caller discards: the type of a message, which its key depends on, may follow
 // the file in a request.
-func (s *Sandbox) sendMedia(ctx context.Context, number string, a Attachment, plain *journal.BlobWriter) (string, error) {
-	p, err := s.phone(number)
+func (s *Sandbox) sendMedia(ctx context.Context, number string, o Outgoing, plain *journal.BlobWriter) (string, error) {
+	c, _, err := s.composer(ctx, number, o)
 	if err != nil {
 		return "", err
 	}
-	if err := s.checkRecipient(a.To); err != nil {
+	if mediaKinds[o.Type].class == "" {
+		return "", refuse("a message of type %s has neither data nor what belongs to it", o.Type)
+	}
+	if err := c.complete(); err != nil {
 		return "", err
 	}
-	if err := a.complete(); err != nil {
-		return "", err
+	if c.to.Server == types.NewsletterServer {
+		return "", refuse("files for a channel are not encrypted, which the phones cannot send")
 	}
 	if plain.Size() == 0 {
-		return "", failure(http.StatusUnprocessableEntity, "data must be a file of 1 byte at least")
+		return "", refuse("data must be a file of 1 byte at least")
 	}
-	message, err := s.compose(ctx, a, plain)
+	message, err := c.media(plain)
 	if err != nil {
 		return "", err
 	}
-	payload, err := proto.Marshal(message)
-	if err != nil {
-		return "", fmt.Errorf("marshal message to send: %w", err)
+	if c.AlbumID != "" {
+		album := c.phone.known(c.To, c.AlbumID)
+		if album == nil || !album.fromMe || album.message.GetAlbumMessage() == nil {
+			return "", refuse("albumId must be of an album that the phone sent to the same recipient")
+		}
+		message.MessageContextInfo = &waE2E.MessageContextInfo{MessageAssociation: &waE2E.MessageAssociation{
+			AssociationType: waE2E.MessageAssociation_MEDIA_ALBUM.Enum(), ParentMessageKey: album.key(),
+		}}
 	}
-	return s.post(ctx, p, outgoing{ID: newMessageID(), Recipient: a.To, Message: payload})
+	return c.post(message)
 }
 
-// compose encrypts a file under a fresh key, as a blob that nobody can fetch before it is uploaded, and makes the message of it as WhatsApp's
+// media encrypts a file under a fresh key, as a blob that nobody can fetch before it is uploaded, and makes the message of it as WhatsApp's
 // apps do.
-func (s *Sandbox) compose(ctx context.Context, a Attachment, plain *journal.BlobWriter) (*waE2E.Message, error) {
+func (c *composer) media(plain *journal.BlobWriter) (*waE2E.Message, error) {
+	s, ctx := c.phone.sandbox, c.ctx
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails
-	keys, err := keysOf(key, mediaKinds[a.Type].class)
+	keys, err := keysOf(key, mediaKinds[c.Type].class)
 	if err != nil {
 		return nil, err
 	}
@@ -160,46 +147,80 @@ func (s *Sandbox) compose(ctx context.Context, a Attachment, plain *journal.Blob
 		return nil, err
 	}
 	hash, encHash := plain.SHA256(), sealed.SHA256()
-	size, now, mimetype := proto.Uint64(uint64(plain.Size())), proto.Int64(time.Now().Unix()), &a.Mimetype
-	var caption *string
-	if a.Caption != "" {
-		caption = &a.Caption
+	size, now := proto.Uint64(uint64(plain.Size())), proto.Int64(time.Now().Unix())
+	width, height, seconds := number(c.Width), number(c.Height), number(c.Seconds)
+	once := proto.Bool(c.ViewOnce)
+	if !c.ViewOnce {
+		once = nil
 	}
-	switch a.Type {
+	switch c.Type {
 	case "image":
-		if source, err = plain.Reader(ctx); err != nil {
-			return nil, err
+		if width == nil && height == nil {
+			if source, err = plain.Reader(ctx); err != nil {
+				return nil, err
+			}
+			width, height = dimensions(source)
 		}
-		width, height := dimensions(source)
-		return &waE2E.Message{ImageMessage: &waE2E.ImageMessage{
-			Mimetype: mimetype, Caption: caption, Width: width, Height: height,
+		return viewOnce(&waE2E.Message{ImageMessage: &waE2E.ImageMessage{
+			Mimetype: &c.Mimetype, Caption: optional(c.Caption), Width: width, Height: height, JPEGThumbnail: c.Thumbnail, ViewOnce: once,
 			MediaKey: key, MediaKeyTimestamp: now, FileLength: size, FileSHA256: hash, FileEncSHA256: encHash,
-		}}, nil
+		}}), nil
 	case "video":
-		return &waE2E.Message{VideoMessage: &waE2E.VideoMessage{
-			Mimetype: mimetype, Caption: caption,
+		video := &waE2E.VideoMessage{
+			Mimetype: &c.Mimetype, Caption: optional(c.Caption), Width: width, Height: height, Seconds: seconds, JPEGThumbnail: c.Thumbnail, ViewOnce: once,
 			MediaKey: key, MediaKeyTimestamp: now, FileLength: size, FileSHA256: hash, FileEncSHA256: encHash,
-		}}, nil
+		}
+		if c.PTV {
+			return viewOnce(&waE2E.Message{PtvMessage: video}), nil
+		}
+		if c.GIF {
+			video.GifPlayback = &c.GIF
+		}
+		return viewOnce(&waE2E.Message{VideoMessage: video}), nil
 	case "sticker":
 		return &waE2E.Message{StickerMessage: &waE2E.StickerMessage{
-			Mimetype: mimetype,
+			Mimetype: &c.Mimetype, Width: width, Height: height, PngThumbnail: c.Thumbnail, IsAnimated: &c.Animated,
 			MediaKey: key, MediaKeyTimestamp: now, FileLength: size, FileSHA256: hash, FileEncSHA256: encHash,
 		}}, nil
 	case "document":
-		message := &waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{
-			Mimetype: mimetype, Caption: caption, Title: &a.FileName, FileName: &a.FileName,
+		return withCaption(&waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{
+			Mimetype: &c.Mimetype, Caption: optional(c.Caption), Title: &c.FileName, FileName: &c.FileName, JPEGThumbnail: c.Thumbnail,
 			MediaKey: key, MediaKeyTimestamp: now, FileLength: size, FileSHA256: hash, FileEncSHA256: encHash,
-		}}
-		if caption != nil {
-			message = &waE2E.Message{DocumentWithCaptionMessage: &waE2E.FutureProofMessage{Message: message}}
-		}
-		return message, nil
+		}}), nil
 	default:
-		return &waE2E.Message{AudioMessage: &waE2E.AudioMessage{
-			Mimetype: mimetype, PTT: proto.Bool(a.Type == "voice"),
+		return viewOnce(&waE2E.Message{AudioMessage: &waE2E.AudioMessage{
+			Mimetype: &c.Mimetype, PTT: proto.Bool(c.Type == "voice"), Seconds: seconds, Waveform: c.Waveform, ViewOnce: once,
 			MediaKey: key, MediaKeyTimestamp: now, FileLength: size, FileSHA256: hash, FileEncSHA256: encHash,
-		}}, nil
+		}}), nil
 	}
+}
+
+// number is one that is left out of a message when it is 0.
+func number(n uint32) *uint32 {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// withCaption puts a document that has a caption into the wrapper that it needs.
+func withCaption(m *waE2E.Message) *waE2E.Message {
+	if m.GetDocumentMessage().GetCaption() == "" {
+		return m
+	}
+	return &waE2E.Message{DocumentWithCaptionMessage: &waE2E.FutureProofMessage{Message: m}}
+}
+
+// viewOnce puts what is to be viewed once into the wrapper that it needs.
+func viewOnce(m *waE2E.Message) *waE2E.Message {
+	file, _ := fileOf(m).(interface{ GetViewOnce() bool })
+	switch {
+	case !file.GetViewOnce():
+		return m
+	case m.GetAudioMessage() != nil:
+		return &waE2E.Message{ViewOnceMessageV2Extension: &waE2E.FutureProofMessage{Message: m}}
+	}
+	return &waE2E.Message{ViewOnceMessageV2: &waE2E.FutureProofMessage{Message: m}}
 }
 
 // prepare makes an outgoing message ready to be sent: its file is uploaded, once, and where it is then is stored with the message.

@@ -15,7 +15,6 @@ import (
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
-	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
@@ -86,17 +85,7 @@ func (p *phone) addOutgoing(m *outgoing) {
 // SendText makes the phone send a text and returns its id once the server has acknowledged it. The message is stored before it is tried: an
 // error with status 504 means that it is not sent yet, and will be, also after a crash.
 func (s *Sandbox) SendText(ctx context.Context, number, to, text string) (string, error) {
-	p, err := s.phone(number)
-	if err != nil {
-		return "", err
-	}
-	if err := s.checkRecipient(to); err != nil {
-		return "", err
-	}
-	if text == "" || len(text) > maxText || strings.Contains(text, "\x00") {
-		return "", failure(http.StatusUnprocessableEntity, "text must have 1 to %d bytes, none of them NUL", maxText)
-	}
-	return s.post(ctx, p, outgoing{ID: newMessageID(), Recipient: to, Text: text})
+	return s.Send(ctx, number, Outgoing{To: to, Content: Content{Type: "text", Text: text}})
 }
 
 // checkRecipient refuses whom nobody can write to.
@@ -121,8 +110,8 @@ func (s *Sandbox) post(ctx context.Context, p *phone, m outgoing) (string, error
 	timeout := time.NewTimer(sendWait)
 	defer timeout.Stop()
 	select {
-	case <-sent:
-		return m.ID, nil
+	case err := <-sent:
+		return m.ID, err
 	case <-timeout.C:
 	case <-ctx.Done():
 	case <-s.ctx.Done():
@@ -192,24 +181,28 @@ func (c *connection) drainPage(ctx context.Context) (more bool, last error) {
 
 // send sends one message and commits that it was sent. A crash between the two repeats it under the same id, which recipients show once.
 //
-// Failure policy: a message whose file is no longer there, which takes 30 days without a connection, is given up and counts as sent.
+// Failure policy: a message whose file is no longer there, which takes 30 days without a connection, is given up and counts as sent; so is
+// one that a group or a channel refuses, of which the one who waits for it is told.
 func (c *connection) send(ctx context.Context, m *outgoing) error {
-	to := types.NewJID(m.Recipient, types.DefaultUserServer)
 	message, err := c.prepare(ctx, m)
-	if errors.Is(err, journal.ErrNoBlob) {
+	if err == nil {
+		_, err = c.client.SendMessage(ctx, recipientJID(m.Recipient), message, whatsmeow.SendRequestExtra{ID: m.ID, Timeout: ackTimeout})
+	}
+	var refused *whatsmeow.IQError
+	var outcome error
+	switch {
+	case errors.Is(err, journal.ErrNoBlob):
 		c.phone.log.ErrorContext(ctx, "sandbox: phone gave up a message whose file has expired", "id", m.ID)
-	} else {
-		if err == nil {
-			_, err = c.client.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: m.ID, Timeout: ackTimeout})
-		}
-		if err != nil {
-			return fmt.Errorf("send message %s: %w", m.ID, err)
-		}
+	case strings.Contains(m.Recipient, "@") && (errors.As(err, &refused) || errors.Is(err, whatsmeow.ErrServerReturnedError)):
+		c.phone.log.WarnContext(ctx, "sandbox: phone gave up a message that is refused", "id", m.ID, "to", m.Recipient, "error", err)
+		outcome = failure(http.StatusConflict, "WhatsApp refuses: %v", err)
+	case err != nil:
+		return fmt.Errorf("send message %s: %w", m.ID, err)
 	}
 	if err := c.phone.storeSent(ctx, m); err != nil {
 		return err
 	}
-	c.phone.markSent(m.ID)
+	c.phone.markSent(m.ID, outcome)
 	return nil
 }
 

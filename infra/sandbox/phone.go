@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"go.mau.fi/whatsmeow/types"
 )
@@ -223,13 +224,7 @@ func (s *Sandbox) Scan(ctx context.Context, number, qr string) (types.JID, error
 		return types.EmptyJID, err
 	}
 	jid, err := s.server.Scan(ctx, number, qr)
-	switch {
-	case errors.Is(err, server.ErrQRInvalid):
-		return jid, failure(http.StatusUnprocessableEntity, "qr is not the text of a client's QR code")
-	case errors.Is(err, server.ErrQRExpired), errors.Is(err, server.ErrRefused), errors.Is(err, server.ErrTooManyDevices):
-		return jid, failure(http.StatusConflict, "%v", err)
-	}
-	return jid, err
+	return jid, pairingRefusal(err)
 }
 
 // Unlink removes every linked device of the phone; each is told so, and loses its session.
@@ -282,7 +277,7 @@ func (s *Sandbox) newPhone(row phoneRow) *phone {
 		due:      make(chan struct{}, 1),
 		asked:    make(chan struct{}, 1),
 		loggedIn: make(chan struct{}),
-		sent:     make(map[string]chan struct{}),
+		sent:     make(map[string]chan error),
 		seenKeys: make(map[string]*seenMessage),
 		outbox:   make(map[string]*outgoing),
 	}
@@ -290,6 +285,9 @@ func (s *Sandbox) newPhone(row phoneRow) *phone {
 
 // loadRecord takes a record of an earlier process: a phone, or what belongs to one, which comes after it.
 func (s *Sandbox) loadRecord(r journal.Record) error {
+	if strings.HasPrefix(r.Kind, keystore.Prefix) {
+		return s.store.Load(r)
+	}
 	if r.Kind == "phone" {
 		row := phoneRow{Number: r.Key}
 		if err := json.Unmarshal(r.Value, &row); err != nil {
@@ -337,6 +335,7 @@ type phone struct {
 	log     *slog.Logger
 
 	events     eventLog
+	calls      callLog
 	connection signal // fires when current has changed
 
 	shown    signal        // fires when the phone has shown a message
@@ -348,10 +347,10 @@ type phone struct {
 	writing sync.Mutex // held while what the phone saw or has to send is changed, over the commit
 
 	mu           sync.Mutex
-	current      *connection              // the logged-in connection, or nil
-	sent         map[string]chan struct{} // SendText's callers, by message id
-	seen         []*seenMessage           // in the order of seq
-	seenKeys     map[string]*seenMessage  // by Message.key
+	current      *connection             // the logged-in connection, or nil
+	sent         map[string]chan error   // SendText's callers, by message id
+	seen         []*seenMessage          // in the order of seq
+	seenKeys     map[string]*seenMessage // by Message.key
 	lastSeq      int64
 	outbox       map[string]*outgoing // by id
 	unsent       []*outgoing          // of outbox, in the order of position
@@ -425,9 +424,9 @@ func (p *phone) markRead(ctx context.Context, batch []*seenMessage) error {
 	return p.storeRead(ctx, batch)
 }
 
-// awaitSent returns a channel that closes once the message is sent and that is so committed. forgetSent frees it.
-func (p *phone) awaitSent(id string) <-chan struct{} {
-	ch := make(chan struct{})
+// awaitSent returns a channel that yields once the message is sent and that is so committed: nil, or why it was given up. forgetSent frees it.
+func (p *phone) awaitSent(id string) <-chan error {
+	ch := make(chan error, 1)
 	p.mu.Lock()
 	p.sent[id] = ch
 	p.mu.Unlock()
@@ -440,13 +439,13 @@ func (p *phone) forgetSent(id string) {
 	p.mu.Unlock()
 }
 
-func (p *phone) markSent(id string) {
+func (p *phone) markSent(id string, outcome error) {
 	p.mu.Lock()
 	ch := p.sent[id]
 	delete(p.sent, id)
 	p.mu.Unlock()
 	if ch != nil {
-		close(ch)
+		ch <- outcome
 	}
 }
 

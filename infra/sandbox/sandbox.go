@@ -22,9 +22,9 @@ import (
 
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/proxy"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
-	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
 // Schema is the PostgreSQL schema that holds all of the sandbox's state; dropping it is a factory reset.
@@ -49,6 +49,10 @@ type Config struct {
 	TranscriptTo io.Writer
 	// Logger takes what happens; nil means slog.Default. Message texts and keys are never logged.
 	Logger *slog.Logger
+	// QRLife is how long the QR codes of a client that waits to be linked can be scanned; zero fields are whatsmeow's times.
+	QRLife server.QRLife
+	// RingTime is how long a call rings before it counts as missed; 0 means 60 s.
+	RingTime time.Duration
 }
 
 // Sandbox is a running local WhatsApp. Make one with New; all methods but Start and Stop want it started.
@@ -62,7 +66,7 @@ type Sandbox struct {
 
 	pool      *pgxpool.Pool // nil without a database
 	journal   journal.Journal
-	store     *signalstore.Container
+	store     *keystore.Container // the phones' Signal state
 	server    *server.Server
 	listener  net.Listener
 	http      *http.Server
@@ -117,20 +121,15 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	if s.journal, err = s.openJournal(ctx); err != nil {
 		return err
 	}
+	s.store = keystore.New(s.journal)
 	s.server, err = server.New(ctx, server.Config{
 		Journal: s.journal, Loader: s.loadRecord, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry,
-		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo,
+		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo, Notify: s.notify, QRLife: s.cfg.QRLife, RingTime: s.cfg.RingTime,
 	})
 	if err != nil {
 		return err
 	}
 	if err := trust(s.server.RootKey()); err != nil {
-		return err
-	}
-	if s.store, err = signalstore.Open(ctx, signalstore.Config{DSN: s.cfg.DSN, Schema: Schema, MaxConns: 8, Logger: s.cfg.Logger}); err != nil {
-		return err
-	}
-	if err := s.store.Upgrade(ctx); err != nil {
 		return err
 	}
 	if s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Addr); err != nil {
@@ -204,11 +203,6 @@ func (s *Sandbox) stop() {
 		s.server.Close()
 	}
 	s.work.Wait()
-	if s.store != nil {
-		if err := s.store.Close(); err != nil {
-			s.log.Warn("sandbox: close Signal store", "error", err)
-		}
-	}
 	if s.journal != nil {
 		if err := s.journal.Close(); err != nil {
 			s.log.Warn("sandbox: close journal", "error", err)

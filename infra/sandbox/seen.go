@@ -17,14 +17,16 @@ type Message struct {
 	Seq int64 `json:"seq"`
 	// ID is WhatsApp's id, chosen by the sender.
 	ID string `json:"id"`
-	// From and To are phone numbers in digits.
+	// Chat is where it is shown: a group's or a channel's JID, "status@broadcast", or the other's phone number.
+	Chat string `json:"chat"`
+	// From is the sender's phone number in digits; a JID where the phone does not know it. To is the recipient's, or as Chat.
 	From string `json:"from"`
 	To   string `json:"to"`
 	// FromMe says that a device linked to this phone sent it.
 	FromMe bool `json:"fromMe"`
-	// Type is "text", or names other content, as "image", whose text is empty. "voice" is audio that was recorded, not attached.
-	Type string `json:"type"`
-	Text string `json:"text"`
+	// Broadcast says that it came by a broadcast list, or is a status.
+	Broadcast bool `json:"broadcast,omitempty"`
+	Content
 	// Timestamp is the second in which the server accepted the message.
 	Timestamp time.Time `json:"timestamp"`
 	// Media is there when the message has a file; its members are the message's own in JSON.
@@ -41,15 +43,24 @@ const (
 // seenMessage is a message that a phone shows, and what it needs beside. Its fields are guarded by phone.mu.
 type seenMessage struct {
 	Message
-	// Chat is the JID that a read receipt of the message is addressed to.
-	Chat string `json:"chatJid"`
-	Read bool   `json:"read,omitempty"`
+	// Chat and Sender are JIDs, as the phone has to name them to the server and to others.
+	Chat   string `json:"chatJid"`
+	Sender string `json:"senderJid"`
+	Read   bool   `json:"read,omitempty"`
+	// Raw is the waE2E.Message, which a quote and a forwarded copy are made of.
+	Raw []byte `json:"raw"`
 	// File is the phone's copy of the message's file, where it has one.
 	File *mediaCopy `json:"file,omitempty"`
 }
 
 // key is what makes a message known that comes again.
-func (m *Message) key() string { return m.From + " " + m.To + " " + m.ID }
+func (m *Message) key() string {
+	key := m.From + " " + m.To + " " + m.ID
+	if m.Target != nil && m.Target.ID == m.ID { // an edit in a channel comes under the id of what it edits
+		key += " " + m.Timestamp.String()
+	}
+	return key
+}
 
 func (p *phone) seenKey(seq int64) string { return fmt.Sprintf("%s/%012d", p.number, seq) }
 
@@ -83,12 +94,13 @@ func (p *phone) addSeen(m *seenMessage) {
 	p.lastSeq = m.Seq
 }
 
-// show commits what a phone decrypted: once, and with it the reply that an echo phone owes. A further copy changes nothing. chat is the JID
-// that a read receipt is addressed to, file what the phone has of a message's file, or nil. It reports whether a reply was queued.
+// show commits what a phone decrypted: once, and with it the reply that an echo phone owes. A further copy changes nothing. It reports
+// whether a reply was queued.
 //
-// A reply is never answered, whoever sent it, so two echo phones cannot talk for ever; nor is what the phone's own linked devices sent.
-func (p *phone) show(ctx context.Context, chat string, m Message, file *mediaCopy) (replies bool, err error) {
-	owes := p.row.AutoReply == "echo" && !m.FromMe && m.Type == "text" && !p.sandbox.isReply(m.From, m.ID)
+// A reply is never answered, whoever sent it, so two echo phones cannot talk for ever; nor is what the phone's own linked devices sent, nor
+// what others say to more than this phone.
+func (p *phone) show(ctx context.Context, m *seenMessage) (replies bool, err error) {
+	owes := p.row.AutoReply == "echo" && m.To == p.number && !m.FromMe && !m.Broadcast && m.Type == "text" && !p.sandbox.isReply(m.From, m.ID)
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	p.mu.Lock()
@@ -98,18 +110,17 @@ func (p *phone) show(ctx context.Context, chat string, m Message, file *mediaCop
 	if known {
 		return false, nil
 	}
-	seen := &seenMessage{Message: m, Chat: chat, File: file}
-	records := []journal.Record{p.seenRecord(seen)}
+	records := []journal.Record{p.seenRecord(m)}
 	var reply *outgoing
 	if owes {
-		reply = p.newOutgoing(outgoing{ID: replyID(p.number, m), Recipient: m.From, Text: m.Text, Reply: true})
+		reply = p.newOutgoing(outgoing{ID: replyID(p.number, m.Message), Recipient: m.From, Text: m.Text, Reply: true})
 		records = append(records, p.outgoingRecord(reply))
 	}
 	if err := p.sandbox.journal.Commit(ctx, records...); err != nil {
 		return false, fmt.Errorf("store message seen: %w", err)
 	}
 	p.mu.Lock()
-	p.addSeen(seen)
+	p.addSeen(m)
 	if reply != nil {
 		p.addOutgoing(reply)
 	}
@@ -196,9 +207,9 @@ func (s *Sandbox) Read(ctx context.Context, number, from string) (int, error) {
 	}
 	p.mu.Unlock()
 	for done := 0; done < len(waiting); {
-		// One receipt is addressed to one chat: the same sender may have been seen by number and by LID.
+		// One receipt is addressed to one sender in one chat: the same one may have been seen by number and by LID, and in groups.
 		end := done + 1
-		for end < len(waiting) && end-done < readBatch && waiting[end].Chat == waiting[done].Chat {
+		for end < len(waiting) && end-done < readBatch && waiting[end].Chat == waiting[done].Chat && waiting[end].Sender == waiting[done].Sender {
 			end++
 		}
 		if err := p.markRead(ctx, waiting[done:end]); err != nil {

@@ -3,9 +3,7 @@ package signalstore
 import (
 	"context"
 	"errors"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.mau.fi/whatsmeow/store"
@@ -21,171 +19,22 @@ func elsewhere(f func()) <-chan struct{} {
 	return done
 }
 
-func ended(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
-}
-
-func TestLockIsStolenOnlyFromAnIdleHolder(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx := t.Context()
-		l := newDeviceLock()
-		holder, other := &use{prefetched: true}, &use{}
-		if err := l.acquire(ctx, holder); err != nil {
-			t.Fatal(err)
-		}
-		done := elsewhere(func() {
-			if err := l.acquire(ctx, other); err != nil {
-				t.Error(err)
-			}
-		})
-		time.Sleep(stealAfter - time.Millisecond)
-		synctest.Wait()
-		if ended(done) {
-			t.Fatal("stolen too early")
-		}
-		if !l.enter(holder) {
-			t.Fatal("the holder was robbed too early")
-		}
-		time.Sleep(10 * stealAfter)
-		synctest.Wait()
-		if ended(done) {
-			t.Fatal("stolen from a holder that is writing")
-		}
-		l.leave(holder)
-		time.Sleep(2 * stealAfter)
-		synctest.Wait()
-		if !ended(done) {
-			t.Fatal("never stolen")
-		}
-		if l.enter(holder) || l.current() != nil {
-			t.Error("the robbed holder may still write")
-		}
-		l.release(holder, true) // changes nothing
-		if !l.enter(other) {
-			t.Error("the thief may not write")
-		}
-		l.release(other, true)
-		third := &use{}
-		if err := l.acquire(ctx, third); err != nil || l.current() != third {
-			t.Errorf("the lock is not free afterwards: %v", err)
-		}
-	})
-}
-
-func TestLockIsFreeWhenItsContextEnds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := newDeviceLock()
-		ctx, cancel := context.WithCancel(t.Context())
-		holder := &use{}
-		if err := l.acquire(ctx, holder); err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		done := elsewhere(func() {
-			if err := l.acquire(t.Context(), &use{}); err != nil {
-				t.Error(err)
-			}
-		})
-		synctest.Wait()
-		cancel()
-		<-done
-		if time.Since(start) != 0 {
-			t.Errorf("it took %v", time.Since(start))
-		}
-		if l.enter(holder) {
-			t.Error("the holder may still write")
-		}
-	})
-}
-
-func TestLockGivesUpWaitingWithItsContext(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := newDeviceLock()
-		holder := &use{}
-		if err := l.acquire(t.Context(), holder); err != nil || !l.enter(holder) {
-			t.Fatal(err)
-		}
-		done := elsewhere(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			if err := l.acquire(ctx, &use{}); !errors.Is(err, context.DeadlineExceeded) {
-				t.Error(err)
-			}
-		})
-		<-done
-		l.release(holder, true)
-		if err := l.acquire(t.Context(), &use{}); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestNextUseOfTheGoroutineOrTheSenderNeedNotWait(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l, start := newDeviceLock(), time.Now()
-		for range 3 { // answers that found no session, one after the other
-			if err := l.acquire(t.Context(), &use{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		abandoned := &use{prefetched: true} // a send without recipients
-		if err := l.acquire(t.Context(), abandoned); err != nil {
-			t.Fatal(err)
-		}
-		<-elsewhere(func() {
-			next := &use{prefetched: true}
-			if err := l.acquire(t.Context(), next); err != nil || !l.enter(next) {
-				t.Error(err)
-			}
-			l.release(next, true)
-		})
-		if time.Since(start) != 0 || l.enter(abandoned) {
-			t.Errorf("it took %v", time.Since(start))
-		}
-	})
-}
-
-func TestLockKeepsManyApart(t *testing.T) {
-	t.Parallel()
-	l := newDeviceLock()
-	var inside, uses int
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			for range 500 {
-				u := &use{prefetched: i == 0}
-				if err := l.acquire(t.Context(), u); err != nil {
-					t.Error(err)
-					return
-				}
-				if inside++; inside != 1 || l.current() != u || !l.enter(u) {
-					t.Error("two uses at once")
-				}
-				uses++
-				inside--
-				l.release(u, true)
-			}
-		})
-	}
-	wg.Wait()
-	if uses != 4000 {
-		t.Errorf("%d uses", uses)
-	}
-}
-
 func impatient(d *store.Device) *deviceStore {
 	s := storeOf(d)
-	s.lock.patience = 20 * time.Millisecond
+	s.container.lock(s.jid).Patience = 20 * time.Millisecond
 	return s
+}
+
+// isFree checks that nobody has the device: otherwise it would take 5 s to get it.
+func isFree(ctx context.Context, t *testing.T, s *deviceStore, after string) {
+	t.Helper()
+	<-elsewhere(func() {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		if err := s.DeleteSession(ctx, "nobody:0"); err != nil {
+			t.Errorf("%s keeps the device: %v", after, err)
+		}
+	})
 }
 
 func TestARobbedSendStoresNothingAndCanBeRepeated(t *testing.T) {
@@ -268,9 +117,7 @@ func TestUsesOfADeviceExcludeEachOther(t *testing.T) {
 		if err := c.run(b.ctx, s); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if s.lock.current() != nil {
-			t.Errorf("%s keeps the lock", c.name)
-		}
+		isFree(b.ctx, t, s, c.name)
 	}
 }
 
@@ -316,9 +163,7 @@ func TestAnUntrustedIdentityEndsAnAnswer(t *testing.T) {
 	if trusted, err := s.IsTrustedIdentity(b.ctx, "a:0", [32]byte{2}); trusted || err != nil {
 		t.Fatal(trusted, err)
 	}
-	if s.lock.current() != nil {
-		t.Error("the lock is kept although no write will come")
-	}
+	isFree(b.ctx, t, s, "an answer that will not write")
 	// A send goes on with its other recipients.
 	if _, err := s.GetManySessions(b.ctx, []string{"a:0", "b:0"}); err != nil {
 		t.Fatal(err)

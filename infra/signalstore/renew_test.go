@@ -4,8 +4,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"go.mau.fi/libsignal/protocol"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/ratchet/ratchettest"
 )
 
 // The same copy is put back twice, each time after the device has sent on. With the copy's sessions the first texts after that are dropped as
@@ -13,21 +14,20 @@ import (
 func TestADevicePutBackToAnOlderCopyIsRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	left, right := make(chan protocol.CiphertextMessage, 1), make(chan protocol.CiphertextMessage, 1)
 	ours, theirs := b.adopt(t, "111", Options{}), b.adopt(t, "222", Options{})
-	us, them := &peer{ours, left, right, theirs.ID.SignalAddress()}, &peer{theirs, right, left, ours.ID.SignalAddress()}
-	pass := func(from, to *peer, text string) {
+	us, them := ratchettest.Connect(ours, theirs)
+	pass := func(from, to *ratchettest.Peer, text string) {
 		t.Helper()
-		if err := from.answer(b.ctx, text); err != nil {
+		if err := from.Answer(b.ctx, text); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := to.receive(b.ctx, <-from.out); err != nil || got != text {
+		if got, err := to.Receive(b.ctx, <-from.Out); err != nil || got != text {
 			t.Errorf("%q came as %q, %v", text, got, err)
 		}
 	}
 	begin := func() { // as whatsmeow does before it sends to a device without a session
 		t.Helper()
-		if err := us.begin(b.ctx, them); err != nil {
+		if err := us.Begin(b.ctx, them); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,11 +1,8 @@
 // Package signalstore keeps the Signal state of linked WhatsApp devices (identities, sessions, prekeys, sender keys, app state) in
 // PostgreSQL: whatsmeow's own sqlstore, in a schema of its own, wrapped so that no message is lost where sqlstore alone would lose it.
 //
-//   - One lock per device keeps encryption and decryption apart, which otherwise undo each other's ratchet steps.
-//   - An error of the database is a Failure, which whatsmeow takes for a cancellation and so acknowledges nothing; taken for a decryption
-//     error it costs the message after five retries.
-//   - After one Failure a Device refuses everything, because whatsmeow only logs some of them and would go on with half the state. Its
-//     owner is told by Options.OnFailure and loads the device anew.
+//   - A ratchet.Guard keeps encryption and decryption apart, which otherwise undo each other's ratchet steps, and makes an error of the
+//     database a ratchet.Failure, after which the Device refuses everything.
 //   - Every write carries a Fence, so that a process that lost the device's ownership, and does not know it yet, writes nothing.
 package signalstore
 
@@ -27,6 +24,8 @@ import (
 	"go.mau.fi/whatsmeow/store/sqlstore"
 	"go.mau.fi/whatsmeow/store/sqlstore/upgrades"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/ratchet"
 )
 
 // Config says where the devices are.
@@ -47,7 +46,7 @@ type Container struct {
 	name string // of the schema
 
 	mu    sync.Mutex
-	locks map[types.JID]*deviceLock // one, and small, for each JID this process ever loaded
+	locks map[types.JID]*ratchet.Lock // one, and small, for each JID this process ever loaded
 }
 
 // Tx is the transaction in which OnSave may write. It sees the container's schema first, then public.
@@ -62,7 +61,7 @@ type Options struct {
 	Fence Fence
 	// OnSave runs once, when pairing has succeeded, in the transaction that stores the device. Its error undoes the pairing.
 	OnSave func(ctx context.Context, tx Tx, jid types.JID) error
-	// OnFailure is told the first Failure, at most once per Device; from then on the Device refuses everything with the same error. It is
+	// OnFailure is told the first ratchet.Failure, at most once per Device; from then on the Device refuses everything with the same error. It is
 	// called on a goroutine of whatsmeow's, maybe within an event handler or a send: it must not wait for the client.
 	OnFailure func(error)
 }
@@ -109,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Container, error) {
 	if params["application_name"] == "" {
 		params["application_name"] = "chasqui " + cfg.Schema
 	}
-	c := &Container{cfg: pgxConfig, name: cfg.Schema, locks: make(map[types.JID]*deviceLock)}
+	c := &Container{cfg: pgxConfig, name: cfg.Schema, locks: make(map[types.JID]*ratchet.Lock)}
 	c.pool = sql.OpenDB(connector{stdlib.GetConnector(*pgxConfig)})
 	c.pool.SetMaxOpenConns(cfg.MaxConns)
 	// With database/sql's default of two idle connections most queries connect anew: 2.1-2.7 ms of PostgreSQL's time per message
@@ -234,14 +233,10 @@ func (c *Container) Adopt(ctx context.Context, device *store.Device, o Options) 
 
 // Delete removes a device and all its state. No fence is asked. Devices loaded for this JID can no longer write.
 func (c *Container) Delete(ctx context.Context, jid types.JID) error {
-	lock := c.lock(jid)
-	u := &use{generation: lock.supersede()}
-	if err := lock.acquire(ctx, u); err != nil {
-		return fmt.Errorf("wait for device: %w", err)
-	}
-	defer lock.release(u, true)
-	lock.enter(u)
-	if err := c.db.DoTxn(ctx, nil, func(ctx context.Context) error { return c.deleteRows(ctx, jid) }); err != nil {
+	err := c.lock(jid).Retire(ctx, func() error {
+		return c.db.DoTxn(ctx, nil, func(ctx context.Context) error { return c.deleteRows(ctx, jid) })
+	})
+	if err != nil {
 		return fmt.Errorf("delete device: %w", err)
 	}
 	return nil
@@ -256,12 +251,12 @@ func (c *Container) deleteRows(ctx context.Context, jid types.JID) error {
 	return err
 }
 
-func (c *Container) lock(jid types.JID) *deviceLock {
+func (c *Container) lock(jid types.JID) *ratchet.Lock {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	lock := c.locks[jid]
 	if lock == nil {
-		lock = newDeviceLock()
+		lock = ratchet.NewLock()
 		c.locks[jid] = lock
 	}
 	return lock

@@ -2,36 +2,29 @@ package signalstore
 
 import (
 	"context"
-	"errors"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"go.mau.fi/util/dbutil"
 	"go.mau.fi/whatsmeow/proto/waAdv"
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/store/sqlstore"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/ratchet"
 )
 
 // callTimeout bounds one call of the store, a whole decryption transaction included. Failure policy: a call that takes longer is a
 // Failure. Statements take milliseconds, and a lock on the claim's row is held for 5 s at most.
 const callTimeout = 30 * time.Second
 
-// deviceStore is the stores and the container of one Device. The calls that need the device's lock are in sessions.go, those that
-// only pass on in stores.go.
+// deviceStore is the stores and the container of one Device. Identities, sessions and decryptions are its Guard's, which uses tables for
+// them; the calls that only pass on are in stores.go.
 type deviceStore struct {
-	container *Container
-	options   Options
-
-	// Set by attach, when the JID is known.
-	// Sealing at rest would wrap inner: it is the only way to the device's tables.
-	inner      *sqlstore.SQLStore
-	jid        types.JID
-	lock       *deviceLock
-	generation uint64
-
-	migrated sync.Map // phone numbers (types.JID.SignalAddressUser) whose sessions have moved to their LID
-	failure  atomic.Pointer[Failure]
+	*ratchet.Guard // set by attach, when the JID is known
+	container      *Container
+	options        Options
+	inner          *sqlstore.SQLStore
+	jid            types.JID
 }
 
 var (
@@ -42,8 +35,13 @@ var (
 func (s *deviceStore) attach(jid types.JID) {
 	s.jid = jid
 	s.inner = sqlstore.NewSQLStore(s.container.sql, jid)
-	s.lock = s.container.lock(jid)
-	s.generation = s.lock.supersede()
+	s.Guard = ratchet.New(s.container.lock(jid), tables{s.inner, s.container.db, s.options.Fence}, ratchet.Options{
+		Bound: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(bind(ctx, binding{fence: s.options.Fence}), callTimeout)
+		},
+		Translate: translate,
+		OnFailure: s.options.OnFailure,
+	})
 }
 
 // equip makes the device use s for everything. sqlstore puts its own stores into a device whenever it loads or first saves it.
@@ -54,50 +52,38 @@ func (s *deviceStore) equip(device *store.Device) {
 	device.Initialized = true
 }
 
-// do runs one call of sqlstore: fenced, bounded, its error translated.
-func (s *deviceStore) do(ctx context.Context, call func(context.Context) error) error {
-	return s.run(ctx, binding{fence: s.options.Fence}, call)
-}
-
+// run is Do with another binding.
 func (s *deviceStore) run(ctx context.Context, b binding, call func(context.Context) error) error {
-	if f := s.failure.Load(); f != nil {
-		return f
-	}
-	if s.lock != nil && !s.lock.isCurrent(s.generation) {
-		return &Failure{cause: ErrSuperseded}
-	}
-	bounded, cancel := context.WithTimeout(bind(ctx, b), callTimeout)
-	defer cancel()
-	return s.check(ctx, call(bounded))
+	return s.Do(ctx, func(ctx context.Context) error { return call(bind(ctx, b)) })
 }
 
-// get is do for a call with a result.
-func get[T any](ctx context.Context, s *deviceStore, call func(context.Context) (T, error)) (result T, err error) {
-	err = s.do(ctx, func(ctx context.Context) (err error) {
-		result, err = call(ctx)
-		return err
+// get is Do for a call with a result.
+func get[T any](ctx context.Context, s *deviceStore, call func(context.Context) (T, error)) (T, error) {
+	return ratchet.Get(ctx, s.Guard, call)
+}
+
+// tables is what the Guard stands before. Sealing at rest would wrap it, and inner, which are the only ways to the device's tables.
+type tables struct {
+	*sqlstore.SQLStore
+	db    *dbutil.Database
+	fence Fence
+}
+
+// PutSessions implements ratchet.Stores.
+func (t tables) PutSessions(ctx context.Context, identities map[string][32]byte, sessions map[string][]byte) error {
+	return t.db.DoTxn(bind(ctx, binding{t.fence, true}), nil, func(ctx context.Context) error {
+		for address, key := range identities {
+			if err := t.PutIdentity(ctx, address, key); err != nil {
+				return err
+			}
+		}
+		return t.PutManySessions(ctx, sessions)
 	})
-	return result, err
 }
 
-// check translates a call's error. A Failure breaks the Device, unless the caller gave the call up.
-func (s *deviceStore) check(ctx context.Context, err error) error {
-	err = translate(err)
-	var failure *Failure
-	if errors.As(err, &failure) && ctx.Err() == nil {
-		s.fail(failure)
-	}
-	return err
-}
-
-// fail breaks the Device. One that was loaded again has an owner who knows that already.
-func (s *deviceStore) fail(failure *Failure) {
-	if errors.Is(failure, ErrSuperseded) {
-		return
-	}
-	if s.failure.CompareAndSwap(nil, failure) && s.options.OnFailure != nil {
-		s.options.OnFailure(failure)
-	}
+// DoDecryptionTxn implements ratchet.Stores.
+func (t tables) DoDecryptionTxn(ctx context.Context, fn func(context.Context) error) error {
+	return t.SQLStore.DoDecryptionTxn(bind(ctx, binding{t.fence, true}), fn)
 }
 
 // PutDevice stores the device's own row. The first time, after pairing, it replaces what an earlier link under the same JID left (sqlstore
@@ -107,10 +93,10 @@ func (s *deviceStore) PutDevice(ctx context.Context, device *store.Device) error
 		return sqlstore.ErrDeviceIDMustBeSet
 	}
 	if device.Initialized {
-		return s.do(ctx, func(ctx context.Context) error { return s.put(ctx, device) })
+		return s.Do(ctx, func(ctx context.Context) error { return s.put(ctx, device) })
 	}
 	s.attach(*device.ID)
-	err := s.do(ctx, func(ctx context.Context) error {
+	err := s.Do(ctx, func(ctx context.Context) error {
 		return s.container.db.DoTxn(ctx, nil, func(ctx context.Context) error {
 			if err := s.container.deleteRows(ctx, s.jid); err != nil {
 				return err
@@ -141,7 +127,7 @@ func (s *deviceStore) DeleteDevice(ctx context.Context, device *store.Device) er
 	if device.ID == nil {
 		return sqlstore.ErrDeviceIDMustBeSet
 	}
-	return s.exclusive(ctx, func(ctx context.Context) error {
+	return s.Exclusive(ctx, func(ctx context.Context) error {
 		return s.container.db.DoTxn(ctx, nil, func(ctx context.Context) error { return s.container.deleteRows(ctx, s.jid) })
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"go.mau.fi/whatsmeow/util/keys"
 )
 
-// These calls pass on to sqlstore, each through do or get. They are written out, rather than promoted from an embedded store, so that one
+// These calls pass on to sqlstore, each through Do or get. They are written out, rather than promoted from an embedded store, so that one
 // that a later whatsmeow adds does not compile until it goes through them too.
 
 // store.PreKeyStore
@@ -34,11 +34,11 @@ func (s *deviceStore) GetPreKey(ctx context.Context, id uint32) (*keys.PreKey, e
 }
 
 func (s *deviceStore) RemovePreKey(ctx context.Context, id uint32) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.RemovePreKey(ctx, id) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.RemovePreKey(ctx, id) })
 }
 
 func (s *deviceStore) MarkPreKeysAsUploaded(ctx context.Context, upToID uint32) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.MarkPreKeysAsUploaded(ctx, upToID) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.MarkPreKeysAsUploaded(ctx, upToID) })
 }
 
 func (s *deviceStore) UploadedPreKeyCount(ctx context.Context) (int, error) {
@@ -48,7 +48,7 @@ func (s *deviceStore) UploadedPreKeyCount(ctx context.Context) (int, error) {
 // store.SenderKeyStore
 
 func (s *deviceStore) PutSenderKey(ctx context.Context, group, user string, session []byte) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutSenderKey(ctx, group, user, session) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutSenderKey(ctx, group, user, session) })
 }
 
 func (s *deviceStore) GetSenderKey(ctx context.Context, group, user string) ([]byte, error) {
@@ -58,7 +58,7 @@ func (s *deviceStore) GetSenderKey(ctx context.Context, group, user string) ([]b
 // store.AppStateSyncKeyStore
 
 func (s *deviceStore) PutAppStateSyncKey(ctx context.Context, id []byte, key store.AppStateSyncKey) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutAppStateSyncKey(ctx, id, key) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutAppStateSyncKey(ctx, id, key) })
 }
 
 func (s *deviceStore) GetAppStateSyncKey(ctx context.Context, id []byte) (*store.AppStateSyncKey, error) {
@@ -78,11 +78,11 @@ func (s *deviceStore) GetAllAppStateSyncKeys(ctx context.Context) ([]*store.AppS
 // store.AppStateStore
 
 func (s *deviceStore) PutAppStateVersion(ctx context.Context, name string, version uint64, hash [128]byte) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutAppStateVersion(ctx, name, version, hash) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutAppStateVersion(ctx, name, version, hash) })
 }
 
 func (s *deviceStore) GetAppStateVersion(ctx context.Context, name string) (first uint64, second [128]byte, err error) {
-	err = s.do(ctx, func(ctx context.Context) (err error) {
+	err = s.Do(ctx, func(ctx context.Context) (err error) {
 		first, second, err = s.inner.GetAppStateVersion(ctx, name)
 		return err
 	})
@@ -90,15 +90,15 @@ func (s *deviceStore) GetAppStateVersion(ctx context.Context, name string) (firs
 }
 
 func (s *deviceStore) DeleteAppStateVersion(ctx context.Context, name string) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.DeleteAppStateVersion(ctx, name) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.DeleteAppStateVersion(ctx, name) })
 }
 
 func (s *deviceStore) PutAppStateMutationMACs(ctx context.Context, name string, version uint64, mutations []store.AppStateMutationMAC) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutAppStateMutationMACs(ctx, name, version, mutations) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutAppStateMutationMACs(ctx, name, version, mutations) })
 }
 
 func (s *deviceStore) DeleteAppStateMutationMACs(ctx context.Context, name string, indexMACs [][]byte) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.DeleteAppStateMutationMACs(ctx, name, indexMACs) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.DeleteAppStateMutationMACs(ctx, name, indexMACs) })
 }
 
 func (s *deviceStore) GetAppStateMutationMAC(ctx context.Context, name string, indexMAC []byte) ([]byte, error) {
@@ -108,7 +108,7 @@ func (s *deviceStore) GetAppStateMutationMAC(ctx context.Context, name string, i
 // store.ContactStore
 
 func (s *deviceStore) PutPushName(ctx context.Context, user types.JID, pushName string) (first bool, second string, err error) {
-	err = s.do(ctx, func(ctx context.Context) (err error) {
+	err = s.Do(ctx, func(ctx context.Context) (err error) {
 		first, second, err = s.inner.PutPushName(ctx, user, pushName)
 		return err
 	})
@@ -116,7 +116,7 @@ func (s *deviceStore) PutPushName(ctx context.Context, user types.JID, pushName 
 }
 
 func (s *deviceStore) PutBusinessName(ctx context.Context, user types.JID, businessName string) (first bool, second string, err error) {
-	err = s.do(ctx, func(ctx context.Context) (err error) {
+	err = s.Do(ctx, func(ctx context.Context) (err error) {
 		first, second, err = s.inner.PutBusinessName(ctx, user, businessName)
 		return err
 	})
@@ -124,15 +124,15 @@ func (s *deviceStore) PutBusinessName(ctx context.Context, user types.JID, busin
 }
 
 func (s *deviceStore) PutContactName(ctx context.Context, user types.JID, fullName, firstName string) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutContactName(ctx, user, fullName, firstName) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutContactName(ctx, user, fullName, firstName) })
 }
 
 func (s *deviceStore) PutAllContactNames(ctx context.Context, contacts []store.ContactEntry) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutAllContactNames(ctx, contacts) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutAllContactNames(ctx, contacts) })
 }
 
 func (s *deviceStore) PutManyRedactedPhones(ctx context.Context, entries []store.RedactedPhoneEntry) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutManyRedactedPhones(ctx, entries) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutManyRedactedPhones(ctx, entries) })
 }
 
 func (s *deviceStore) GetContact(ctx context.Context, user types.JID) (types.ContactInfo, error) {
@@ -146,15 +146,15 @@ func (s *deviceStore) GetAllContacts(ctx context.Context) (map[types.JID]types.C
 // store.ChatSettingsStore
 
 func (s *deviceStore) PutMutedUntil(ctx context.Context, chat types.JID, mutedUntil time.Time) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutMutedUntil(ctx, chat, mutedUntil) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutMutedUntil(ctx, chat, mutedUntil) })
 }
 
 func (s *deviceStore) PutPinned(ctx context.Context, chat types.JID, pinned bool) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutPinned(ctx, chat, pinned) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutPinned(ctx, chat, pinned) })
 }
 
 func (s *deviceStore) PutArchived(ctx context.Context, chat types.JID, archived bool) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutArchived(ctx, chat, archived) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutArchived(ctx, chat, archived) })
 }
 
 func (s *deviceStore) GetChatSettings(ctx context.Context, chat types.JID) (types.LocalChatSettings, error) {
@@ -164,15 +164,15 @@ func (s *deviceStore) GetChatSettings(ctx context.Context, chat types.JID) (type
 // store.MsgSecretStore
 
 func (s *deviceStore) PutMessageSecrets(ctx context.Context, inserts []store.MessageSecretInsert) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutMessageSecrets(ctx, inserts) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutMessageSecrets(ctx, inserts) })
 }
 
 func (s *deviceStore) PutMessageSecret(ctx context.Context, chat, sender types.JID, id types.MessageID, secret []byte) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutMessageSecret(ctx, chat, sender, id, secret) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutMessageSecret(ctx, chat, sender, id, secret) })
 }
 
 func (s *deviceStore) GetMessageSecret(ctx context.Context, chat, sender types.JID, id types.MessageID) (first []byte, second types.JID, err error) {
-	err = s.do(ctx, func(ctx context.Context) (err error) {
+	err = s.Do(ctx, func(ctx context.Context) (err error) {
 		first, second, err = s.inner.GetMessageSecret(ctx, chat, sender, id)
 		return err
 	})
@@ -182,7 +182,7 @@ func (s *deviceStore) GetMessageSecret(ctx context.Context, chat, sender types.J
 // store.PrivacyTokenStore
 
 func (s *deviceStore) PutPrivacyTokens(ctx context.Context, tokens ...store.PrivacyToken) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutPrivacyTokens(ctx, tokens...) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutPrivacyTokens(ctx, tokens...) })
 }
 
 func (s *deviceStore) GetPrivacyToken(ctx context.Context, user types.JID) (*store.PrivacyToken, error) {
@@ -196,7 +196,7 @@ func (s *deviceStore) DeleteExpiredPrivacyTokens(ctx context.Context, cutoff tim
 // store.NCTSaltStore
 
 func (s *deviceStore) PutNCTSalt(ctx context.Context, salt []byte) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.PutNCTSalt(ctx, salt) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutNCTSalt(ctx, salt) })
 }
 
 func (s *deviceStore) GetNCTSalt(ctx context.Context) ([]byte, error) {
@@ -204,7 +204,7 @@ func (s *deviceStore) GetNCTSalt(ctx context.Context) ([]byte, error) {
 }
 
 func (s *deviceStore) DeleteNCTSalt(ctx context.Context) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.DeleteNCTSalt(ctx) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.DeleteNCTSalt(ctx) })
 }
 
 // store.EventBuffer
@@ -216,21 +216,21 @@ func (s *deviceStore) GetBufferedEvent(ctx context.Context, ciphertextHash [32]b
 }
 
 func (s *deviceStore) PutBufferedEvent(ctx context.Context, ciphertextHash [32]byte, plaintext []byte, serverTimestamp time.Time) error {
-	return s.do(ctx, func(ctx context.Context) error {
+	return s.Do(ctx, func(ctx context.Context) error {
 		return s.inner.PutBufferedEvent(ctx, ciphertextHash, plaintext, serverTimestamp)
 	})
 }
 
 func (s *deviceStore) ClearBufferedEventPlaintext(ctx context.Context, ciphertextHash [32]byte) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.ClearBufferedEventPlaintext(ctx, ciphertextHash) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.ClearBufferedEventPlaintext(ctx, ciphertextHash) })
 }
 
 func (s *deviceStore) DeleteOldBufferedHashes(ctx context.Context) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.DeleteOldBufferedHashes(ctx) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.DeleteOldBufferedHashes(ctx) })
 }
 
 func (s *deviceStore) GetOutgoingEvent(ctx context.Context, chatJID, altChatJID types.JID, id types.MessageID) (first string, second []byte, err error) {
-	err = s.do(ctx, func(ctx context.Context) (err error) {
+	err = s.Do(ctx, func(ctx context.Context) (err error) {
 		first, second, err = s.inner.GetOutgoingEvent(ctx, chatJID, altChatJID, id)
 		return err
 	})
@@ -238,9 +238,9 @@ func (s *deviceStore) GetOutgoingEvent(ctx context.Context, chatJID, altChatJID 
 }
 
 func (s *deviceStore) AddOutgoingEvent(ctx context.Context, chatJID types.JID, id types.MessageID, format string, plaintext []byte) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.AddOutgoingEvent(ctx, chatJID, id, format, plaintext) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.AddOutgoingEvent(ctx, chatJID, id, format, plaintext) })
 }
 
 func (s *deviceStore) DeleteOldOutgoingEvents(ctx context.Context) error {
-	return s.do(ctx, func(ctx context.Context) error { return s.inner.DeleteOldOutgoingEvents(ctx) })
+	return s.Do(ctx, func(ctx context.Context) error { return s.inner.DeleteOldOutgoingEvents(ctx) })
 }

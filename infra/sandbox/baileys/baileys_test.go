@@ -18,7 +18,6 @@ import (
 
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
-	"github.com/chasqui/chasqui/infra/testdb"
 )
 
 const (
@@ -27,7 +26,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	testdb.Run(m, goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow/socket.(*FrameSocket).frameComplete"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow/socket.(*FrameSocket).frameComplete"))
 }
 
 // setup runs a sandbox with two phones. No stanza may be unknown to it.
@@ -38,7 +37,7 @@ func setup(t *testing.T) *sandbox.Sandbox {
 		level = slog.LevelDebug
 	}
 	s := sandbox.Start(t, sandbox.Config{
-		DSN: testdb.DSN(t), ProxyAddr: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		ProxyAddr: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
 	t.Cleanup(func() {
 		if n := s.Stats().UnknownStanzas; n != 0 {
@@ -114,9 +113,8 @@ func TestTextsAndMediaGoBothWays(t *testing.T) {
 			t.Errorf("phone %s shows %+v", phone, m)
 		}
 	}
-	c.await("the delivery", 0, func(e event) bool {
-		return e.MessageID == sent.MessageID && e.Status >= delivered
-	})
+	c.receipt("delivered", sent.MessageID)
+	c.receipt("sender", sent.MessageID) // its own phone has it
 	if _, err := s.Read(t.Context(), bert, anna); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +143,9 @@ func TestTextsAndMediaGoBothWays(t *testing.T) {
 	}
 
 	photo := random(2, 200_000)
-	id, err = s.SendMedia(t.Context(), bert, sandbox.Attachment{To: anna, Type: "image", Mimetype: "image/jpeg", Caption: "see"}, bytes.NewReader(photo))
+	id, err = s.SendMedia(t.Context(), bert, sandbox.Outgoing{
+		To: anna, Content: sandbox.Content{Type: "image"}, File: sandbox.File{Mimetype: "image/jpeg", Caption: "see"},
+	}, bytes.NewReader(photo))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +156,63 @@ func TestTextsAndMediaGoBothWays(t *testing.T) {
 	var data []byte
 	if c.do("download", map[string]any{"messageId": id}, &data); !bytes.Equal(data, photo) {
 		t.Errorf("the client downloaded %d bytes, not the %d sent", len(data), len(photo))
+	}
+}
+
+func TestPairsByCode(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	c := newClient(t, s, t.TempDir())
+	c.do("connect", nil, nil)
+	c.await("the server", 0, is("qr")) // Baileys can ask for a code from here on
+	var code string
+	c.do("code", map[string]any{"number": anna}, &code)
+	device, err := s.EnterCode(t.Context(), anna, code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if me := c.await("the login", 0, is("open")).Me; me.ID != device.String() {
+		t.Errorf("Baileys is %s, the phone linked %s", me.ID, device)
+	}
+	c.await("pending notifications", 0, is("settled"))
+	var sent event
+	c.do("text", map[string]any{"to": jid(bert), "text": "paired by code"}, &sent)
+	shown(t, s, bert, func(m sandbox.Message) bool { return m.ID == sent.MessageID && m.Text == "paired by code" })
+}
+
+func TestPhonesReadWhatBaileysDoesWithMessages(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	c := newClient(t, s, t.TempDir())
+	c.link(s, anna)
+	id, err := s.SendText(t.Context(), bert, anna, "lunch?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.await("the question", 0, func(e event) bool { return e.MessageID == id })
+	var first struct{ Key map[string]any }
+	c.call(&first, "sendMessage", jid(bert), map[string]any{"text": "yes"})
+	for _, step := range []struct {
+		content map[string]any
+		shown   func(sandbox.Message) bool
+	}{
+		{map[string]any{"react": map[string]any{"text": "👍", "key": map[string]any{"remoteJid": jid(bert), "id": id, "fromMe": false}}},
+			func(m sandbox.Message) bool { return m.Type == "reaction" && m.Emoji == "👍" && m.Target.ID == id }},
+		{map[string]any{"text": "yes!", "edit": first.Key},
+			func(m sandbox.Message) bool {
+				return m.Type == "edit" && m.Text == "yes!" && m.Target.ID == first.Key["id"]
+			}},
+		{map[string]any{"delete": first.Key},
+			func(m sandbox.Message) bool { return m.Type == "revoke" && m.Target.ID == first.Key["id"] }},
+		{map[string]any{"poll": map[string]any{"name": "where?", "values": []string{"here", "there"}, "selectableCount": 1}},
+			func(m sandbox.Message) bool { return m.Type == "poll" && m.Poll != nil }},
+		{map[string]any{"location": map[string]any{"degreesLatitude": -34.6, "degreesLongitude": -58.4, "name": "Obelisco"}},
+			func(m sandbox.Message) bool { return m.Type == "location" && m.Location != nil }},
+		{map[string]any{"contacts": map[string]any{"displayName": "Eva", "contacts": []any{map[string]any{"vcard": "BEGIN:VCARD\nVERSION:3.0\nFN:Eva\nEND:VCARD"}}}},
+			func(m sandbox.Message) bool { return m.Type == "contacts" && len(m.Contacts) == 1 }},
+	} {
+		c.call(nil, "sendMessage", jid(bert), step.content)
+		shown(t, s, bert, step.shown)
 	}
 }
 

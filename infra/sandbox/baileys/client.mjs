@@ -46,16 +46,13 @@ function connect() {
       })
     }
   })
-  // A chat's messages are ticked by their status: 3 is delivered, 4 is read. While Baileys buffers, the status is that of the message itself.
-  // In groups each member's receipt comes by itself.
+  // Baileys ticks a message by its status: 2 sent, 3 delivered, 4 read. It takes a "sender" receipt, by which one's own other device has the
+  // message, for sent even after it was delivered, and of what comes within 0.1 s it tells the last; so the receipts are told as they come.
   sock.ev.on('messages.update', updates => {
     for (const { key, update } of updates) if (update.status) say({ event: 'status', messageId: key.id, status: update.status })
   })
-  sock.ev.on('message-receipt.update', updates => {
-    for (const { key, receipt } of updates) {
-      say({ event: 'receipt', messageId: key.id, user: receipt.userJid, read: !!receipt.readTimestamp, delivered: !!receipt.receiptTimestamp })
-    }
-  })
+  sock.ws.on('CB:receipt', ({ attrs }) =>
+    say({ event: 'receipt', messageId: attrs.id, type: attrs.type ?? 'delivered', chat: attrs.from, sender: attrs.participant }))
   sock.ev.on('groups.upsert', groups => groups.forEach(g => say({ event: 'group', chat: g.id, subject: g.subject })))
   sock.ev.on('group-participants.update', u => say({ event: 'participants', chat: u.id, action: u.action, users: u.participants.map(p => p.id ?? p) }))
 }

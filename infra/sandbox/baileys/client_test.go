@@ -74,18 +74,17 @@ type event struct {
 	Caption   string   `json:"caption"`
 	Name      string   `json:"name"`
 	Status    int      `json:"status"`
-	User      string   `json:"user"`
-	Read      bool     `json:"read"`
+	Type      string   `json:"type"` // a receipt's
 	Subject   string   `json:"subject"`
 	Action    string   `json:"action"`
 	Users     []string `json:"users"`
+	Me        struct {
+		ID string `json:"id"`
+	} `json:"me"`
 }
 
-// The status of a message that was sent, in Baileys' numbers.
-const (
-	delivered = 3
-	read      = 4
-)
+// read is the status of a message that was read, in Baileys' numbers.
+const read = 4
 
 // client is a Baileys client in a process of its own.
 type client struct {
@@ -274,6 +273,12 @@ func (c *client) mark() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.events)
+}
+
+// receipt waits for a receipt of a type for a message that the client sent.
+func (c *client) receipt(kind, messageID string) event {
+	c.t.Helper()
+	return c.await("a receipt, "+kind, 0, func(e event) bool { return e.Event == "receipt" && e.Type == kind && e.MessageID == messageID })
 }
 
 func is(kind string) func(event) bool { return func(e event) bool { return e.Event == kind } }

@@ -69,6 +69,8 @@ type account struct {
 	retries    []*mediaRetry        // what companions asked the phone to upload again, oldest first
 	met        acquaintance
 	patches    map[string][][]byte // app state by collection; the first patch is version 1
+	code       *codeRequest        // the last companion that asked for a pairing code, however it ended; see pairingcode.go
+	passkey    *Passkey            // what every pairing asks for; nil for nothing; see pairingpasskey.go
 }
 
 // device is one of an account's devices: 0 is the phone, the others are companions. The unmarked fields never change.

@@ -57,7 +57,7 @@ type conn struct {
 	old     bool           // the client is older than LIDs; set with device
 	device  *device        // logged in; nil while pairing. Set before any stanza is handled.
 	held    *waBinary.Node // a stanza that a fault reorders; guarded by device.queue
-	pairing *pairing       // waits for a scan; nil when logged in
+	pairing *pairing       // waits for a phone to link it; nil when logged in
 
 	mu         sync.Mutex
 	out        [][]byte // plaintext frames that wait to be written
@@ -133,6 +133,9 @@ func (c *conn) run() error {
 	if err != nil {
 		return err
 	}
+	if f, fails := c.s.takeLoginFailure(c, payload); fails {
+		return c.fail(f)
+	}
 	if payload.GetUsername() == 0 {
 		return c.pair(client, payload.GetDevicePairingData())
 	}
@@ -200,11 +203,8 @@ func (c *conn) login(client [32]byte, payload *waWa6.ClientPayload) error {
 	return c.serve()
 }
 
-// refuse answers a login with a failure (types/events ConnectFailureReason) and waits for the client to go.
-func (c *conn) refuse(reason int) error {
-	c.part(waBinary.Node{Tag: "failure", Attrs: waBinary.Attrs{"reason": reason, "location": "sandbox"}}, farewell)
-	return c.serve()
-}
+// refuse answers a login with a failure and waits for the client to go.
+func (c *conn) refuse(reason int) error { return c.fail(LoginFailure{Reason: reason}) }
 
 // serve reads and handles stanzas until the connection ends.
 func (c *conn) serve() error {
@@ -237,9 +237,7 @@ func (c *conn) close() {
 		c.device.conn = nil
 	}
 	if c.pairing != nil {
-		for _, ref := range c.pairing.refs {
-			delete(c.s.refs, ref)
-		}
+		c.s.forgetPairing(c.pairing)
 	}
 	c.s.mu.Unlock()
 	if c.device != nil {

@@ -65,6 +65,11 @@ func (c *conn) ackMessage(message *waBinary.Node, phash string, code int) {
 	if code != 0 {
 		ack.Attrs["error"] = code
 	}
+	c.sendMessageAck(ack)
+}
+
+// sendMessageAck sends a message's acknowledgement, as late as the faults in force want it, or not at all.
+func (c *conn) sendMessageAck(ack waBinary.Node) {
 	faults := c.faults()
 	if !faults.DropAcks {
 		c.later(faults.AckDelay, faults.AckJitter, "ack", func() { c.sendNode(ack) })
@@ -110,24 +115,21 @@ func (c *conn) route(ctx context.Context, message *waBinary.Node, stanzas []queu
 	if key != "" && !repeated {
 		records = []journal.Record{sentRecord(c.device, key, time.Now())}
 	}
-	taken := func() {
-		if key != "" {
-			c.device.sent.add(key)
-		}
-		if repeated {
-			s.counts.repeated.Add(1)
-		}
-		s.counts.sent.Add(1)
-		// The ack goes before what the recipients answer: Baileys takes the ticks of a message back when its ack comes after a receipt.
-		if c.happens("cut after", c.faults().CutAfter) {
-			c.cut()
-			return
-		}
-		c.ackMessage(message, phash, 0)
-	}
-	if err := s.commitThen(ctx, records, stanzas, taken); err != nil {
+	if err := s.commit(ctx, records, stanzas); err != nil {
 		return fmt.Errorf("route message: %w", err)
 	}
+	if key != "" {
+		c.device.sent.add(key)
+	}
+	if repeated {
+		s.counts.repeated.Add(1)
+	}
+	s.counts.sent.Add(1)
+	if c.happens("cut after", c.faults().CutAfter) {
+		c.cut()
+		return nil
+	}
+	c.ackMessage(message, phash, 0)
 	return nil
 }
 

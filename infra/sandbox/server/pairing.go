@@ -27,7 +27,8 @@ import (
 var (
 	// ErrQRInvalid is returned by Scan for a text that is no QR code of WhatsApp's, or whose keys are not those of the waiting companion.
 	ErrQRInvalid = errors.New("not a valid QR code")
-	// ErrQRExpired is returned by Scan when the companion that showed the QR code does not wait any more, or was scanned already.
+	// ErrQRExpired is returned by Scan when the QR code's time is over, or the companion that showed it does not wait any more, or a phone
+	// is linking it already.
 	ErrQRExpired = errors.New("QR code expired")
 	// ErrRefused is returned by Scan, wrapped with the companion's reason, when it turned the pairing down.
 	ErrRefused = errors.New("companion refused the pairing")
@@ -36,27 +37,35 @@ var (
 )
 
 const (
-	// qrRefs is how many references a companion gets: whatsmeow shows the first for 60 s, each other for 20 s (qrchan.go).
+	// qrRefs is how many references a companion gets: six of them make whatsmeow show the first for 60 s (qrchan.go).
 	qrRefs = 6
-	// qrLife is how long a companion may wait for its scan: 60 s + 5 × 20 s, and some for the pairing itself.
-	qrLife = 200 * time.Second
 	// signPatience is how long Scan waits for the companion's signature.
 	signPatience = 30 * time.Second
 	// maxDevice is the highest device number: an address carries it in one byte.
 	maxDevice = 255
 )
 
-// pairing is what a connection that waits for a scan knows.
+// pairing is what a connection that waits to be linked knows. The unmarked fields never change.
 type pairing struct {
+	id              string
+	since           time.Time
+	client          ClientInfo
 	noise, identity [32]byte
 	registration    uint32
 	signed          signedPreKey
 	refs            []string
-	scanned         bool                // guarded by Server.mu
 	answers         chan *waBinary.Node // holds the one answer to the pair-success iq
+
+	// Guarded by Server.mu.
+	claimed bool             // a phone is linking it, or tried and failed: no other may
+	linked  bool             // it is a device of the account
+	over    bool             // its last QR code expired
+	request *codeRequest     // for a pairing code; the last one
+	script  *script          // what it has to say next
+	passkey *passkeyExchange // it has to answer a passkey request
 }
 
-// pair offers QR references to a companion and keeps it until it has been scanned or has gone.
+// pair offers QR references to a companion and keeps it until it has been linked, or they have expired, or it has gone.
 func (c *conn) pair(noise [32]byte, data *waWa6.ClientPayload_DevicePairingRegistrationData) error {
 	p, err := newPairing(noise, data)
 	if err != nil {
@@ -68,6 +77,7 @@ func (c *conn) pair(noise [32]byte, data *waWa6.ClientPayload_DevicePairingRegis
 		refs[i] = waBinary.Node{Tag: "ref", Content: []byte(ref)}
 	}
 	s := c.s
+	p.since = time.Now()
 	s.mu.Lock()
 	c.pairing = p
 	for _, ref := range p.refs {
@@ -79,8 +89,8 @@ func (c *conn) pair(noise [32]byte, data *waWa6.ClientPayload_DevicePairingRegis
 		Attrs:   waBinary.Attrs{"from": types.ServerJID, "type": "set", "id": newID(), "xmlns": "md"},
 		Content: []waBinary.Node{{Tag: "pair-device", Content: refs}},
 	})
-	c.in.patience = qrLife
-	timer := time.AfterFunc(qrLife, c.cut)
+	c.in.patience = idleTimeout
+	timer := time.AfterFunc(s.qrLife.until(qrRefs-1)+min(qrGrace, s.qrLife.Next), c.expire)
 	defer timer.Stop()
 	return c.serve()
 }
@@ -90,17 +100,25 @@ func newPairing(noise [32]byte, data *waWa6.ClientPayload_DevicePairingRegistrat
 	if len(data.GetERegid()) != 4 || len(data.GetEIdent()) != 32 || len(data.GetESkeyID()) != 3 || len(data.GetESkeyVal()) != 32 || len(data.GetESkeySig()) != 64 {
 		return nil, errors.New("malformed registration")
 	}
-	p := &pairing{noise: noise, identity: [32]byte(data.EIdent), registration: binary.BigEndian.Uint32(data.ERegid), answers: make(chan *waBinary.Node, 1)}
+	p := &pairing{
+		id: newID(), client: describe(data), noise: noise, identity: [32]byte(data.EIdent), registration: binary.BigEndian.Uint32(data.ERegid),
+		answers: make(chan *waBinary.Node, 1),
+	}
 	p.signed = signedPreKey{id: keyID(data.ESkeyID), public: [32]byte(data.ESkeyVal), signature: [64]byte(data.ESkeySig)}
 	if !p.signed.validFor(p.identity) {
 		return nil, errors.New("registration with a wrong signature")
 	}
 	for range qrRefs {
-		ref := make([]byte, 24)
-		_, _ = rand.Read(ref)
-		p.refs = append(p.refs, "2@"+base64.StdEncoding.EncodeToString(ref))
+		p.refs = append(p.refs, newRef())
 	}
 	return p, nil
+}
+
+// newRef makes the name of a pairing, for a QR code or a passkey.
+func newRef() string {
+	ref := make([]byte, 24)
+	_, _ = rand.Read(ref)
+	return "2@" + base64.StdEncoding.EncodeToString(ref)
 }
 
 // answer takes the companion's answer to an iq; only the one to pair-success matters, and only the first.
@@ -116,7 +134,9 @@ func (p *pairing) answer(iq *waBinary.Node) {
 
 // Scan does what a phone does that scans a companion's QR code, given as the code's text: it signs the companion into the account and
 // returns the new device's JID once the companion has signed back and the device is persisted. The companion then connects again by
-// itself. Errors: ErrNoAccount, ErrQRInvalid, ErrQRExpired, ErrRefused, ErrTooManyDevices, the context's, the database's.
+// itself. An account with a passkey has the companion asked for it first, which may take minutes; a context that ends meanwhile ends the
+// pairing. Errors: ErrNoAccount, ErrQRInvalid, ErrQRExpired, ErrRefused, ErrTooManyDevices, context.DeadlineExceeded for a companion that
+// does not answer, the context's, the database's.
 func (s *Server) Scan(ctx context.Context, phone, qr string) (types.JID, error) {
 	ref, noise, identity, secret, err := parseQR(qr)
 	if err != nil {
@@ -127,21 +147,34 @@ func (s *Server) Scan(ctx context.Context, phone, qr string) (types.JID, error) 
 	switch {
 	case a == nil:
 		err = ErrNoAccount
-	case c == nil || c.pairing.scanned:
+	case c == nil || c.pairing.claimed || s.expired(c.pairing, ref):
 		err = ErrQRExpired
 	case c.pairing.noise != noise || c.pairing.identity != identity:
 		err = ErrQRInvalid
+	default:
+		c.pairing.claimed = true // and with it the companion's other references are dead
 	}
-	var number uint16
-	if err == nil {
-		number, err = a.reserve()
-	}
+	s.mu.Unlock()
 	if err != nil {
-		s.mu.Unlock()
 		return types.EmptyJID, err
 	}
-	c.pairing.scanned = true
+	return s.finish(ctx, a, c, secret)
+}
+
+// finish links a companion that the caller has claimed and knows the secret of.
+func (s *Server) finish(ctx context.Context, a *account, c *conn, secret []byte) (types.JID, error) {
+	secret, err := s.askPasskey(ctx, a, c, secret)
+	if err != nil {
+		c.cut()
+		return types.EmptyJID, fmt.Errorf("ask for passkey: %w", err)
+	}
+	s.mu.Lock()
+	number, err := a.reserve()
 	s.mu.Unlock()
+	if err != nil {
+		s.release(c)
+		return types.EmptyJID, err
+	}
 	jid, err := s.link(ctx, a, c, number, secret)
 	if errors.Is(err, ErrRefused) {
 		c.leave(restartPatience) // the client closes by itself, and whatsmeow's closing is a data race with being closed
@@ -247,6 +280,9 @@ func (s *Server) link(ctx context.Context, a *account, c *conn, number uint16, s
 	if err := s.addDevice(persist, d, proof); err != nil {
 		return types.EmptyJID, err
 	}
+	s.mu.Lock()
+	p.linked = true
+	s.mu.Unlock()
 	c.part(waBinary.Node{Tag: "stream:error", Attrs: waBinary.Attrs{"code": "515"}}, restartPatience)
 	return d.jid(types.DefaultUserServer), nil
 }

@@ -35,6 +35,13 @@ func handleReceipt(ctx context.Context, c *conn, receipt *waBinary.Node) error {
 		c.ackReceipt(receipt)
 		return nil
 	}
+	if to.Server == types.NewsletterServer {
+		if err := s.takeChannelReceipt(ctx, c.device, receipt); err != nil {
+			return err
+		}
+		c.ackReceipt(receipt)
+		return nil
+	}
 	q := &c.device.queue
 	var done []*row
 	var records []journal.Record

@@ -12,11 +12,6 @@ import (
 // the change to memory when it returns nil, before it lets go of the lock that it holds over the change. The stanzas of connected devices are
 // on their way then; what goes to an account that is not Live is not kept.
 func (s *Server) commit(ctx context.Context, records []journal.Record, stanzas []queued) error {
-	return s.commitThen(ctx, records, stanzas, func() {})
-}
-
-// commitThen is commit with something to be done once the change is durable, before any stanza is sent.
-func (s *Server) commitThen(ctx context.Context, records []journal.Record, stanzas []queued, then func()) error {
 	rows := make([]*row, len(stanzas))
 	var answers []queued
 	for i := range stanzas {
@@ -36,7 +31,6 @@ func (s *Server) commitThen(ctx context.Context, records []journal.Record, stanz
 	if err := s.journal.Commit(ctx, records...); err != nil {
 		return err
 	}
-	then()
 	for i, row := range rows {
 		if row != nil {
 			stanzas[i].to.queue.append(row)

@@ -32,15 +32,36 @@ type query struct{ xmlns, kind, child string }
 type registry struct {
 	stanzas map[string]stanzaHandler // by tag
 	queries map[query]queryHandler
+	pairing map[query]queryHandler   // what a companion may ask that is not linked yet
 	routes  map[string]stanzaHandler // messages, by the server of their recipient
 	loaders map[string]recordLoader  // records of the journal, by kind
+	mex     map[string]mexHandler    // GraphQL queries, by the id that clients name them by
 }
 
 func newRegistry() *registry {
-	r := &registry{stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}}
+	r := &registry{
+		stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, pairing: map[query]queryHandler{},
+		routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}, mex: map[string]mexHandler{},
+	}
 	for _, register := range []func(*registry){
-		registerAccounts, registerQueue, registerMessages, registerReceipts, registerPreKeys, registerUsync, registerDevices,
-		registerAppState, registerPrivacy, registerPresence, registerSettings, registerMedia, registerAddressing,
+		registerAccounts,
+		registerQueue,
+		registerMessages,
+		registerReceipts,
+		registerPreKeys,
+		registerUsync,
+		registerDevices,
+		registerAppState,
+		registerPrivacy,
+		registerPresence,
+		registerSettings,
+		registerMedia,
+		registerPairing,
+		registerMex,
+		registerRestrictions,
+		registerChannels,
+		registerCalls,
+		registerAddressing,
 	} {
 		register(r)
 	}
@@ -57,6 +78,7 @@ func (e queryError) Error() string { return fmt.Sprintf("%d %s", e.code, e.text)
 
 var (
 	errBadRequest   = queryError{400, "bad-request"}
+	errForbidden    = queryError{403, "forbidden"}
 	errNotAllowed   = queryError{405, "not-allowed"}
 	errItemNotFound = queryError{404, "item-not-found"}
 	errInternal     = queryError{500, "internal-server-error"}
@@ -73,8 +95,10 @@ func (c *conn) handle(stanza *waBinary.Node) {
 			c.cut()
 		}
 	}()
-	if c.device == nil && stanza.Tag == "presence" {
-		return // Baileys tells its name, "~", while it is being paired by code
+	// Before it is linked, a companion acknowledges the notifications of its pairing, which are kept nowhere, and Baileys tells the name that
+	// it gives its account while it asks for a pairing code, "~".
+	if c.device == nil && (stanza.Tag == "ack" || stanza.Tag == "presence") {
+		return
 	}
 	handler, ok := c.s.handlers.stanzas[stanza.Tag]
 	if !ok || c.device == nil && stanza.Tag != "iq" && stanza.Tag != "ib" {
@@ -113,13 +137,17 @@ func handleQuery(ctx context.Context, c *conn, iq *waBinary.Node) error {
 	if children := iq.GetChildren(); len(children) > 0 {
 		q.child = children[0].Tag
 	}
-	handler, ok := c.s.handlers.queries[q]
+	handlers := c.s.handlers.queries
+	if c.device == nil {
+		handlers = c.s.handlers.pairing
+	}
+	handler, ok := handlers[q]
 	if !ok {
-		handler, ok = c.s.handlers.queries[query{q.xmlns, q.kind, ""}]
+		handler, ok = handlers[query{q.xmlns, q.kind, ""}]
 	}
 	var answer []waBinary.Node
 	var err error = errUnknown
-	if !ok || c.device == nil && q.xmlns != "w:p" {
+	if !ok {
 		c.unknown(iq)
 	} else {
 		answer, err = handler(ctx, c, iq)

@@ -1,5 +1,5 @@
 // Package server is a local WhatsApp: the server's side of the protocol as an unmodified go.mau.fi/whatsmeow speaks it. It pairs
-// companions by QR, authenticates them, keeps their prekeys and device lists, and carries their end-to-end encrypted stanzas, which it
+// companions by QR or code, authenticates them, keeps their prekeys and device lists, and carries their end-to-end encrypted stanzas, which it
 // cannot read. What it answers is what whatsmeow's own parsers want; what the real server does beyond that cannot be seen from here.
 //
 // The server works in memory; every change is in its journal before an acknowledgement or an answer leaves. With a journal that is durable, a
@@ -7,6 +7,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -38,9 +39,16 @@ type Config struct {
 	// Transcript is how many of the last stanzas are kept for Server.Transcript; TranscriptTo takes all of them as JSON lines, one at a time.
 	Transcript   int
 	TranscriptTo io.Writer
+	// RingTime is how long a call rings before it counts as missed; 0 is 60 s.
+	RingTime time.Duration
 	// MediaRetry is told when a companion asked its phone, of this number, to upload a file again: MediaRetries has the request. It must
 	// not block. nil: nobody is told.
 	MediaRetry func(phone string)
+	// Notify is told what the phone of this number would show its owner: "pairing_code_requested" and "passkey_code" (pairingcode.go,
+	// pairingpasskey.go); data is JSON. It must not block. nil: nobody is told.
+	Notify func(phone, kind string, data map[string]any)
+	// QRLife is how long the QR codes of a companion can be scanned.
+	QRLife QRLife
 }
 
 // Server is a running WhatsApp server. Its methods may be called at the same time by anyone.
@@ -53,6 +61,9 @@ type Server struct {
 	http     http.Handler
 	phones   string // the value of phoneHeader that makes a connection a simulated phone's
 	asked    func(phone string)
+	notify   func(phone, kind string, data map[string]any)
+	qrLife   QRLife
+	ring     time.Duration
 
 	transfers chan struct{} // holds a token for each of the companions' uploads and downloads
 
@@ -78,8 +89,13 @@ type Server struct {
 	byLID   map[string]*account
 	devices map[int64]*device // by id
 	paths   map[string]mediaPath
-	refs    map[string]*conn // the QR references of the connections that wait for a scan
+	refs    map[string]*conn         // the QR references of the connections that wait for a scan
+	failing map[string]*LoginFailure // by phone number; "" is for all
 	conns   map[*conn]struct{}
+
+	channels     channels
+	calls        calls
+	restrictions restrictions
 
 	faults     atomic.Pointer[faults]
 	stanzas    tally // by direction and kind
@@ -114,13 +130,17 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.Notify == nil {
+		c.Notify = func(string, string, map[string]any) {}
+	}
 	identity, err := newNoiseIdentity(c.Seed, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
 	}
 	s := &Server{
 		journal: c.Journal, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
-		asked: c.MediaRetry, transfers: make(chan struct{}, transfersAtOnce),
+		asked: c.MediaRetry, notify: c.Notify, qrLife: c.QRLife.orDefault(), failing: map[string]*LoginFailure{},
+		ring: cmp.Or(c.RingTime, ringTime), transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, devices: map[int64]*device{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 		paths: map[string]mediaPath{}, acknowledged: make(chan struct{}, 1),
 	}

@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
@@ -44,16 +44,17 @@ func TestMain(m *testing.M) {
 
 // network is a server behind a real listener that stays when the server is replaced by another on the same database.
 type network struct {
-	t    testing.TB
-	dsn  string
-	pool *pgxpool.Pool
-	http *httptest.Server
+	t      testing.TB
+	dsn    string
+	pool   *pgxpool.Pool
+	http   *httptest.Server
+	config func(*server.Config) // changes what the servers are made with; may be nil
 
 	mu      sync.RWMutex
 	server  *server.Server
 	journal journal.Journal
-	unknown int64 // stanzas that ended servers did not know
-	clients int
+	unknown int64         // stanzas that ended servers did not know
+	ring    time.Duration // of calls; for servers started from now on
 
 	reconnecting sync.WaitGroup
 	ending       sync.Mutex // guards ended
@@ -61,9 +62,12 @@ type network struct {
 }
 
 // setup starts a network and checks, when the test ends, that the server knew every stanza.
-func setup(t testing.TB) *network {
+func setup(t testing.TB) *network { return setupWith(t, nil) }
+
+// setupWith is setup with another configuration.
+func setupWith(t testing.TB, config func(*server.Config)) *network {
 	t.Helper()
-	n := &network{t: t, dsn: testdb.DSN(t)}
+	n := &network{t: t, dsn: testdb.DSN(t), config: config}
 	pool, err := pgxpool.New(t.Context(), n.dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +96,11 @@ func (n *network) start() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	s, err := server.New(context.WithoutCancel(n.t.Context()), server.Config{Journal: kept, Logger: logger(n.t, "server")})
+	cfg := server.Config{Journal: kept, Logger: logger(n.t, "server"), RingTime: n.ring}
+	if n.config != nil {
+		n.config(&cfg)
+	}
+	s, err := server.New(context.WithoutCancel(n.t.Context()), cfg)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -148,34 +156,20 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 type client struct {
 	*whatsmeow.Client
 	n     *network
-	store *signalstore.Container
+	store *keystore.Container
 
 	mu      sync.Mutex
 	events  []any
 	changed chan struct{}
 	refuse  bool // messages
+	stays   bool // disconnected once it has lost its connection; set before it connects
 }
 
-// device makes the store of one client, a schema of its own: what clients know of each other came over the network.
-func (n *network) container() *signalstore.Container {
-	n.t.Helper()
-	n.mu.Lock()
-	n.clients++
-	schema := fmt.Sprintf("client_%d", n.clients)
-	n.mu.Unlock()
-	c, err := signalstore.Open(n.t.Context(), signalstore.Config{DSN: n.dsn, Schema: schema, MaxConns: 4})
-	if err == nil {
-		err = c.Upgrade(n.t.Context())
-	}
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.t.Cleanup(func() { _ = c.Close() })
-	return c
-}
+// container makes the store of one client: what clients know of each other came over the network.
+func (*network) container() *keystore.Container { return keystore.New(journal.NewMemory()) }
 
 // open makes a client of a device.
-func (n *network) open(container *signalstore.Container, device *store.Device, name string) *client {
+func (n *network) open(container *keystore.Container, device *store.Device, name string) *client {
 	c := &client{n: n, store: container, changed: make(chan struct{})}
 	c.Client = whatsmeow.NewClient(device, signalstore.SlogLogger(logger(n.t, name)))
 	c.SetPreLoginHTTPClient(&http.Client{Transport: n})
@@ -185,7 +179,7 @@ func (n *network) open(container *signalstore.Container, device *store.Device, n
 	// whatsmeow's own reconnecting races with a request that waits for it: exsync.Event.GetChan writes under a read lock.
 	c.EnableAutoReconnect = false
 	c.AddEventHandlerWithSuccessStatus(func(event any) bool {
-		if _, lost := event.(*events.Disconnected); lost {
+		if _, lost := event.(*events.Disconnected); lost && !c.stays {
 			n.whileRunning(func() { n.reconnecting.Go(c.reconnect) })
 		}
 		c.mu.Lock()
@@ -239,11 +233,11 @@ func (n *network) phone(number, name string) *client {
 		n.t.Fatal(err)
 	}
 	container := n.container()
-	device := container.NewDevice(signalstore.Options{})
+	device := container.NewDevice(keystore.Options{})
 	pn := types.NewJID(account.Phone, types.DefaultUserServer)
 	device.ID, device.LID, device.PushName = &pn, types.NewJID(account.LID, types.HiddenUserServer), name
 	device.IdentityKey, device.NoiseKey, device.SignedPreKey, device.RegistrationID = account.Identity, account.Noise, account.SignedPreKey, account.RegistrationID
-	device, err = container.Adopt(n.t.Context(), device, signalstore.Options{})
+	device, err = container.Adopt(n.t.Context(), device, keystore.Options{})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -271,7 +265,7 @@ func (n *network) companion(phone *client) *client {
 func (n *network) waiting() (*client, []string) {
 	n.t.Helper()
 	container := n.container()
-	c := n.open(container, container.NewDevice(signalstore.Options{}), "companion")
+	c := n.open(container, container.NewDevice(keystore.Options{}), "companion")
 	if err := c.Connect(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -281,7 +275,7 @@ func (n *network) waiting() (*client, []string) {
 // reopen makes a new client of the same stored device, as a restarted process does.
 func (c *client) reopen() *client {
 	c.n.t.Helper()
-	device, err := c.store.Device(c.n.t.Context(), *c.Store.ID, signalstore.Options{})
+	device, err := c.store.GetDevice(*c.Store.ID, keystore.Options{})
 	if err != nil {
 		c.n.t.Fatal(err)
 	}

@@ -1,8 +1,9 @@
-package signalstore
+package ratchet
 
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"runtime"
 	"strconv"
 	"sync"
@@ -17,23 +18,25 @@ import (
 // whatsmeow hands a message's handling to the background and loses the order (client.go, handlerQueueLoop).
 const stealAfter = 5 * time.Second
 
-// deviceLock keeps the uses of one device's Signal sessions apart. Without it an encryption and a decryption that overlap write back the
+// Lock keeps the uses of one device's Signal sessions apart. Without it an encryption and a decryption that overlap write back the
 // same ratchet, one of them is undone, and later messages are dropped by their receivers as "received message with old counter".
 //
 // whatsmeow offers no call that spans a use, so it is recognised by its goroutine: it starts with a read (or a decryption transaction)
 // and ends with the write on the same goroutine, with nothing of another use in between.
-type deviceLock struct {
-	queue    *semaphore.Weighted // first come, first served; held by holder
-	patience time.Duration       // stealAfter
+type Lock struct {
+	// Patience is how long a use that is not writing may keep another one waiting: 5 s, which a test may shorten before the first use.
+	Patience time.Duration
 
+	queue  *semaphore.Weighted // first come, first served; held by holder
 	mu     sync.Mutex
 	holder *use
 	// generation counts how often the device was loaded; only the latest may write.
 	generation uint64
 }
 
-func newDeviceLock() *deviceLock {
-	return &deviceLock{queue: semaphore.NewWeighted(1), patience: stealAfter}
+// NewLock returns a lock that nobody holds. There is one for each JID, whatever Devices are loaded for it.
+func NewLock() *Lock {
+	return &Lock{queue: semaphore.NewWeighted(1), Patience: stealAfter}
 }
 
 // use is one critical section of a device.
@@ -57,14 +60,14 @@ func (u *use) read(address string, session []byte) {
 
 // acquire waits for the device and makes u its holder. Failure policy: it waits until ctx ends; a holder that is not writing and has had
 // the device for stealAfter, or whose context has ended, loses it, and its write then fails with ErrStolen before anything is sent.
-func (l *deviceLock) acquire(ctx context.Context, u *use) error {
+func (l *Lock) acquire(ctx context.Context, u *use) error {
 	u.goroutine = goroutineID()
 	if l.succeed(u) {
 		l.watch(ctx, u)
 		return nil
 	}
 	for {
-		turn, cancel := context.WithTimeout(ctx, l.patience)
+		turn, cancel := context.WithTimeout(ctx, l.Patience)
 		err := l.queue.Acquire(turn, 1)
 		cancel()
 		if err == nil {
@@ -87,7 +90,7 @@ func (l *deviceLock) acquire(ctx context.Context, u *use) error {
 
 // succeed lets u take over at once from a use that cannot be going on: one of the same goroutine, or, as whatsmeow sends one message at a
 // time (send.go, messageSendLock), another send of the same Device.
-func (l *deviceLock) succeed(u *use) bool {
+func (l *Lock) succeed(u *use) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.holder
@@ -101,10 +104,10 @@ func (l *deviceLock) succeed(u *use) bool {
 	return false
 }
 
-func (l *deviceLock) steal(u *use) bool {
+func (l *Lock) steal(u *use) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.holder == nil || l.holder.busy || time.Since(l.holder.since) < l.patience {
+	if l.holder == nil || l.holder.busy || time.Since(l.holder.since) < l.Patience {
 		return false
 	}
 	l.replace(u)
@@ -112,7 +115,7 @@ func (l *deviceLock) steal(u *use) bool {
 }
 
 // replace hands the queue's token from the holder to u. The caller holds mu.
-func (l *deviceLock) replace(u *use) {
+func (l *Lock) replace(u *use) {
 	if l.holder.unwatch != nil {
 		l.holder.unwatch()
 	}
@@ -121,7 +124,7 @@ func (l *deviceLock) replace(u *use) {
 }
 
 // watch gives the device up when the context of a use that is not writing ends.
-func (l *deviceLock) watch(ctx context.Context, u *use) {
+func (l *Lock) watch(ctx context.Context, u *use) {
 	stop := context.AfterFunc(ctx, func() { l.release(u, false) })
 	l.mu.Lock()
 	u.unwatch = stop
@@ -129,7 +132,7 @@ func (l *deviceLock) watch(ctx context.Context, u *use) {
 }
 
 // current returns this goroutine's use of the device, or nil if it has none or was robbed of it.
-func (l *deviceLock) current() *use {
+func (l *Lock) current() *use {
 	id := goroutineID()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,7 +143,7 @@ func (l *deviceLock) current() *use {
 }
 
 // enter marks a use as writing, which protects it from theft. It fails when u was robbed already, or its Device was loaded again.
-func (l *deviceLock) enter(u *use) bool {
+func (l *Lock) enter(u *use) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.holder != u || u.generation != l.generation {
@@ -151,7 +154,7 @@ func (l *deviceLock) enter(u *use) bool {
 }
 
 // leave ends what enter began, and keeps the device.
-func (l *deviceLock) leave(u *use) {
+func (l *Lock) leave(u *use) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	u.busy = false
@@ -159,7 +162,7 @@ func (l *deviceLock) leave(u *use) {
 }
 
 // release gives the device up, unless u has lost it already or, without force, is writing.
-func (l *deviceLock) release(u *use, force bool) {
+func (l *Lock) release(u *use, force bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.holder != u || (u.busy && !force) {
@@ -174,7 +177,7 @@ func (l *deviceLock) release(u *use, force bool) {
 
 // supersede makes every earlier Device of this JID unable to write and returns the new one's generation. A write that is under way ends
 // first, as far as the new Device can see: it waits for the lock as others do.
-func (l *deviceLock) supersede() uint64 {
+func (l *Lock) supersede() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.generation++
@@ -188,7 +191,18 @@ func (l *deviceLock) supersede() uint64 {
 	return l.generation
 }
 
-func (l *deviceLock) isCurrent(generation uint64) bool {
+// Retire makes every Device that was loaded for this JID unable to write, waits for the use that is going on, and runs f alone.
+func (l *Lock) Retire(ctx context.Context, f func() error) error {
+	u := &use{generation: l.supersede()}
+	if err := l.acquire(ctx, u); err != nil {
+		return fmt.Errorf("wait for device: %w", err)
+	}
+	defer l.release(u, true)
+	l.enter(u)
+	return f()
+}
+
+func (l *Lock) isCurrent(generation uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.generation == generation
@@ -203,7 +217,7 @@ func goroutineID() uint64 {
 	digits, _, _ := bytes.Cut(head, []byte(" "))
 	id, err := strconv.ParseUint(string(digits), 10, 64)
 	if err != nil {
-		panic("signalstore: the runtime's stack trace has another form: " + string(head))
+		panic("ratchet: the runtime's stack trace has another form: " + string(head))
 	}
 	return id
 }

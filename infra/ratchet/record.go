@@ -1,4 +1,4 @@
-package signalstore
+package ratchet
 
 import (
 	"bytes"
@@ -8,13 +8,13 @@ import (
 	"go.mau.fi/whatsmeow/store"
 )
 
-// mended returns a session record as a decryption should have left it. A record holds the current state of a session and earlier ones, for
+// Mend returns a session record as a decryption should have left it. A record holds the current state of a session and earlier ones, for
 // two devices that write to each other at the same moment each begin a session. libsignal tries the states one after the other and forgets
 // to do so on copies (SessionCipher.go, DecryptWithRecord): when the current one does not fit and an earlier one does, it stores those that
 // did not fit with a ratchet step they never made, and some of them twice. Messages of the
 // spoilt state can then not be read any more; two companions that began at once and wrote at full speed did not recover within 40 s. A
 // decryption changes only the state that it makes, or leaves, the current one: the others are taken from the record as it was before.
-func mended(before, after []byte) []byte {
+func Mend(before, after []byte) []byte {
 	serializer := store.SignalProtobufSerializer.Session
 	was, err := serializer.Deserialize(before)
 	if err != nil {
