@@ -131,6 +131,10 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})
+	case *events.JoinedGroup:
+		c.noteEntered(e)
+	case *events.GroupInfo:
+		c.noteGroup(e)
 	case *events.NewsletterJoin, *events.NewsletterLeave, *events.NewsletterMuteChange, *events.NewsletterLiveUpdate:
 		c.noteChannel(e)
 	case *events.CallOffer, *events.CallOfferNotice, *events.CallAccept, *events.CallReject, *events.CallTerminate:

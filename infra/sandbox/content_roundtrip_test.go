@@ -68,7 +68,16 @@ func (c *chat) sees(number, id string) (content string, m sandbox.Message) {
 
 func TestPhonesSayEverythingToEachOther(t *testing.T) {
 	t.Parallel()
-	c := newChat(t, start(t, testdb.DSN(t), "127.0.0.1:0").URL())
+	for name, dsn := range map[string]string{"memory": "", "postgres": testdb.DSN(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sayEverything(t, newChat(t, start(t, dsn, "127.0.0.1:0").URL()))
+		})
+	}
+}
+
+func sayEverything(t *testing.T, c *chat) {
+	t.Helper()
 	for _, step := range []struct{ from, name, body, want string }{
 		{bert, "hello", `"type":"text","text":"hello"`, `{"type":"text","text":"hello"}`},
 		{anna, "answer", `"type":"text","text":"hi @` + bert + `","quote":{"id":"$hello$"},"mentions":["` + bert + `"],"mentionsEveryone":true,"forwarded":true,"ephemeralSeconds":86400`,

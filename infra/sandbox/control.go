@@ -49,6 +49,7 @@ func (s *Sandbox) handler() http.Handler {
 		s.loginFaultOperations(),
 		s.channelOperations(),
 		s.callOperations(),
+		s.groupOperations(),
 		s.joinOperations(),
 	} {
 		maps.Copy(operations, feature)

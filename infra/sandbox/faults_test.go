@@ -85,7 +85,7 @@ func TestAcksOfCompanionsAloneAreDisturbed(t *testing.T) {
 func TestADisconnectCutsCompanionsAndNoPhone(t *testing.T) {
 	t.Parallel()
 	dsn := testdb.DSN(t)
-	s, j := startWithJournal(t, dsn)
+	s, j := startWithLogbook(t, dsn)
 	createPhone(t, s.URL(), anna, "")
 	createPhone(t, s.URL(), echo, "echo")
 	c := newCompanion(t, dsn, host(s.URL()))
@@ -105,7 +105,7 @@ func TestADisconnectCutsCompanionsAndNoPhone(t *testing.T) {
 func TestAPhoneThatIsCutComesBackAndSendsWhatItAccepted(t *testing.T) {
 	t.Parallel()
 	dsn := testdb.DSN(t)
-	s, j := startWithJournal(t, dsn)
+	s, j := startWithLogbook(t, dsn)
 	createPhone(t, s.URL(), anna, "")
 	createPhone(t, s.URL(), bert, "")
 	admin, err := pgx.Connect(t.Context(), dsn)
@@ -141,15 +141,15 @@ func TestAPhoneThatIsCutComesBackAndSendsWhatItAccepted(t *testing.T) {
 	}
 }
 
-// startWithJournal runs a sandbox whose log is kept.
-func startWithJournal(t *testing.T, dsn string) (*sandbox.Sandbox, *journal) {
+// startWithLogbook runs a sandbox whose log is kept.
+func startWithLogbook(t *testing.T, dsn string) (*sandbox.Sandbox, *logbook) {
 	t.Helper()
-	j := &journal{changed: make(chan struct{})}
+	j := &logbook{changed: make(chan struct{})}
 	return startWith(t, sandbox.Config{DSN: dsn, Addr: "127.0.0.1:0", Logger: slog.New(handler{j, false})}), j
 }
 
-// journal keeps what was logged, at every level.
-type journal struct {
+// logbook keeps what was logged, at every level.
+type logbook struct {
 	mu      sync.Mutex
 	entries []entry
 	changed chan struct{}
@@ -164,7 +164,7 @@ type entry struct {
 // reconnects finds the line that a phone logs each time it lost its connection.
 func reconnects(e entry) bool { return e.phone && e.Message == "sandbox: phone reconnects" }
 
-func (j *journal) find(wanted func(entry) bool) (lines []string) {
+func (j *logbook) find(wanted func(entry) bool) (lines []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range j.entries {
@@ -175,9 +175,9 @@ func (j *journal) find(wanted func(entry) bool) (lines []string) {
 	return lines
 }
 
-func (j *journal) count(wanted func(entry) bool) int { return len(j.find(wanted)) }
+func (j *logbook) count(wanted func(entry) bool) int { return len(j.find(wanted)) }
 
-func (j *journal) await(t *testing.T, what string, ready func() bool) {
+func (j *logbook) await(t *testing.T, what string, ready func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -198,7 +198,7 @@ func (j *journal) await(t *testing.T, what string, ready func() bool) {
 
 // handler writes to a journal.
 type handler struct {
-	journal *journal
+	journal *logbook
 	phone   bool
 }
 

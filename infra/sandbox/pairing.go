@@ -26,7 +26,7 @@ func (s *Sandbox) pairingOperations() map[string]operation {
 // matter. It returns the JID that the device got, before the device has logged in with it. A text that is no code is refused with status
 // 422; a code that is wrong, that has expired, or that no client asked for with this number, with 409.
 func (s *Sandbox) EnterCode(ctx context.Context, number, code string) (types.JID, error) {
-	if _, err := s.phone(number); err != nil {
+	if err := s.linkable(number); err != nil {
 		return types.EmptyJID, err
 	}
 	jid, err := s.server.EnterCode(ctx, number, code)

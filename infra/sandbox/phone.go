@@ -177,12 +177,21 @@ func (s *Sandbox) createKeys(ctx context.Context, n NewPhone) (view Phone, creat
 		return Phone{}, false, err
 	}
 	account, _ := s.server.Account(n.Number)
-	return keysView(account), len(wanted) > 0, nil
+	return s.keysView(account), len(wanted) > 0, nil
 }
 
 // keysView shows a phone that is nothing but keys.
-func keysView(a server.Account) Phone {
-	return Phone{Number: a.Phone, Name: a.Name, Level: a.Level, LID: a.LID, Devices: []string{}, CreatedAt: a.CreatedAt.UTC()}
+func (s *Sandbox) keysView(a server.Account) Phone {
+	return Phone{Number: a.Phone, Name: a.Name, Level: a.Level, LID: a.LID, Devices: s.devices(a.Phone), CreatedAt: a.CreatedAt.UTC()}
+}
+
+// devices are the JIDs of the devices that are linked to a phone.
+func (s *Sandbox) devices(number string) []string {
+	devices := []string{}
+	for _, jid := range s.server.Devices(number) {
+		devices = append(devices, jid.String())
+	}
+	return devices
 }
 
 // phonesPage bounds one answer of Phones.
@@ -196,7 +205,7 @@ func (s *Sandbox) Phones(after string) []Phone {
 			continue
 		}
 		if account.Level != server.Live {
-			views = append(views, keysView(account))
+			views = append(views, s.keysView(account))
 		} else if p, err := s.phone(account.Phone); err == nil { // one whose creation is under way is left out
 			views = append(views, s.view(p))
 		}
@@ -207,7 +216,7 @@ func (s *Sandbox) Phones(after string) []Phone {
 // Phone shows one phone; status 404 when there is none of that number.
 func (s *Sandbox) Phone(number string) (Phone, error) {
 	if account, ok := s.server.Account(number); ok && account.Level != server.Live {
-		return keysView(account), nil
+		return s.keysView(account), nil
 	}
 	p, err := s.phone(number)
 	if err != nil {
@@ -220,7 +229,7 @@ func (s *Sandbox) Phone(number string) (Phone, error) {
 // the device got, before the device has logged in with it. A text that is no QR code is refused with status 422, and one that cannot be
 // linked now with 409.
 func (s *Sandbox) Scan(ctx context.Context, number, qr string) (types.JID, error) {
-	if _, err := s.phone(number); err != nil {
+	if err := s.linkable(number); err != nil {
 		return types.EmptyJID, err
 	}
 	jid, err := s.server.Scan(ctx, number, qr)
@@ -229,10 +238,19 @@ func (s *Sandbox) Scan(ctx context.Context, number, qr string) (types.JID, error
 
 // Unlink removes every linked device of the phone; each is told so, and loses its session.
 func (s *Sandbox) Unlink(ctx context.Context, number string) error {
-	if _, err := s.phone(number); err != nil {
+	if err := s.linkable(number); err != nil {
 		return err
 	}
 	return s.server.Unlink(ctx, number)
+}
+
+// linkable refuses a phone that cannot have linked devices: there is none, or it is a stub.
+func (s *Sandbox) linkable(number string) error {
+	if account, ok := s.server.Account(number); ok && account.Level == server.Sink {
+		return nil
+	}
+	_, err := s.phone(number)
+	return err
 }
 
 // phone finds a live phone.
@@ -317,12 +335,8 @@ func (s *Sandbox) loadRecord(r journal.Record) error {
 
 func (s *Sandbox) view(p *phone) Phone {
 	account, _ := s.server.Account(p.number)
-	devices := []string{}
-	for _, jid := range s.server.Devices(p.number) {
-		devices = append(devices, jid.String())
-	}
 	return Phone{
-		Number: p.number, Name: p.row.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: devices,
+		Number: p.number, Name: p.row.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: s.devices(p.number),
 		Addressing: s.addressing(p.number), Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
 	}
 }

@@ -42,9 +42,10 @@ type Level string
 const (
 	// Live accounts have a client as device 0, which decrypts.
 	Live Level = "live"
-	// Sink accounts have only keys; the server makes delivery and read receipts for what is sent to them, which nobody decrypts.
+	// Sink accounts have only the keys of a device 0: the server makes delivery and read receipts for what is sent to it, which nobody
+	// decrypts. Companions can be linked to them like to any other.
 	Sink Level = "sink"
-	// Stub accounts have only keys: what is sent to them is taken and dropped.
+	// Stub accounts have only the keys of a device 0, what is sent to which is taken and dropped, and no companions.
 	Stub Level = "stub"
 )
 
@@ -100,6 +101,9 @@ type signedPreKey struct {
 	public    [32]byte
 	signature [64]byte
 }
+
+// keysOnly says that the device is a phone that nobody logs in as.
+func (d *device) keysOnly() bool { return d.number == 0 && d.account.level != Live }
 
 // pn and lid are the account's two addresses, without a device.
 func (a *account) pn() types.JID  { return types.NewJID(a.keys.Phone, types.DefaultUserServer) }

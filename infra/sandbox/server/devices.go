@@ -44,13 +44,12 @@ func listHash(jids []types.JID) string {
 }
 
 // watch records that a device has an account's device list in its cache, or will have in a moment. It excludes changes of the list: either
-// the change is in the list that the caller reads next, or its notice goes to the device. The list of an account that is not Live never
-// changes.
+// the change is in the list that the caller reads next, or its notice goes to the device. The list of a stub never changes.
 func (s *Server) watch(ctx context.Context, d *device, a *account) error {
 	s.mu.RLock()
 	_, known := a.watchers[d]
 	s.mu.RUnlock()
-	if known || a == d.account || a.level != Live {
+	if known || a == d.account || a.level == Stub {
 		return nil
 	}
 	a.change.Lock()

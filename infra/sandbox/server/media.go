@@ -314,16 +314,31 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", etag(sum))
-	http.ServeContent(w, r, "", time.Time{}, out)
+	taken := &answerWriter{ResponseWriter: w}
+	http.ServeContent(taken, r, "", time.Time{}, out)
 	switch {
 	case out.err != nil && !errors.Is(out.err, io.EOF):
 		if !errors.Is(out.err, errDisturbed) && r.Context().Err() == nil {
 			s.log.WarnContext(r.Context(), "media not read to its end", "error", out.err)
 		}
 		panic(http.ErrAbortHandler) // the answer has begun: cutting it off is how the client is told
-	case r.Method == http.MethodGet && out.n > 0 && !t.phone && r.Context().Err() == nil:
+	case r.Method == http.MethodGet && out.n > 0 && !t.phone && taken.err == nil:
 		s.counts.downloads.Add(1)
 	}
+}
+
+// answerWriter remembers whether the connection took all of an answer. The request's context does not tell: it ends, too, when a client that
+// has everything closes the connection.
+type answerWriter struct {
+	http.ResponseWriter
+	err error
+}
+
+func (a *answerWriter) Write(p []byte) (n int, err error) {
+	if n, err = a.ResponseWriter.Write(p); err != nil {
+		a.err = err
+	}
+	return n, err
 }
 
 // outgoing is a blob on its way to a client, which is cut when it does not read. It remembers what ended the reading.

@@ -145,7 +145,7 @@ func (s *Server) Scan(ctx context.Context, phone, qr string) (types.JID, error) 
 	s.mu.Lock()
 	a, c := s.byPhone[phone], s.refs[ref]
 	switch {
-	case a == nil:
+	case a == nil || a.level == Stub:
 		err = ErrNoAccount
 	case c == nil || c.pairing.claimed || s.expired(c.pairing, ref):
 		err = ErrQRExpired

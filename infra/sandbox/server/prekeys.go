@@ -264,7 +264,7 @@ func (s *Server) warnOfFewPreKeys(ctx context.Context, devices []*device) error 
 	var warnings []queued
 	s.mu.Lock()
 	for _, d := range devices {
-		if d == nil || d.account.level != Live {
+		if d == nil || d.keysOnly() {
 			continue
 		}
 		if left := d.prekeys.len(); left < fewPreKeys && !d.warned {

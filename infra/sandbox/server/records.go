@@ -10,16 +10,16 @@ import (
 
 // commit makes a change durable: the records of what changed and the stanzas that tell the devices of it, all or none. The caller applies
 // the change to memory when it returns nil, before it lets go of the lock that it holds over the change. The stanzas of connected devices are
-// on their way then; what goes to an account that is not Live is not kept.
+// on their way then; what goes to a phone that is only keys is not kept.
 func (s *Server) commit(ctx context.Context, records []journal.Record, stanzas []queued) error {
 	rows := make([]*row, len(stanzas))
 	var answers []queued
 	for i := range stanzas {
 		to := stanzas[i].to
-		if to.account.level == Sink {
+		if to.keysOnly() && to.account.level == Sink {
 			answers = append(answers, s.sinkReceipts(to, &stanzas[i].stanza)...)
 		}
-		if to.account.level != Live {
+		if to.keysOnly() {
 			continue
 		}
 		var err error

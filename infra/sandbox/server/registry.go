@@ -61,6 +61,7 @@ func newRegistry() *registry {
 		registerRestrictions,
 		registerChannels,
 		registerCalls,
+		registerGroups,
 		registerAddressing,
 	} {
 		register(r)

@@ -65,6 +65,7 @@ type Server struct {
 	qrLife   QRLife
 	ring     time.Duration
 
+	groups    groupIndex
 	transfers chan struct{} // holds a token for each of the companions' uploads and downloads
 
 	ctx    context.Context // ends with Close

@@ -24,8 +24,6 @@ func registerSettings(r *registry) {
 	r.queries[query{"blocklist", "get", ""}] = handleBlocklist
 	r.queries[query{"w:profile:picture", "get", ""}] = handlePicture
 	r.queries[query{"status", "set", ""}] = handleStatus
-	r.queries[query{"w:g2", "get", "query"}] = handleGroup
-	r.queries[query{"w:g2", "get", "participating"}] = handleGroups
 }
 
 // handleEmpty answers what has nothing to say but that it was received: pings, statistics, and settings that change nothing here.
@@ -49,15 +47,6 @@ func handleBlocklist(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, e
 // handlePicture answers that there is no picture.
 func handlePicture(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
 	return nil, errItemNotFound
-}
-
-// handleGroup answers that there is no such group, and handleGroups that the account is in none: this server has no groups.
-func handleGroup(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
-	return nil, errItemNotFound
-}
-
-func handleGroups(context.Context, *conn, *waBinary.Node) ([]waBinary.Node, error) {
-	return []waBinary.Node{{Tag: "groups"}}, nil
 }
 
 // handleStatus sets the account's about text.

@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/types"
+)
+
+const (
+	// ackNoSending answers who may not write in the group: is not in it, or no admin where only those write, or writes in a community
+	// itself. Clients report 420 for the last; that it is the same for the others is assumed.
+	ackNoSending = 420
+	// ackStaleAddressing answers a message that is addressed by phone numbers: every group here is addressed by LID (WhatsApp Web calls it
+	// "stale group addressing mode").
+	ackStaleAddressing = 421
+)
+
+// routeGroup routes what is addressed to a group: one ciphertext for all members' devices, with a copy of the key to it for each device
+// that the sender made one for, or a single copy for one device, which is how answers to retry receipts come (sendGroup in send.go,
+// handleRetryReceipt in retry.go).
+func routeGroup(ctx context.Context, c *conn, message *waBinary.Node) error {
+	s, to := c.s, message.Attrs["to"].(types.JID)
+	g := s.group(to)
+	if g == nil {
+		c.ackMessage(message, "", errItemNotFound.code)
+		return nil
+	}
+	st := g.now()
+	if code := st.refusal(c.device.account.keys.Phone, message); code != 0 {
+		c.ackMessage(message, "", code)
+		return nil
+	}
+	if one, ok := message.Attrs["participant"].(types.JID); ok {
+		var stanzas []queued
+		if d := s.device(one); d != nil && d != c.device && st.has(d.account.keys.Phone) {
+			stanzas = []queued{{d, s.groupStanza(c.device, message, message.GetChildrenByTag("enc"))}}
+		}
+		return c.route(ctx, message, stanzas, "", "")
+	}
+	stanzas, phash := s.fanOutGroup(c.device, st, message)
+	return c.route(ctx, message, stanzas, phash, to.User+"/"+attr(message, "id"))
+}
+
+// refusal is the error code for a message that is not taken, or 0. Reactions and votes are for all members of an announcement group.
+func (st *groupState) refusal(phone string, message *waBinary.Node) int {
+	meta := message.GetChildByTag("meta")
+	answer := attr(message, "type") == "reaction" || attr(&meta, "polltype") == "vote"
+	switch {
+	case !st.has(phone), st.Parent, st.Announce && !st.admin(phone) && !answer:
+		return ackNoSending
+	case attr(message, "addressing_mode") == string(types.AddressingModePN):
+		return ackStaleAddressing
+	}
+	return 0
+}
+
+// fanOutGroup makes the copies of a message for the devices of all members but the sender's own device. A copy of the key for a device that
+// is not a member's is dropped. phash is set when the sender's list, which he gives the hash of, is not that of the members' devices, his
+// own included: whatsmeow then asks for the members before its next message.
+func (s *Server) fanOutGroup(sender *device, st *groupState, message *waBinary.Node) (stanzas []queued, phash string) {
+	var copies []waBinary.Node
+	if participants, ok := message.GetOptionalChildByTag("participants"); ok {
+		copies = participants.GetChildren()
+	}
+	keys := make(map[types.JID][]waBinary.Node, len(copies))
+	for i := range copies {
+		if jid, ok := copies[i].Attrs["jid"].(types.JID); ok {
+			keys[jid] = copies[i].GetChildrenByTag("enc")
+		}
+	}
+	devices := s.devicesOfAll(st.phones())
+	if claimed := attr(message, "phash"); claimed != "" {
+		jids := make([]types.JID, len(devices))
+		for i, d := range devices {
+			jids[i] = d.jid(types.HiddenUserServer)
+		}
+		if present := listHash(jids); present != claimed {
+			phash = present
+		}
+	}
+	shared := s.groupStanza(sender, message, message.GetChildrenByTag("enc"))
+	for _, d := range reached(devices) {
+		if d == sender {
+			continue
+		}
+		stanza := shared
+		key, ok := keys[d.jid(types.HiddenUserServer)]
+		if !ok {
+			key, ok = keys[d.jid(types.DefaultUserServer)]
+		}
+		if ok { // the key comes first, so that the message after it can be read
+			stanza.Content = append(slices.Clone(key), shared.GetChildren()...)
+		}
+		stanzas = append(stanzas, queued{d, stanza})
+	}
+	return stanzas, phash
+}
+
+// groupStanza is what members receive of a message, as parseMessageSource (message.go) reads it.
+func (s *Server) groupStanza(sender *device, message *waBinary.Node, enc []waBinary.Node) waBinary.Node {
+	attrs := waBinary.Attrs{
+		"id": message.Attrs["id"], "from": message.Attrs["to"], "t": strconv.FormatInt(time.Now().Unix(), 10),
+		"participant": sender.jid(types.HiddenUserServer), "participant_pn": sender.account.pn(), "addressing_mode": "lid",
+		"type": attr(message, "type"), "edit": attr(message, "edit"),
+	}
+	if t := attr(message, "t"); t != "" {
+		attrs["t"] = t // the answer to a retry receipt keeps the time of the message
+	}
+	s.mu.RLock()
+	attrs["notify"] = sender.account.name
+	s.mu.RUnlock()
+	children := slices.Clone(enc)
+	for _, child := range message.GetChildren() {
+		if child.Tag != "enc" && child.Tag != "participants" {
+			children = append(children, child)
+		}
+	}
+	return waBinary.Node{Tag: "message", Attrs: attrs, Content: children}
+}
+
+// forwardGroupReceipt is forwardReceipt for a receipt to a group: it goes to who sent the message, which the receipt names as participant,
+// and then names the one that the receipt is from.
+func (s *Server) forwardGroupReceipt(from *device, receipt *waBinary.Node, kind string) []queued {
+	author, _ := receipt.Attrs["participant"].(types.JID)
+	addressee := s.user(author)
+	if addressee == nil {
+		return nil
+	}
+	forwarded := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: waBinary.Attrs{
+		"from": receipt.Attrs["to"], "id": receipt.Attrs["id"], "type": kind, "t": strconv.FormatInt(time.Now().Unix(), 10),
+		"participant": from.jid(types.HiddenUserServer), "participant_pn": from.account.pn(), "addressing_mode": "lid",
+	}}
+	if t := attr(receipt, "t"); t != "" {
+		forwarded.Attrs["t"] = t
+	}
+	var targets []*device
+	switch kind {
+	case "retry", "sender":
+		if d := s.device(author); d != nil {
+			targets = []*device{d}
+		}
+	case "read-self", "played-self":
+		// For the reader's own devices alone: he keeps his receipts from others.
+	default:
+		targets = s.devicesOf(addressee, nil)
+	}
+	var stanzas []queued
+	for _, d := range targets {
+		if d != from {
+			stanzas = append(stanzas, queued{d, forwarded})
+		}
+	}
+	if slices.Contains([]string{"read", "played", "read-self", "played-self"}, kind) && addressee != from.account {
+		own := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: maps.Clone(forwarded.Attrs)}
+		own.Attrs["recipient"] = addressee.lid() // whose message it was (Receipt.MessageSender in types/events)
+		for _, d := range s.devicesOf(from.account, from) {
+			stanzas = append(stanzas, queued{d, own})
+		}
+	}
+	return stanzas
+}
