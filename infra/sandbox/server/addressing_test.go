@@ -73,6 +73,44 @@ func TestOldClientsAreAddressedByNumber(t *testing.T) {
 	n.settled()
 }
 
+func TestGroupsOfOldClientsAreAddressedByNumber(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	phone, friend := n.phone("5491155550005", "Ana"), n.phone("5491155550006", "Bea")
+	introduce(phone, friend)
+	old := n.companion(phone)
+	if err := n.Server().AddressByNumber(t.Context(), phone.Store.ID.User, true); err != nil {
+		t.Fatal(err)
+	}
+	group := n.group(phone, "Friends", friend)
+	joined := await(old, func(e *events.JoinedGroup) bool { return e.JID == group })
+	info, err := old.GetGroupInfo(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seen := range []types.GroupInfo{joined.GroupInfo, *info} {
+		if seen.AddressingMode != types.AddressingModePN || len(seen.Participants) != 2 {
+			t.Errorf("the group is seen as %+v", seen)
+		}
+		for _, member := range seen.Participants {
+			if member.JID.Server != types.DefaultUserServer || member.LID.Server != types.HiddenUserServer {
+				t.Errorf("a member is %s, with the LID %s", member.JID, member.LID)
+			}
+		}
+	}
+	friend.text(group, "hello, all")
+	m := old.inGroup(group, "hello, all")
+	byNumber(t, "who wrote", m.Info.Sender, friend)
+	id := old.text(group, "by number")
+	if m := friend.inGroup(group, "by number"); m.Info.Sender.Server != types.HiddenUserServer {
+		t.Errorf("the friend sees %s", m.Info.Sender)
+	}
+	byNumber(t, "a receipt's sender", await(old, func(r *events.Receipt) bool {
+		return r.Chat == group && r.MessageIDs[0] == id && r.Sender.User == friend.Store.ID.User
+	}).Sender, friend)
+	n.settled()
+}
+
 func TestAnAccountIsSwitchedToAddressesByNumber(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
