@@ -23,6 +23,7 @@ import (
 const (
 	anna = "5491151110001"
 	bert = "5491151110002"
+	carl = "5491151110003"
 )
 
 func TestMain(m *testing.M) {
@@ -178,6 +179,71 @@ func TestPairsByCode(t *testing.T) {
 	var sent event
 	c.do("text", map[string]any{"to": jid(bert), "text": "paired by code"}, &sent)
 	shown(t, s, bert, func(m sandbox.Message) bool { return m.ID == sent.MessageID && m.Text == "paired by code" })
+}
+
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	if _, _, err := s.CreatePhone(t.Context(), sandbox.NewPhone{Number: carl, Name: "Carl"}); err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, s, t.TempDir())
+	c.link(s, anna)
+
+	// One that Baileys makes.
+	var made struct {
+		ID           string
+		Participants []any
+	}
+	c.call(&made, "groupCreate", "Plans", []string{jid(bert)})
+	if len(made.Participants) != 2 {
+		t.Errorf("Baileys made %+v", made)
+	}
+	var sent event
+	c.do("text", map[string]any{"to": made.ID, "text": "welcome"}, &sent)
+	for _, phone := range []string{anna, bert} {
+		if m := shown(t, s, phone, func(m sandbox.Message) bool { return m.ID == sent.MessageID }); m.Chat != made.ID || m.From != anna || m.Text != "welcome" {
+			t.Errorf("phone %s shows %+v", phone, m)
+		}
+	}
+	c.receipt("delivered", sent.MessageID)
+	c.call(nil, "groupParticipantsUpdate", made.ID, []string{jid(carl)}, "add")
+	c.do("text", map[string]any{"to": made.ID, "text": "and Carl"}, &sent)
+	for _, phone := range []string{bert, carl} {
+		shown(t, s, phone, func(m sandbox.Message) bool { return m.ID == sent.MessageID && m.Text == "and Carl" })
+	}
+	if _, err := s.Read(t.Context(), carl, anna); err != nil {
+		t.Fatal(err)
+	}
+	c.receipt("read", sent.MessageID)
+	id, err := s.SendText(t.Context(), carl, made.ID, "thanks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.await("the answer", 0, func(e event) bool { return e.Event == "message" && e.MessageID == id }); got.Chat != made.ID || got.Text != "thanks" {
+		t.Errorf("the client got %+v", got)
+	}
+	c.call(nil, "groupUpdateSubject", made.ID, "Better plans")
+	group, err := s.Group(t.Context(), bert, made.ID)
+	if err != nil || group.Subject != "Better plans" || len(group.Participants) != 3 || group.Creator != anna {
+		t.Errorf("the phone sees %+v, %v", group, err)
+	}
+
+	// One that a phone makes.
+	group, err = s.CreateGroup(t.Context(), bert, sandbox.NewGroup{Subject: "Lunch", Participants: []string{anna, carl}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.await("the group", 0, func(e event) bool { return e.Event == "group" && e.Chat == group.JID && e.Subject == "Lunch" })
+	if id, err = s.SendText(t.Context(), bert, group.JID, "at one?"); err != nil {
+		t.Fatal(err)
+	}
+	c.await("the question", 0, func(e event) bool { return e.MessageID == id && e.Chat == group.JID && e.Text == "at one?" })
+	c.do("text", map[string]any{"to": group.JID, "text": "fine"}, &sent)
+	for _, phone := range []string{bert, carl} {
+		shown(t, s, phone, func(m sandbox.Message) bool { return m.ID == sent.MessageID && m.Text == "fine" })
+	}
+	c.call(nil, "groupLeave", group.JID)
 }
 
 func TestPhonesReadWhatBaileysDoesWithMessages(t *testing.T) {
