@@ -60,6 +60,16 @@ var installed = sync.OnceValue(func() error {
 	return os.WriteFile(mark, []byte(hex.EncodeToString(sum[:])), 0o644)
 })
 
+// mustInstall fails the test where Baileys cannot run, and skips it outside CI where there is no node.
+func mustInstall(t *testing.T) {
+	t.Helper()
+	if err := installed(); errors.Is(err, errNoNode) && os.Getenv("CI") != "true" {
+		t.Skipf("Baileys cannot run here: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // event is something that happened to a client, as client.mjs says it.
 type event struct {
 	Event     string   `json:"event"`
@@ -104,11 +114,7 @@ type client struct {
 // newClient starts a client of the sandbox that keeps its keys in a folder. It ends with the test.
 func newClient(t *testing.T, s *sandbox.Sandbox, folder string) *client {
 	t.Helper()
-	if err := installed(); errors.Is(err, errNoNode) && os.Getenv("CI") != "true" {
-		t.Skipf("Baileys cannot run here: %v", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	mustInstall(t)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, s.CA(), 0o600); err != nil {
 		t.Fatal(err)
