@@ -194,6 +194,7 @@ func (c *connection) run() ending {
 		return time.Since(in)
 	}
 	hurried := false
+	linked := false // the server has told the device that it is linked, and to log in
 	check := func() (ending, bool) { // what is asked now
 		switch {
 		case s.unlinking() && s.jid == nil:
@@ -249,6 +250,17 @@ func (c *connection) run() ending {
 				late = "WhatsApp did not ask for the first login"
 				limit.Reset(pairedTimeout)
 				s.log.InfoContext(s.ctx, "device linked", "jid", jid, "platform", evt.Platform)
+				if linked {
+					return relogin
+				}
+			case *waevents.ManualLoginReconnect:
+				// whatsmeow tells of the pairing from a goroutine of its own (handlePairSuccess in pair.go), which what the server says next can
+				// overtake. Ended before PairSuccess, the session would show a new QR code for a device that is linked.
+				if s.jid != nil {
+					return relogin
+				}
+				linked = true
+				limit.Reset(pairedTimeout)
 			case *waevents.Connected:
 				limit.Stop()
 				in = time.Now()
@@ -263,6 +275,9 @@ func (c *connection) run() ending {
 			case *waevents.PushNameSetting:
 				c.work.Go(c.appear)
 			default:
+				if _, cut := said.(*waevents.Disconnected); cut && linked && s.jid == nil {
+					continue // PairSuccess is on its way
+				}
 				if e, end := c.verdict(said, lasted()); end {
 					return e
 				}
@@ -271,12 +286,13 @@ func (c *connection) run() ending {
 	}
 }
 
+// relogin ends the connection over which a device was linked.
+var relogin = ending{again: true, after: time.Millisecond}
+
 // verdict says what a signal of whatsmeow means for the connection.
 func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool) {
 	s := c.s
 	switch evt := said.(type) {
-	case *waevents.ManualLoginReconnect:
-		return ending{again: true, after: time.Millisecond}, true
 	case *waevents.Disconnected:
 		if s.jid == nil {
 			return c.codesEnded(), true

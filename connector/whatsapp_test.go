@@ -99,8 +99,7 @@ func (w *wire) link(number string) *caller {
 	if _, err := w.server.Scan(w.ctx, number, codes[0]); err != nil {
 		w.Fatal(err)
 	}
-	hear[*waevents.PairSuccess](c)
-	hear[*waevents.ManualLoginReconnect](c)
+	hearBoth[*waevents.PairSuccess, *waevents.ManualLoginReconnect](c)
 	c.line.cut()
 	device, err := w.store.Device(w.ctx, *c.Store.ID, c.options)
 	if err != nil {
@@ -162,6 +161,23 @@ func hear[T any](c *caller) (event T) {
 			}
 		case <-limit.C:
 			c.w.Fatalf("waited in vain for a %T", event)
+		}
+	}
+}
+
+// hearBoth waits for an event of each of two types, in any order.
+func hearBoth[A, B any](c *caller) {
+	c.w.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for a, b := false, false; !a || !b; {
+		select {
+		case e := <-c.said:
+			_, isA := e.(A)
+			_, isB := e.(B)
+			a, b = a || isA, b || isB
+		case <-limit.C:
+			c.w.Fatal("waited in vain for two events")
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/whatsmeow"
@@ -34,6 +35,7 @@ type connection struct {
 	ctx    context.Context
 	end    context.CancelCauseFunc
 	up     chan struct{} // closed by the Connected event
+	epoch  atomic.Uint32 // the newest key for app state that the client was given
 }
 
 // connect logs the phone in and sends what is due until the connection ends. It reports whether the login succeeded, and why it ended.
@@ -53,6 +55,7 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	client.SynchronousAck = true
 	client.EnableDecryptedEventBuffer = true
 	client.SetForceActiveDeliveryReceipts(true)
+	client.EmitAppStateEventsOnFullSync = true // a phone is to show the first change of each collection too
 	client.GetMessageForRetry = func(_, _ types.JID, id types.MessageID) *waE2E.Message { return p.sentAgain(ctx, id) }
 	client.AddEventHandlerWithSuccessStatus(c.handle)
 	client.SetWebsocketHTTPClient(c.http)
@@ -77,6 +80,7 @@ func (p *phone) connect(ctx context.Context) (loggedIn bool, err error) {
 	defer p.setCurrent(nil)
 	var work sync.WaitGroup
 	work.Go(func() { c.answerMediaRetries(ctx) })
+	work.Go(func() { c.servePeers(ctx) })
 	c.drain(ctx)
 	work.Wait()
 	return true, context.Cause(ctx)
@@ -120,7 +124,11 @@ func (c *connection) handle(evt any) (ok bool) {
 			c.notePost(e)
 			return true
 		}
-		if err := c.show(e); err != nil {
+		take := c.show
+		if e.Info.Category == "peer" {
+			take = c.takePeer
+		}
+		if err := take(e); err != nil {
 			if c.ctx.Err() == nil {
 				c.phone.log.Warn("sandbox: phone cannot show a message yet", "id", e.Info.ID, "error", err)
 			}
@@ -128,13 +136,24 @@ func (c *connection) handle(evt any) (ok bool) {
 			return false
 		}
 	case *events.Receipt:
+		if peer, err := c.phone.settle(c.ctx, e); err != nil {
+			c.end(err)
+			return false
+		} else if peer {
+			break
+		}
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})
+	case *events.AppState:
+		c.phone.noteAppState(e)
 	case *events.JoinedGroup:
 		c.noteEntered(e)
 	case *events.GroupInfo:
 		c.noteGroup(e)
+	case *events.Presence, *events.ChatPresence, *events.Picture, *events.UserAbout, *events.Blocklist, *events.PrivacySettings, *events.PushName,
+		*events.BusinessName:
+		c.noteProfile(e)
 	case *events.NewsletterJoin, *events.NewsletterLeave, *events.NewsletterMuteChange, *events.NewsletterLiveUpdate:
 		c.noteChannel(e)
 	case *events.CallOffer, *events.CallOfferNotice, *events.CallAccept, *events.CallReject, *events.CallTerminate:

@@ -49,7 +49,12 @@ func (s *Sandbox) handler() http.Handler {
 		s.loginFaultOperations(),
 		s.channelOperations(),
 		s.callOperations(),
+		s.appStateOperations(),
+		s.historyOperations(),
 		s.groupOperations(),
+		s.presenceOperations(),
+		s.profileOperations(),
+		s.statusOperations(),
 		s.joinOperations(),
 	} {
 		maps.Copy(operations, feature)
@@ -57,8 +62,11 @@ func (s *Sandbox) handler() http.Handler {
 	for pattern, operation := range operations {
 		control.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			limit := int64(maxBody)
-			if pattern == "POST /phones/{number}/messages" {
+			switch pattern {
+			case "POST /phones/{number}/messages":
 				limit = maxMessageBody
+			case "PUT /phones/{number}/picture":
+				limit = maxPicture
 			}
 			r.Body = http.MaxBytesReader(w, r.Body, limit)
 			status, body, err := operation(r)

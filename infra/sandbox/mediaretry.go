@@ -16,6 +16,9 @@ import (
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
+// retryInfo makes of a file's key the one for asking for it again (getMediaRetryKey in whatsmeow's mediaretry.go).
+const retryInfo = "WhatsApp Media Retry Notification"
+
 // mediaRetry is what the server calls when a companion asks a phone for a file.
 func (s *Sandbox) mediaRetry(number string) {
 	s.mu.Lock()
@@ -66,6 +69,11 @@ func (c *connection) answerMediaRetriesPage(ctx context.Context) (more bool, err
 // answerMediaRetry answers one request. A crash before the end repeats it, with one more path for the same file.
 func (c *connection) answerMediaRetry(ctx context.Context, request server.MediaRetry) error {
 	s := c.phone.sandbox.server
+	if again, err := c.phone.historyAgain(ctx, request); err != nil {
+		return err
+	} else if again {
+		return s.AnswerMediaRetry(ctx, c.phone.number, request.ID, nil, nil, int(waMmsRetry.MediaRetryNotification_SUCCESS))
+	}
 	copies, err := c.phone.copies(request.MessageID)
 	if err != nil {
 		return err
@@ -73,7 +81,7 @@ func (c *connection) answerMediaRetry(ctx context.Context, request server.MediaR
 	// Without the file's key nothing can be encrypted for the companion: a code is all that it gets.
 	code := waMmsRetry.MediaRetryNotification_NOT_FOUND
 	for _, file := range copies {
-		key := hkdfutil.SHA256(file.Key, nil, []byte("WhatsApp Media Retry Notification"), 32)
+		key := hkdfutil.SHA256(file.Key, nil, []byte(retryInfo), 32)
 		if !asksFor(request, key) {
 			code = waMmsRetry.MediaRetryNotification_DECRYPTION_ERROR
 			continue

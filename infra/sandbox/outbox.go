@@ -32,7 +32,7 @@ const (
 )
 
 // outgoing is a message that a phone has to send, or has sent. The id is chosen with it, so a repeat after a crash is the same message. But
-// for Message and Sent, which are guarded by phone.mu, the fields never change.
+// for Message, Sent and SentAt, which are guarded by phone.mu, the fields never change.
 type outgoing struct {
 	ID        string `json:"id"`
 	Position  int64  `json:"position"` // rising in the order of sending
@@ -41,6 +41,8 @@ type outgoing struct {
 	Message   []byte `json:"message,omitempty"` // a waE2E.Message where it is more than a text; its file has a path once it was uploaded
 	Reply     bool   `json:"reply,omitempty"`   // an automatic answer, which no phone answers again
 	Sent      bool   `json:"sent,omitempty"`
+	// SentAt is when the server acknowledged it.
+	SentAt time.Time `json:"sentAt,omitzero"`
 }
 
 // maxSent bounds the messages that a phone keeps after it sent them, for recipients that ask for one again; the oldest go first.
@@ -211,13 +213,13 @@ func (p *phone) storeSent(ctx context.Context, m *outgoing) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	sent := *m
-	sent.Sent = true
+	sent.Sent, sent.SentAt = true, time.Now().UTC()
 	if err := p.sandbox.journal.Commit(ctx, p.outgoingRecord(&sent)); err != nil {
 		return fmt.Errorf("store message sent: %w", err)
 	}
 	var old []string
 	p.mu.Lock()
-	m.Sent = true
+	m.Sent, m.SentAt = true, sent.SentAt
 	p.unsent = slices.DeleteFunc(p.unsent, func(other *outgoing) bool { return other == m })
 	p.sentLast = append(p.sentLast, m)
 	if len(p.sentLast) > maxSent {
@@ -251,6 +253,9 @@ func (p *phone) storeMessage(ctx context.Context, m *outgoing, message []byte) e
 
 // sentAgain finds what the phone sent under an id, for a recipient that could not decrypt it and asks again; nil when there is none.
 func (p *phone) sentAgain(ctx context.Context, id string) *waE2E.Message {
+	if message := p.peers.message(id); message != nil {
+		return message
+	}
 	message, err := p.sentMessage(id)
 	if err != nil {
 		p.log.WarnContext(ctx, "sandbox: cannot look up a message to send again", "id", id, "error", err)

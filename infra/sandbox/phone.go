@@ -298,6 +298,7 @@ func (s *Sandbox) newPhone(row phoneRow) *phone {
 		sent:     make(map[string]chan error),
 		seenKeys: make(map[string]*seenMessage),
 		outbox:   make(map[string]*outgoing),
+		peers:    newPeers(row.Number),
 	}
 }
 
@@ -324,6 +325,8 @@ func (s *Sandbox) loadRecord(r journal.Record) error {
 		err = p.loadSeen(r.Value)
 	case "phone.outbox":
 		err = p.loadOutgoing(r.Value)
+	case "phone.key", "phone.companion", "phone.debt", "phone.history":
+		err = p.peers.load(r)
 	default:
 		err = errors.New("of no kind that is known")
 	}
@@ -336,7 +339,7 @@ func (s *Sandbox) loadRecord(r journal.Record) error {
 func (s *Sandbox) view(p *phone) Phone {
 	account, _ := s.server.Account(p.number)
 	return Phone{
-		Number: p.number, Name: p.row.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: s.devices(p.number),
+		Number: p.number, Name: account.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: s.devices(p.number),
 		Addressing: s.addressing(p.number), Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
 	}
 }
@@ -349,6 +352,7 @@ type phone struct {
 	log     *slog.Logger
 
 	events     eventLog
+	peers      *peers
 	calls      callLog
 	connection signal // fires when current has changed
 

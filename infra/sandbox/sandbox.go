@@ -80,7 +80,8 @@ type Sandbox struct {
 
 	mu      sync.Mutex // guards phones
 	phones  map[string]*phone
-	running sync.WaitGroup // every phone
+	peers   map[string]*peers // by number, those of phones that are yet to be launched too
+	running sync.WaitGroup    // every phone
 }
 
 // New returns a sandbox that does nothing until Start.
@@ -123,7 +124,7 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 	}
 	s.store = keystore.New(s.journal)
 	s.server, err = server.New(ctx, server.Config{
-		Journal: s.journal, Loader: s.loadRecord, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry,
+		Journal: s.journal, Loader: s.loadRecord, Seed: s.cfg.Seed, Logger: s.cfg.Logger, MediaRetry: s.mediaRetry, Linked: s.linked,
 		Transcript: s.cfg.Transcript, TranscriptTo: s.cfg.TranscriptTo, Notify: s.notify, QRLife: s.cfg.QRLife, RingTime: s.cfg.RingTime,
 	})
 	if err != nil {

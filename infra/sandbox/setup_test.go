@@ -18,6 +18,7 @@ import (
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 	waLog "go.mau.fi/whatsmeow/util/log"
@@ -44,8 +45,9 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run()) // the connections that whatsmeow's own transports keep idle end with the process alone
 	}
 	// whatsmeow hands frames over without looking whether anyone still takes them (socket/framesocket.go): a client that ends just as one
-	// comes leaves its reader behind.
-	testdb.Run(m, goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow/socket.(*FrameSocket).frameComplete"))
+	// comes leaves its reader behind. And it waits a minute for more history, whether the client is connected or not (message.go).
+	testdb.Run(m, goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow/socket.(*FrameSocket).frameComplete"),
+		goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow.(*Client).handleHistorySyncNotificationLoop"))
 }
 
 // runChild serves a sandbox until its standard input ends, as it does when the parent dies.
@@ -213,6 +215,7 @@ type companion struct {
 	t         *testing.T
 	client    *whatsmeow.Client
 	container *signalstore.Container
+	addr      string
 	lost      chan struct{} // holds a token when the connection was lost
 
 	mu       sync.Mutex
@@ -237,16 +240,22 @@ func newCompanion(t *testing.T, dsn, addr string) *companion {
 	if err := container.Upgrade(ctx); err != nil {
 		t.Fatal(err)
 	}
-	c := &companion{t: t, container: container, changed: make(chan struct{}), lost: make(chan struct{}, 1)}
-	c.client = whatsmeow.NewClient(container.NewDevice(signalstore.Options{}), waLog.Noop)
+	return (&companion{t: t, container: container, addr: addr}).with(container.NewDevice(signalstore.Options{}))
+}
+
+// with makes a companion of a device in the same store.
+func (c *companion) with(device *store.Device) *companion {
+	t := c.t
+	c = &companion{t: t, container: c.container, addr: c.addr, changed: make(chan struct{}), lost: make(chan struct{}, 1)}
+	c.client = whatsmeow.NewClient(device, waLog.Noop)
 	c.client.SynchronousAck = true
 	c.client.EnableDecryptedEventBuffer = true
 	c.client.SetForceActiveDeliveryReceipts(true)
 	// whatsmeow's own reconnecting is a data race with a send that waits for it (exsync.Event.GetChan), and pauses for whole seconds.
 	c.client.EnableAutoReconnect = false
 	c.client.AddEventHandler(c.note)
-	if addr != "" {
-		redirected := &http.Client{Transport: redirect{addr}}
+	if c.addr != "" {
+		redirected := &http.Client{Transport: redirect{c.addr}}
 		c.client.SetPreLoginHTTPClient(redirected)
 		c.client.SetWebsocketHTTPClient(redirected)
 		c.client.SetMediaHTTPClient(redirected)
@@ -295,6 +304,10 @@ func (c *companion) note(evt any) {
 	defer c.mu.Unlock()
 	switch e := evt.(type) {
 	case *events.Message:
+		if e.Info.Category == "peer" {
+			c.other = append(c.other, e)
+			break
+		}
 		c.messages = append(c.messages, e)
 	case *events.Receipt:
 		c.receipts = append(c.receipts, e)

@@ -23,7 +23,6 @@ function connect() {
   sock = makeWASocket({
     ...pointed, logger, auth: state,
     getMessage: async key => seen.get(key.id)?.message,
-    shouldSyncHistoryMessage: () => false, // else it holds back what comes in its first 20 s, until the phone has sent its history
   })
   sock.ev.on('creds.update', saveCreds)
   sock.ev.on('connection.update', update => {

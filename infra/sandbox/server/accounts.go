@@ -55,23 +55,24 @@ type account struct {
 	rawID uint32  // WhatsApp's number for the account in a device identity
 	level Level
 
+	appState appState
+
 	faults   atomic.Pointer[faults] // its own; nil for those of all
 	byNumber atomic.Bool            // companions are addressed by number, see addressing.go; written under change
 
 	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
+	profile
 
 	// Guarded by Server.mu.
 	name       string
-	status     string
 	privacy    map[string]string // what differs from the defaults
 	nextDevice int
 	devices    []*device            // ordered by number; the first is the phone
 	watchers   map[*device]struct{} // who has the device list in its cache and must hear of a change; nil for none
 	retries    []*mediaRetry        // what companions asked the phone to upload again, oldest first
 	met        acquaintance
-	patches    map[string][][]byte // app state by collection; the first patch is version 1
-	code       *codeRequest        // the last companion that asked for a pairing code, however it ended; see pairingcode.go
-	passkey    *Passkey            // what every pairing asks for; nil for nothing; see pairingpasskey.go
+	code       *codeRequest // the last companion that asked for a pairing code, however it ended; see pairingcode.go
+	passkey    *Passkey     // what every pairing asks for; nil for nothing; see pairingpasskey.go
 }
 
 // device is one of an account's devices: 0 is the phone, the others are companions. The unmarked fields never change.
@@ -82,6 +83,7 @@ type device struct {
 	identity [32]byte
 	noise    [32]byte
 	proof    []byte // a companion's ADVSignedDeviceIdentity as both sides signed it
+	props    []byte // a companion's waCompanionReg.DeviceProps, as it gave them when it was paired
 
 	queue queue
 	sent  sentIDs
@@ -299,7 +301,6 @@ type accountRecord struct {
 	LID          string            `json:"lid"`
 	Name         string            `json:"name"`
 	Level        Level             `json:"level"`
-	Status       string            `json:"status,omitempty"`
 	Privacy      map[string]string `json:"privacy,omitempty"`
 	RawID        uint32            `json:"rawId"`
 	NextDevice   int               `json:"nextDevice"`
@@ -320,12 +321,13 @@ type deviceRecord struct {
 	SignedPublic []byte `json:"signedPublic"`
 	Signature    []byte `json:"signature"`
 	Proof        []byte `json:"proof,omitempty"`
+	Props        []byte `json:"props,omitempty"`
 }
 
 // record is the account as it is to be kept; the caller holds account.change, or is the only one who knows the account.
 func (a *account) record() journal.Record {
 	return record("account", a.keys.Phone, accountRecord{
-		LID: a.keys.LID, Name: a.name, Level: a.level, Status: a.status, Privacy: a.privacy, RawID: a.rawID, NextDevice: a.nextDevice,
+		LID: a.keys.LID, Name: a.name, Level: a.level, Privacy: a.privacy, RawID: a.rawID, NextDevice: a.nextDevice,
 		Identity: a.keys.Identity.Priv[:], Noise: a.keys.Noise.Priv[:], SignedPreKey: a.keys.SignedPreKey.Priv[:],
 		SignedID: a.keys.SignedPreKey.KeyID, Signature: a.keys.SignedPreKey.Signature[:], CreatedAt: a.keys.CreatedAt,
 	})
@@ -335,13 +337,13 @@ func (a *account) record() journal.Record {
 func (d *device) record(registration uint32, signed signedPreKey) journal.Record {
 	return record("device", d.key(), deviceRecord{
 		ID: d.id, Identity: d.identity[:], Noise: d.noise[:], Registration: registration,
-		SignedID: signed.id, SignedPublic: signed.public[:], Signature: signed.signature[:], Proof: d.proof,
+		SignedID: signed.id, SignedPublic: signed.public[:], Signature: signed.signature[:], Proof: d.proof, Props: d.props,
 	})
 }
 
 // snapshot copies what the account's record holds; the caller holds account.change, and Server.mu for reading.
 func (a *account) snapshot() *account {
-	return &account{keys: a.keys, rawID: a.rawID, level: a.level, name: a.name, status: a.status, privacy: maps.Clone(a.privacy), nextDevice: a.nextDevice}
+	return &account{keys: a.keys, rawID: a.rawID, level: a.level, name: a.name, privacy: maps.Clone(a.privacy), nextDevice: a.nextDevice}
 }
 
 // key names the device's record.
@@ -373,7 +375,7 @@ func loadAccount(s *Server, r journal.Record) error {
 	if len(kept.Identity) != 32 || len(kept.Noise) != 32 || len(kept.SignedPreKey) != 32 || len(kept.Signature) != 64 {
 		return errors.New("keys have a wrong length")
 	}
-	a := &account{rawID: kept.RawID, level: kept.Level, name: kept.Name, status: kept.Status, privacy: kept.Privacy, nextDevice: kept.NextDevice}
+	a := &account{rawID: kept.RawID, level: kept.Level, name: kept.Name, privacy: kept.Privacy, nextDevice: kept.NextDevice}
 	a.keys = Account{
 		Phone: r.Key, LID: kept.LID, Name: kept.Name, Level: kept.Level, CreatedAt: kept.CreatedAt,
 		Identity: keys.NewKeyPairFromPrivateKey([32]byte(kept.Identity)),
@@ -399,7 +401,7 @@ func loadDevice(s *Server, r journal.Record) error {
 		return errors.New("device without an account, or with keys of a wrong length")
 	}
 	d := &device{id: kept.ID, account: a, number: uint16(number), identity: [32]byte(kept.Identity), noise: [32]byte(kept.Noise),
-		registration: kept.Registration, proof: kept.Proof,
+		registration: kept.Registration, proof: kept.Proof, props: kept.Props,
 		signed: signedPreKey{id: kept.SignedID, public: [32]byte(kept.SignedPublic), signature: [64]byte(kept.Signature)}}
 	if number == 0 {
 		a.keys.RegistrationID = d.registration

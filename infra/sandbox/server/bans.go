@@ -18,9 +18,8 @@ type BanRule struct {
 	Code int
 }
 
-// acquaintance is what the server remembers of whom an account has to do with; it ends with the process. Server.mu guards it.
+// acquaintance is what a BanRule goes by beside whom an account knows (contacts.go); it ends with the process. Server.mu guards it.
 type acquaintance struct {
-	known       map[*account]struct{}
 	fresh       []time.Time // when the last new contacts were made
 	bannedUntil time.Time
 	banCode     int
@@ -30,12 +29,7 @@ type acquaintance struct {
 func (s *Server) meet(from, to *account) bool {
 	rule, now := s.faultsOf(from).Ban, time.Now()
 	s.mu.Lock()
-	if from.met.known == nil {
-		from.met.known = map[*account]struct{}{}
-	}
-	_, known := from.met.known[to]
-	_, wrote := to.met.known[from]
-	from.met.known[to] = struct{}{}
+	known, wrote := from.knows(to), to.knows(from)
 	var connections []*conn
 	if rule.NewContacts > 0 && !known && !wrote && from != to {
 		fresh := from.met.fresh[:0]

@@ -98,7 +98,10 @@ func (s *Server) sweepBlobs() {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, sweepTime)
 		now := time.Now()
-		_, err := s.unpublish(ctx, func(_ string, p mediaPath) bool { return now.Sub(p.At) > blobLife })
+		err := s.renewPictures(ctx)
+		if err == nil {
+			_, err = s.unpublish(ctx, func(_ string, p mediaPath) bool { return now.Sub(p.At) > blobLife })
+		}
 		var swept int64
 		if err == nil {
 			swept, err = s.journal.SweepBlobs(ctx, now.Add(-blobLife), now.Add(-unfinishedLife))

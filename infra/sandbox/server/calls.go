@@ -136,6 +136,9 @@ func (s *Server) startCall(ctx context.Context, by *device, to types.JID, offer 
 	}
 	var stanzas []queued
 	for _, l := range cl.legs {
+		if !s.mayCall(l.callee, by.account) {
+			continue // it does not ring; the caller is not told
+		}
 		for _, d := range s.devicesOf(l.callee, nil) {
 			stanzas = append(stanzas, queued{d, cl.offer(s, l, offer, keys[d])})
 		}

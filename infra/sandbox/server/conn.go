@@ -59,6 +59,8 @@ type conn struct {
 	held    *waBinary.Node // a stanza that a fault reorders; guarded by device.queue
 	pairing *pairing       // waits for a phone to link it; nil when logged in
 
+	availability // presence.go
+
 	mu         sync.Mutex
 	out        [][]byte // plaintext frames that wait to be written
 	outBytes   int
@@ -231,6 +233,7 @@ func (c *conn) serve() error {
 func (c *conn) close() {
 	c.end()
 	_ = c.ws.CloseNow()
+	c.depart()
 	c.s.mu.Lock()
 	delete(c.s.conns, c)
 	if c.device != nil && c.device.conn == c {

@@ -149,6 +149,7 @@ func (s *Server) removeDevices(ctx context.Context, a *account, chosen func(*dev
 		return fmt.Errorf("unlink devices: %w", err)
 	}
 	var connections []*conn
+	defer s.tellLinked(a)
 	s.mu.Lock()
 	a.devices = slices.DeleteFunc(a.devices, func(d *device) bool { return slices.Contains(leaving, d) })
 	for _, other := range s.byPhone {

@@ -124,7 +124,7 @@ func (ch *groupChange) invitees(g *group, asked []waBinary.Node) (joiners []*acc
 			node.Attrs["error"] = errConflict.code
 		case len(joiners) >= room:
 			node.Attrs["error"] = errGroupFull.code
-		case !ch.mayAdd(a, &asked[i]):
+		case !ch.s.mayAddToGroup(a, ch.by):
 			invite := invited{Phone: a.keys.Phone, By: ch.by.keys.Phone, Code: randomText(16), Expires: ch.at.Add(inviteLife).Unix()}
 			st.Invited = bounded(append(slices.DeleteFunc(st.Invited, func(i invited) bool { return i.Phone == invite.Phone }), invite), maxWaiting)
 			node.Attrs["error"] = errForbidden.code
@@ -136,19 +136,4 @@ func (ch *groupChange) invitees(g *group, asked []waBinary.Node) (joiners []*acc
 		refused = append(refused, node)
 	}
 	return joiners, refused
-}
-
-// mayAdd says whether somebody lets others add him to groups. The server does not know his contacts; it takes those for them who have his
-// privacy token, which he gives to whom he writes, and which they send along.
-func (ch *groupChange) mayAdd(a *account, asked *waBinary.Node) bool {
-	ch.s.mu.RLock()
-	setting := a.privacy["groupadd"]
-	ch.s.mu.RUnlock()
-	switch setting {
-	case "", "all":
-		return true
-	case "none":
-		return false
-	}
-	return len(content(asked.GetChildByTag("privacy"))) > 0
 }

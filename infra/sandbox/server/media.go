@@ -52,6 +52,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("DELETE "+prefix+"/{type}/{token}", s.media(s.serveDelete))
 	}
 	mux.HandleFunc("GET /v/{name...}", s.media(s.serveDownload))
+	mux.HandleFunc("GET /v/t61.24694-24/{name}", s.media(s.servePicture))
 	mux.HandleFunc("/", s.serveSocket)
 	return mux
 }

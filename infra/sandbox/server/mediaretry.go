@@ -123,7 +123,8 @@ func (s *Server) AnswerMediaRetry(ctx context.Context, phone, id string, ciphert
 	}
 	notice.Content = children
 	var answers []queued
-	if s.linked(request.from) {
+	// A request for history has no message (rmr) that a notification could be about; the phone answers it by another peer message.
+	if s.linked(request.from) && len(children) > 1 {
 		answers = []queued{{request.from, notice}}
 	}
 	if err := s.commit(ctx, []journal.Record{{Kind: "mediaretry", Key: id}}, answers); err != nil {

@@ -88,6 +88,9 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 	if !s.meet(c.device.account, recipient) {
 		return nil // it is banned for this one
 	}
+	if err := s.remember(ctx, c.device.account, recipient); err != nil {
+		return err
+	}
 	var stanzas []queued
 	phash, repeatable := "", true
 	if participants, ok := message.GetOptionalChildByTag("participants"); ok {
@@ -97,6 +100,10 @@ func routeDirect(ctx context.Context, c *conn, message *waBinary.Node) error {
 		if enc := message.GetChildrenByTag("enc"); len(enc) == 1 {
 			stanzas = []queued{{target, s.copyFor(c.device, target, message, enc)}}
 		}
+	}
+	if s.blocked(recipient, c.device.account) {
+		// The sender is not told: its message stays with one tick.
+		stanzas = slices.DeleteFunc(stanzas, func(q queued) bool { return q.to.account == recipient })
 	}
 	key := ""
 	if repeatable {
@@ -210,6 +217,9 @@ func (s *Server) copyFor(sender, to *device, message *waBinary.Node, enc []waBin
 		default:
 			children = append(children, child)
 		}
+	}
+	if to.account != sender.account {
+		children = append(children, s.verifiedName(sender.account)...)
 	}
 	return waBinary.Node{Tag: "message", Attrs: attrs, Content: children}
 }

@@ -53,6 +53,7 @@ type pairing struct {
 	noise, identity [32]byte
 	registration    uint32
 	signed          signedPreKey
+	props           []byte
 	refs            []string
 	answers         chan *waBinary.Node // holds the one answer to the pair-success iq
 
@@ -103,6 +104,9 @@ func newPairing(noise [32]byte, data *waWa6.ClientPayload_DevicePairingRegistrat
 	p := &pairing{
 		id: newID(), client: describe(data), noise: noise, identity: [32]byte(data.EIdent), registration: binary.BigEndian.Uint32(data.ERegid),
 		answers: make(chan *waBinary.Node, 1),
+	}
+	if props := data.GetDeviceProps(); len(props) <= maxProps {
+		p.props = props
 	}
 	p.signed = signedPreKey{id: keyID(data.ESkeyID), public: [32]byte(data.ESkeyVal), signature: [64]byte(data.ESkeySig)}
 	if !p.signed.validFor(p.identity) {
@@ -245,15 +249,15 @@ func (s *Server) link(ctx context.Context, a *account, c *conn, number uint16, s
 	if err != nil {
 		return types.EmptyJID, err
 	}
-	d := &device{account: a, number: number, identity: p.identity, noise: p.noise, registration: p.registration, signed: p.signed}
+	d := &device{account: a, number: number, identity: p.identity, noise: p.noise, registration: p.registration, signed: p.signed, props: p.props}
 	c.sendNode(waBinary.Node{
 		Tag:   "iq",
 		Attrs: waBinary.Attrs{"from": types.ServerJID, "type": "set", "id": newID(), "xmlns": "md", "t": time.Now().Unix()},
-		Content: []waBinary.Node{{Tag: "pair-success", Content: []waBinary.Node{
+		Content: []waBinary.Node{{Tag: "pair-success", Content: append([]waBinary.Node{
 			{Tag: "device-identity", Content: container},
 			{Tag: "device", Attrs: waBinary.Attrs{"jid": d.jid(types.DefaultUserServer), "lid": d.jid(types.HiddenUserServer)}},
 			{Tag: "platform", Attrs: waBinary.Attrs{"name": "android"}},
-		}}},
+		}, s.pairedBusiness(d.account)...)}},
 	})
 	timer := time.NewTimer(signPatience)
 	defer timer.Stop()
@@ -307,6 +311,7 @@ func (s *Server) addDevice(ctx context.Context, d *device, proof []byte) error {
 	a := d.account
 	a.change.Lock()
 	defer a.change.Unlock()
+	defer s.tellLinked(a)
 	present := s.devicesOf(a, nil)
 	d.id, d.proof = s.lastDevice.Add(1), proof
 	s.mu.RLock()

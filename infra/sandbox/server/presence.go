@@ -2,25 +2,67 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/infra/sandbox/journal"
 )
 
-// maxName bounds a push name in bytes; WhatsApp's own limit is 25 characters.
-const maxName = 256
+const (
+	// maxName bounds a push name in bytes; WhatsApp's own limit is 25 characters.
+	maxName = 256
+	// maxWatched bounds the subscriptions of one connection; further ones are ignored.
+	maxWatched = 5000
+)
 
+// availability is a connection's part in presence, guarded by Server.mu. Subscriptions end with the connection: clients subscribe anew.
+type availability struct {
+	available bool
+	watching  map[*account]struct{}
+}
+
+// When an account was last seen is a record "lastseen", in unix seconds: written when its first device becomes available, so that a killed
+// process leaves at least that, and when its last one no longer is.
 func registerPresence(r *registry) {
 	r.stanzas["presence"] = handlePresence
 	r.stanzas["chatstate"] = handleChatState
 	r.stanzas["ib"] = handleInfo
+	r.loaders["lastseen"] = accountLoader(func(a *account, rec journal.Record) error {
+		var seconds int64
+		err := json.Unmarshal(rec.Value, &seconds)
+		a.lastSeen = time.Unix(seconds, 0)
+		return err
+	})
 }
 
-// handlePresence takes the push name that comes with a client's presence. Being online is nothing that anyone is told of yet, so a
-// subscription has nothing to wait for.
+// handlePresence takes a client's own presence and the push name that comes with it, and its wish to be told of somebody else's.
 func handlePresence(ctx context.Context, c *conn, presence *waBinary.Node) error {
-	name, a := attr(presence, "name"), c.device.account
+	if err := c.takeName(ctx, attr(presence, "name")); err != nil {
+		return err
+	}
+	switch attr(presence, "type") {
+	case "": // it only brings the name (Baileys)
+	case "available":
+		return c.setAvailable(ctx, true)
+	case "unavailable":
+		return c.setAvailable(ctx, false)
+	case "subscribe":
+		c.watch(presence)
+	case "unsubscribe":
+		c.unwatch(presence)
+	default:
+		c.unknown(presence)
+	}
+	return nil
+}
+
+// takeName stores a push name that changed. Others see it with the account's next message (notify).
+func (c *conn) takeName(ctx context.Context, name string) error {
+	a := c.device.account
 	c.s.mu.RLock()
 	same := name == a.name
 	c.s.mu.RUnlock()
@@ -33,19 +75,168 @@ func handlePresence(ctx context.Context, c *conn, presence *waBinary.Node) error
 	return nil
 }
 
-// handleChatState tells the recipient's connected devices that somebody is typing, or has stopped. It is never queued.
-func handleChatState(_ context.Context, c *conn, state *waBinary.Node) error {
-	to, _ := state.Attrs["to"].(types.JID)
-	recipient := c.s.user(to)
-	if recipient == nil || recipient == c.device.account {
+// setAvailable notes whether the user is looking at this client. An account is available while any of its clients is; who subscribed to it
+// is told when that changes. A client that becomes available is told the presence of those that it subscribed to, since it is told nothing
+// before (SubscribePresence in whatsmeow's presence.go).
+func (c *conn) setAvailable(ctx context.Context, available bool) error {
+	s, a := c.s, c.device.account
+	a.editing.Lock()
+	defer a.editing.Unlock()
+	s.mu.Lock()
+	if c.available == available {
+		s.mu.Unlock()
 		return nil
 	}
-	forwarded := waBinary.Node{Tag: "chatstate", Attrs: waBinary.Attrs{"from": c.device.account.jid(to.Server)}, Content: state.Content}
+	c.available = available
+	before := a.online > 0
+	if available {
+		a.online++
+	} else {
+		a.online--
+	}
+	changed := before != (a.online > 0)
+	s.mu.Unlock()
+	s.mu.RLock()
+	if available {
+		for other := range c.watching {
+			c.tellPresence(other, other.observers[c])
+		}
+	}
+	s.mu.RUnlock()
+	if !changed {
+		return nil
+	}
+	now := time.Now().Truncate(time.Second)
+	if err := s.commit(ctx, []journal.Record{record("lastseen", a.keys.Phone, now.Unix())}, nil); err != nil {
+		return fmt.Errorf("store last seen: %w", err)
+	}
+	s.mu.Lock()
+	a.lastSeen = now
+	s.mu.Unlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for observer, server := range a.observers {
+		observer.tellPresence(a, server)
+	}
+	return nil
+}
+
+// depart ends a connection's presence and subscriptions. Failure policy: a last-seen time that cannot be stored is logged, and after a
+// restart is the time at which the account became available.
+func (c *conn) depart() {
+	if c.device == nil {
+		return
+	}
+	c.s.mu.Lock()
+	for other := range c.watching {
+		delete(other.observers, c)
+	}
+	c.watching = nil
+	c.s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), stanzaTimeout)
+	defer cancel()
+	if err := c.setAvailable(ctx, false); err != nil {
+		c.s.log.WarnContext(ctx, "departure not stored", "error", err)
+	}
+}
+
+// watch subscribes to an account's presence and tells it at once. A group or channel has none.
+func (c *conn) watch(presence *waBinary.Node) {
+	to, _ := presence.Attrs["to"].(types.JID)
+	other := c.s.user(to)
+	if other == nil || other == c.device.account {
+		return
+	}
+	c.s.mu.Lock()
+	full := len(c.watching) >= maxWatched
+	if !full {
+		if c.watching == nil {
+			c.watching = map[*account]struct{}{}
+		}
+		if other.observers == nil {
+			other.observers = map[*conn]string{}
+		}
+		c.watching[other], other.observers[c] = struct{}{}, to.Server
+	}
+	c.s.mu.Unlock()
+	if full {
+		return
+	}
 	c.s.mu.RLock()
 	defer c.s.mu.RUnlock()
-	for _, d := range recipient.devices {
-		if d.conn != nil {
-			d.conn.sendNode(forwarded)
+	c.tellPresence(other, to.Server)
+}
+
+func (c *conn) unwatch(presence *waBinary.Node) {
+	to, _ := presence.Attrs["to"].(types.JID)
+	if other := c.s.user(to); other != nil {
+		c.s.mu.Lock()
+		delete(c.watching, other)
+		delete(other.observers, c)
+		c.s.mu.Unlock()
+	}
+}
+
+// tellPresence sends an account's presence under its address on a server, as handlePresence (whatsmeow's presence.go) reads it, unless this
+// connection is not available or may not know it. Who hides his last seen time from the other does not see the other's. The caller holds
+// Server.mu.
+func (c *conn) tellPresence(other *account, server string) {
+	viewer := c.device.account
+	if !c.available || other.blocks(viewer) || viewer.blocks(other) {
+		return
+	}
+	seesLast := other.allows("last", viewer) && viewer.allows("last", other)
+	seesOnline := other.allows("online", viewer) && viewer.allows("online", other)
+	attrs := waBinary.Attrs{"from": other.jid(server)}
+	switch {
+	case !seesLast && !seesOnline:
+		return
+	case other.online > 0 && seesOnline: // no type stands for available
+	case seesLast && !other.lastSeen.IsZero():
+		attrs["type"], attrs["last"] = "unavailable", other.lastSeen.Unix()
+	case seesLast:
+		attrs["type"] = "unavailable" // it was never seen
+	default:
+		attrs["type"], attrs["last"] = "unavailable", "deny"
+	}
+	c.sendNode(waBinary.Node{Tag: "presence", Attrs: attrs})
+}
+
+// membersOf lists the accounts in a group or another chat of several; nil when there is no such chat or the account is not in it.
+func (s *Server) membersOf(chat types.JID, by *account) []*account {
+	if list := s.handlers.members[chat.Server]; list != nil {
+		return list(s, chat, by)
+	}
+	return nil
+}
+
+// handleChatState tells the connected devices of the recipient, or of a group's members, that somebody is typing or recording, or has
+// stopped. It is never queued.
+func handleChatState(_ context.Context, c *conn, state *waBinary.Node) error {
+	s, a := c.s, c.device.account
+	to, _ := state.Attrs["to"].(types.JID)
+	forwarded := waBinary.Node{Tag: "chatstate", Content: state.Content}
+	var recipients []*account
+	if recipient := s.user(to); recipient != nil {
+		if s.blocked(recipient, a) {
+			return nil
+		}
+		recipients = []*account{recipient}
+		forwarded.Attrs = waBinary.Attrs{"from": a.jid(to.Server)}
+	} else {
+		recipients = s.membersOf(to, a)
+		forwarded.Attrs = waBinary.Attrs{"from": to, "participant": a.lid(), "participant_pn": a.pn(), "addressing_mode": "lid"}
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, recipient := range recipients {
+		if recipient == a {
+			continue
+		}
+		for _, d := range recipient.devices {
+			if d.conn != nil {
+				d.conn.sendNode(forwarded)
+			}
 		}
 	}
 	return nil

@@ -23,9 +23,14 @@ func registerPrivacy(r *registry) {
 	r.queries[query{"privacy", "get", "privacy"}] = handlePrivacyGet
 	r.queries[query{"privacy", "set", "privacy"}] = handlePrivacySet
 	r.queries[query{"privacy", "set", "tokens"}] = handlePrivacyTokens
+	r.loaders["privacylist"] = loadPrivacyList
 }
 
-func handlePrivacyGet(_ context.Context, c *conn, _ *waBinary.Node) ([]waBinary.Node, error) {
+func handlePrivacyGet(_ context.Context, c *conn, iq *waBinary.Node) ([]waBinary.Node, error) {
+	request := iq.GetChildByTag("privacy")
+	if list, ok := request.GetOptionalChildByTag("list"); ok {
+		return c.privacyList(attr(&list, "name"), attr(&list, "value"))
+	}
 	settings := maps.Clone(privacyDefaults)
 	c.s.mu.RLock()
 	maps.Copy(settings, c.device.account.privacy)
@@ -47,10 +52,13 @@ func handlePrivacySet(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBina
 	changed := map[string]string{}
 	for _, category := range request.GetChildren() {
 		name, value := attr(&category, "name"), attr(&category, "value")
-		if _, ok := privacyDefaults[name]; !ok || value == "" {
+		if !slices.Contains(privacyValues[name], value) {
 			return nil, errBadRequest
 		}
 		changed[name] = value
+	}
+	if err := c.setPrivacyLists(ctx, request.GetChildren()); err != nil {
+		return nil, err
 	}
 	a := c.device.account
 	var notices []queued
@@ -86,6 +94,9 @@ func handlePrivacyTokens(ctx context.Context, c *conn, iq *waBinary.Node) ([]waB
 			continue
 		}
 		mac := hmac.New(sha256.New, []byte(c.s.seed))
+		if err := c.s.remember(ctx, a, trusted); err != nil {
+			return nil, err
+		}
 		fmt.Fprintf(mac, "trusted contact %s %s %s", a.keys.Phone, trusted.keys.Phone, attr(&token, "t"))
 		for _, d := range c.s.devicesOf(trusted, nil) {
 			notices = append(notices, queued{d, waBinary.Node{

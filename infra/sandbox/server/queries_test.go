@@ -5,12 +5,9 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"go.mau.fi/whatsmeow"
-	"go.mau.fi/whatsmeow/appstate"
 	waBinary "go.mau.fi/whatsmeow/binary"
-	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 )
@@ -182,50 +179,6 @@ func TestAnswersTheKeyQueriesOfOtherClients(t *testing.T) {
 	}
 	if picture, err := ana.GetProfilePictureInfo(t.Context(), *ana.Store.ID, nil); picture != nil || !errors.Is(err, whatsmeow.ErrProfilePictureNotSet) {
 		t.Errorf("picture is %v, %v", picture, err)
-	}
-}
-
-func TestSharesAppStateBetweenDevices(t *testing.T) {
-	t.Parallel()
-	n := setup(t)
-	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
-	web := n.companion(ana)
-	key := store.AppStateSyncKey{Data: slices.Repeat([]byte{7}, 32), Fingerprint: []byte{}, Timestamp: time.Now().UnixMilli()}
-	for _, c := range []*client{ana, web} {
-		if err := c.Store.AppStateKeys.PutAppStateSyncKey(t.Context(), []byte("key id"), key); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.FetchAppState(t.Context(), appstate.WAPatchRegularHigh, true, false); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// whatsmeow has no events for a collection's first patches, which are a full sync.
-	if err := ana.SendAppState(t.Context(), appstate.BuildMute(ben.Store.LID, false, 0)); err != nil {
-		t.Fatal(err)
-	}
-	await(web, func(e *events.AppStateSyncComplete) bool { return e.Version == 1 })
-	if err := ana.SendAppState(t.Context(), appstate.BuildMute(ben.Store.LID, true, time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	await(web, func(e *events.Mute) bool { return e.JID == ben.Store.LID && e.Action.GetMuted() })
-	n.restart(ana, web)
-
-	// A companion that missed a patch writes on the old version, is told of the conflict, and writes again on top of it.
-	n.Server().DropQueued("")
-	web.Disconnect()
-	if err := ana.SendAppState(t.Context(), appstate.BuildMute(ben.Store.LID, false, 0)); err != nil {
-		t.Fatal(err)
-	}
-	n.Server().DropQueued("")
-	web.connect()
-	if err := web.SendAppState(t.Context(), appstate.BuildMute(ana.Store.LID, true, time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	await(ana, func(e *events.Mute) bool { return e.JID == ana.Store.LID && e.Action.GetMuted() })
-	await(web, func(e *events.Mute) bool { return !e.Action.GetMuted() })
-	n.settled()
-	if _, err := ana.query("w:sync:app:state", "set", waBinary.Node{Tag: "sync", Content: []waBinary.Node{{Tag: "collection", Attrs: waBinary.Attrs{"name": ""}}}}); err == nil {
-		t.Error("a collection without a name was taken")
 	}
 }
 

@@ -87,6 +87,9 @@ func receiptIDs(receipt *waBinary.Node) []string {
 // message, receipts for peer messages to the account's phone, all others to every device of the account they are addressed to. What a
 // user read or played on one device is also told to his other devices, with the chat as recipient.
 func (s *Server) forwardReceipt(from *device, receipt *waBinary.Node, to types.JID, kind string) []queued {
+	if to == types.StatusBroadcastJID {
+		return s.forwardStatusReceipt(from, receipt, kind)
+	}
 	if to.Server == types.GroupServer {
 		return s.forwardGroupReceipt(from, receipt, kind)
 	}

@@ -44,6 +44,9 @@ type Config struct {
 	// MediaRetry is told when a companion asked its phone, of this number, to upload a file again: MediaRetries has the request. It must
 	// not block. nil: nobody is told.
 	MediaRetry func(phone string)
+	// Linked is told when the companions of a phone, of this number, have changed: Companions has them. It must not block. nil: nobody is
+	// told.
+	Linked func(phone string)
 	// Notify is told what the phone of this number would show its owner: "pairing_code_requested" and "passkey_code" (pairingcode.go,
 	// pairingpasskey.go); data is JSON. It must not block. nil: nobody is told.
 	Notify func(phone, kind string, data map[string]any)
@@ -61,6 +64,7 @@ type Server struct {
 	http     http.Handler
 	phones   string // the value of phoneHeader that makes a connection a simulated phone's
 	asked    func(phone string)
+	relinked func(phone string)
 	notify   func(phone, kind string, data map[string]any)
 	qrLife   QRLife
 	ring     time.Duration
@@ -93,7 +97,12 @@ type Server struct {
 	refs    map[string]*conn         // the QR references of the connections that wait for a scan
 	failing map[string]*LoginFailure // by phone number; "" is for all
 	conns   map[*conn]struct{}
+	links   map[string]link     // contactlinks.go, by their code
+	picture map[string]*picture // pictures.go, by phone number or the JID of a group
 
+	picturing sync.Mutex // held while a picture is changed, over the commit
+
+	appState     atomic.Pointer[AppStateSettings]
 	channels     channels
 	calls        calls
 	restrictions restrictions
@@ -140,10 +149,11 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		journal: c.Journal, log: c.Logger, seed: c.Seed, noise: identity, handlers: newRegistry(), phones: rand.Text(),
-		asked: c.MediaRetry, notify: c.Notify, qrLife: c.QRLife.orDefault(), failing: map[string]*LoginFailure{},
+		asked: c.MediaRetry, relinked: c.Linked, notify: c.Notify, qrLife: c.QRLife.orDefault(), failing: map[string]*LoginFailure{},
 		ring: cmp.Or(c.RingTime, ringTime), transfers: make(chan struct{}, transfersAtOnce),
 		byPhone: map[string]*account{}, byLID: map[string]*account{}, devices: map[int64]*device{}, refs: map[string]*conn{}, conns: map[*conn]struct{}{},
 		paths: map[string]mediaPath{}, acknowledged: make(chan struct{}, 1),
+		links: map[string]link{}, picture: map[string]*picture{},
 	}
 	s.http = s.routes()
 	s.transcript.keep, s.transcript.to = c.Transcript, c.TranscriptTo

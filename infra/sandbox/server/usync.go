@@ -89,12 +89,10 @@ func (c *conn) usyncAnswer(ctx context.Context, jid types.JID, number []byte, pr
 			if jid.Server != types.HiddenUserServer { // Baileys takes an answer for the number's LID, and complains of one to a LID
 				parts = append(parts, waBinary.Node{Tag: "lid", Attrs: waBinary.Attrs{"val": a.lid()}})
 			}
-		case "status":
-			s.mu.RLock()
-			parts = append(parts, waBinary.Node{Tag: "status", Attrs: waBinary.Attrs{"t": a.keys.CreatedAt.Unix()}, Content: []byte(a.status)})
-			s.mu.RUnlock()
-		case "disappearing_mode":
-			parts = append(parts, waBinary.Node{Tag: "disappearing_mode", Attrs: waBinary.Attrs{"duration": 0, "t": a.keys.CreatedAt.Unix()}})
+		case "status", "picture", "business", "disappearing_mode":
+			if node, ok := c.profileNode(a, protocol.Tag); ok {
+				parts = append(parts, node)
+			}
 		}
 	}
 	if len(parts) > 0 {
