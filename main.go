@@ -163,7 +163,9 @@ func (p *process) name(role string) string {
 }
 
 func (p *process) startSandbox(ctx context.Context, host string, c config.Simulation) error {
-	cfg := sandbox.Config{DSN: p.dsn, Addr: net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(c.SandboxPort)), Transcript: 1000}
+	cfg := sandbox.Config{
+		DSN: p.dsn, Addr: net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(c.SandboxPort)), ProxyAddr: c.SandboxProxyAddr, Transcript: 1000,
+	}
 	if c.SandboxTranscript != "" {
 		// Who talked to whom is nobody else's business.
 		file, err := os.OpenFile(c.SandboxTranscript, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -178,7 +180,14 @@ func (p *process) startSandbox(ctx context.Context, host string, c config.Simula
 		return err
 	}
 	p.OnStop("sandbox", func(context.Context) error { s.Stop(); return nil })
+	if c.SandboxCAFile != "" {
+		// A certificate is no secret; whoever is to trust it has to read it.
+		if err := os.WriteFile(c.SandboxCAFile, s.CA(), 0o644); err != nil { //nolint:gosec // G306: see above
+			return fmt.Errorf("write the sandbox's certificate: %w", err)
+		}
+	}
 	root := s.RootKey()
+	p.ready.SandboxProxyURL = s.ProxyURL()
 	p.ready.SandboxURL, p.ready.WhatsAppURL, p.ready.WhatsAppRootKey = s.URL(), s.WhatsAppURL(), hex.EncodeToString(root[:])
 	return nil
 }
@@ -328,8 +337,12 @@ func runSandbox(ctx context.Context, c *config.Sandbox, out io.Writer) error {
 		if c.DatabaseURL == "" {
 			kept = "in memory: it ends with this process"
 		}
-		fmt.Fprintf(out, "\nSandbox    %s (control API, and the phone page in a browser)\nWhatsApp   %s\nRoot key   %s\nState      %s\n\n",
-			p.ready.SandboxURL, p.ready.WhatsAppURL, p.ready.WhatsAppRootKey, kept)
+		fmt.Fprintf(out, "\nSandbox    %s (control API, and the phone page in a browser)\nWhatsApp   %s\nRoot key   %s\n", p.ready.SandboxURL,
+			p.ready.WhatsAppURL, p.ready.WhatsAppRootKey)
+		if p.ready.SandboxProxyURL != "" {
+			fmt.Fprintf(out, "Proxy      %s\n", p.ready.SandboxProxyURL)
+		}
+		fmt.Fprintf(out, "State      %s\n\n", kept)
 		return nil
 	})
 }

@@ -112,6 +112,15 @@ type MediaKeeping struct {
 type Simulation struct {
 	SandboxPort       int    `env:"SANDBOX_PORT" flag:"sandbox-port" kind:"port" default:"3001" doc:"The sandbox's port; 0 picks a free one."`
 	SandboxTranscript string `env:"SANDBOX_TRANSCRIPT" flag:"sandbox-transcript" kind:"path" doc:"A file that gets every stanza of the sandbox's clients as JSON lines, without keys and texts; it is appended to. Unset, only the last 1,000 are kept, for GET /transcript."`
+	SandboxProxyAddr  string `env:"SANDBOX_PROXY_ADDR" flag:"sandbox-proxy" kind:"address" doc:"Where the sandbox's proxy listens, as host:port; port 0 picks a free one. Programs whose addresses of WhatsApp are fixed come through it, by HTTPS_PROXY. Unset, nowhere."`
+	SandboxCAFile     string `env:"SANDBOX_CA_FILE" flag:"sandbox-ca" kind:"path" doc:"A file that gets the certificate, in PEM, which such programs have to trust: SSL_CERT_FILE, NODE_EXTRA_CA_CERTS. Each start makes a new one. Only with SANDBOX_PROXY_ADDR."`
+}
+
+func (s *Simulation) check() error {
+	if s.SandboxCAFile != "" && s.SandboxProxyAddr == "" {
+		return problem{"SANDBOX_CA_FILE", "it goes with SANDBOX_PROXY_ADDR, which is not set: set that too, or unset this"}
+	}
+	return nil
 }
 
 // Directory is where dev and up keep what they have.

@@ -136,6 +136,10 @@ func TestRulesAcrossSettings(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "SANDBOX_PORT: ") != 1 || strings.Count(err.Error(), "WHATSAPP_ROOT_KEY: ") != 1 {
 		t.Errorf("want one problem with each of SANDBOX_PORT and WHATSAPP_ROOT_KEY, got: %v", err)
 	}
+	err = Load(new(Sandbox), []string{"--sandbox-ca", "ca.pem"}, environment(map[string]string{"DATABASE_URL": "postgres://db/chasqui"}))
+	if err == nil || strings.Count(err.Error(), "SANDBOX_CA_FILE: ") != 1 || strings.Contains(err.Error(), "\n") {
+		t.Errorf("want one problem with SANDBOX_CA_FILE, got: %v", err)
+	}
 	// Without a sandbox its port does not matter.
 	err = Load(new(Dev), nil, environment(map[string]string{"PORT": "3001", "WHATSAPP_URL": "ws://example.com/ws/chat"}))
 	if err != nil {

@@ -88,7 +88,7 @@ func TestReadyFileComesWholeAndGoes(t *testing.T) {
 	if err := json.Unmarshal(content, &fields); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"url", "apiKey", "sandboxUrl", "whatsappUrl", "whatsappRootKey", "databaseUrl", "s3Endpoint", "s3Bucket", "s3AccessKey", "s3SecretKey"} {
+	for _, name := range []string{"url", "apiKey", "sandboxUrl", "sandboxProxyUrl", "whatsappUrl", "whatsappRootKey", "databaseUrl", "s3Endpoint", "s3Bucket", "s3AccessKey", "s3SecretKey"} {
 		if _, ok := fields[name]; !ok {
 			t.Errorf("%s is missing", name)
 		}

@@ -17,6 +17,7 @@ type Ready struct {
 	URL             string `json:"url"`
 	APIKey          string `json:"apiKey"`
 	SandboxURL      string `json:"sandboxUrl"`
+	SandboxProxyURL string `json:"sandboxProxyUrl"`
 	WhatsAppURL     string `json:"whatsappUrl"`
 	WhatsAppRootKey string `json:"whatsappRootKey"`
 	DatabaseURL     string `json:"databaseUrl"`

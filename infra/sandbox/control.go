@@ -55,6 +55,7 @@ func (s *Sandbox) handler() http.Handler {
 		s.presenceOperations(),
 		s.profileOperations(),
 		s.statusOperations(),
+		s.joinOperations(),
 	} {
 		maps.Copy(operations, feature)
 	}

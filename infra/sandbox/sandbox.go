@@ -23,6 +23,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/sandbox/keystore"
+	"github.com/chasqui/chasqui/infra/sandbox/proxy"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
@@ -38,6 +39,9 @@ type Config struct {
 	DSN string
 	// Addr is host:port of the one listener for the control API, the WebSocket and media; "" means 127.0.0.1:3001, port 0 picks a free one.
 	Addr string
+	// ProxyAddr is host:port of the proxy for programs whose addresses of WhatsApp are fixed (package proxy); "" means none, port 0 picks a
+	// free one. Like Addr's, it is open to whoever reaches it.
+	ProxyAddr string
 	// Seed makes the certificate root: the same seed gives the same RootKey, so that clients can be built for it. "" means "chasqui".
 	Seed string
 	// Transcript is how many of the last stanzas GET /transcript shows, 0 for no transcript; TranscriptTo takes all of them as JSON lines.
@@ -66,6 +70,7 @@ type Sandbox struct {
 	server    *server.Server
 	listener  net.Listener
 	http      *http.Server
+	proxy     *proxy.Proxy    // nil without ProxyAddr
 	transport *http.Transport // of HTTPClient
 	ctx       context.Context // ends with Stop; every phone and long poll lives in it
 	cancel    context.CancelFunc
@@ -148,6 +153,9 @@ func (s *Sandbox) start(ctx context.Context) (err error) {
 			s.log.ErrorContext(s.ctx, "sandbox: listener ended", "error", err)
 		}
 	})
+	if err := s.startProxy(ctx); err != nil {
+		return err
+	}
 	for _, p := range s.phones {
 		s.running.Go(func() { p.run(s.ctx) })
 	}
@@ -188,6 +196,9 @@ func (s *Sandbox) stop() {
 	} else if s.listener != nil {
 		_ = s.listener.Close()
 	}
+	if s.proxy != nil {
+		s.proxy.Close()
+	}
 	if s.server != nil {
 		s.server.Close()
 	}
@@ -211,15 +222,7 @@ func (s *Sandbox) WhatsAppURL() string { return "ws://" + s.dialAddr() + socketP
 // RootKey is the public key of the certificate root that a client has to trust in place of WhatsApp's own.
 func (s *Sandbox) RootKey() [32]byte { return s.server.RootKey() }
 
-// dialAddr is the listener's address as this machine can dial it: a listener on every interface is reached by loopback.
-func (s *Sandbox) dialAddr() string {
-	addr := s.listener.Addr().(*net.TCPAddr)
-	host := addr.IP.String()
-	if addr.IP.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, fmt.Sprint(addr.Port))
-}
+func (s *Sandbox) dialAddr() string { return dialAddr(s.listener.Addr().(*net.TCPAddr)) }
 
 var trusting sync.Mutex
 

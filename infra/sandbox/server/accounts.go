@@ -57,7 +57,8 @@ type account struct {
 
 	appState appState
 
-	faults atomic.Pointer[faults] // its own; nil for those of all
+	faults   atomic.Pointer[faults] // its own; nil for those of all
+	byNumber atomic.Bool            // companions are addressed by number, see addressing.go; written under change
 
 	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
 	profile
@@ -185,6 +186,7 @@ func (s *Server) CreateAccounts(ctx context.Context, wanted ...NewAccount) ([]Ac
 	defer s.mu.Unlock()
 	for _, a := range accounts {
 		s.byPhone[a.keys.Phone], s.byLID[a.keys.LID] = a, a
+		s.lids.Store(a.keys.LID, a)
 		s.devices[a.devices[0].id] = a.devices[0]
 	}
 	return made, nil
@@ -383,6 +385,7 @@ func loadAccount(s *Server, r journal.Record) error {
 		},
 	}
 	s.byPhone[a.keys.Phone], s.byLID[a.keys.LID] = a, a
+	s.lids.Store(a.keys.LID, a)
 	return nil
 }
 

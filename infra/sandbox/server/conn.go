@@ -54,6 +54,7 @@ type conn struct {
 	readCount uint32
 	then      func() // what a query's handler wants done after its answer was sent
 
+	old     bool           // the client is older than LIDs; set with device
 	device  *device        // logged in; nil while pairing. Set before any stanza is handled.
 	held    *waBinary.Node // a stanza that a fault reorders; guarded by device.queue
 	pairing *pairing       // waits for a phone to link it; nil when logged in
@@ -194,7 +195,7 @@ func (c *conn) login(client [32]byte, payload *waWa6.ClientPayload) error {
 		return c.refuse(401)
 	}
 	old := d.conn
-	c.device, d.conn = d, c
+	c.device, c.old, d.conn = d, payload.LidDbMigrated == nil, c
 	s.mu.Unlock()
 	if old != nil {
 		old.part(waBinary.Node{Tag: "stream:error", Content: []waBinary.Node{{Tag: "conflict", Attrs: waBinary.Attrs{"type": "replaced"}}}}, farewell)
@@ -271,6 +272,7 @@ func (c *conn) sendNode(node waBinary.Node) {
 	if offset := c.faults().ClockOffset; offset != 0 {
 		node = shiftClock(node, offset)
 	}
+	node = c.spoken(node)
 	c.s.noted(c, out, &node)
 	frame, err := waBinary.Marshal(node)
 	if err != nil {

@@ -202,13 +202,13 @@ func (c *conn) later(delay, jitter time.Duration, kind string, do func()) {
 // deliver sends a row of the queue, disturbed as the faults want; the caller holds the queue's lock. offline is its number among those that
 // waited at login, or -1.
 func (c *conn) deliver(r *row, offline int) {
-	f := c.faults()
+	f, stanza := c.faults(), c.wire(r)
 	if f == noFaults && offline < 0 && !c.s.transcribes() {
 		c.s.stanzas.add("out "+r.class(), 1)
-		c.send(r.stanza)
+		c.send(stanza)
 		return
 	}
-	node, err := decode(r.stanza)
+	node, err := decode(stanza)
 	if err != nil {
 		return // it was marshalled by this process or the one before
 	}

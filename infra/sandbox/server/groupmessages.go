@@ -31,7 +31,7 @@ func routeGroup(ctx context.Context, c *conn, message *waBinary.Node) error {
 		return nil
 	}
 	st := g.now()
-	if code := st.refusal(c.device.account.keys.Phone, message); code != 0 {
+	if code := st.refusal(c, message); code != 0 {
 		c.ackMessage(message, "", code)
 		return nil
 	}
@@ -42,18 +42,18 @@ func routeGroup(ctx context.Context, c *conn, message *waBinary.Node) error {
 		}
 		return c.route(ctx, message, stanzas, "", "")
 	}
-	stanzas, phash := s.fanOutGroup(c.device, st, message)
+	stanzas, phash := s.fanOutGroup(c, st, message)
 	return c.route(ctx, message, stanzas, phash, to.User+"/"+attr(message, "id"))
 }
 
 // refusal is the error code for a message that is not taken, or 0. Reactions and votes are for all members of an announcement group.
-func (st *groupState) refusal(phone string, message *waBinary.Node) int {
-	meta := message.GetChildByTag("meta")
+func (st *groupState) refusal(c *conn, message *waBinary.Node) int {
+	phone, meta := c.device.account.keys.Phone, message.GetChildByTag("meta")
 	answer := attr(message, "type") == "reaction" || attr(&meta, "polltype") == "vote"
 	switch {
 	case !st.has(phone), st.Parent, st.Announce && !st.admin(phone) && !answer:
 		return ackNoSending
-	case attr(message, "addressing_mode") == string(types.AddressingModePN):
+	case attr(message, "addressing_mode") == string(types.AddressingModePN) && !c.byNumber():
 		return ackStaleAddressing
 	}
 	return 0
@@ -62,7 +62,11 @@ func (st *groupState) refusal(phone string, message *waBinary.Node) int {
 // fanOutGroup makes the copies of a message for the devices of all members but the sender's own device. A copy of the key for a device that
 // is not a member's is dropped. phash is set when the sender's list, which he gives the hash of, is not that of the members' devices, his
 // own included: whatsmeow then asks for the members before its next message.
-func (s *Server) fanOutGroup(sender *device, st *groupState, message *waBinary.Node) (stanzas []queued, phash string) {
+func (s *Server) fanOutGroup(c *conn, st *groupState, message *waBinary.Node) (stanzas []queued, phash string) {
+	sender, addressing := c.device, types.HiddenUserServer
+	if c.byNumber() {
+		addressing = types.DefaultUserServer
+	}
 	var copies []waBinary.Node
 	if participants, ok := message.GetOptionalChildByTag("participants"); ok {
 		copies = participants.GetChildren()
@@ -77,7 +81,7 @@ func (s *Server) fanOutGroup(sender *device, st *groupState, message *waBinary.N
 	if claimed := attr(message, "phash"); claimed != "" {
 		jids := make([]types.JID, len(devices))
 		for i, d := range devices {
-			jids[i] = d.jid(types.HiddenUserServer)
+			jids[i] = d.jid(addressing)
 		}
 		if present := listHash(jids); present != claimed {
 			phash = present

@@ -47,6 +47,8 @@ type row struct {
 	id     int64
 	key    string
 	stanza []byte
+	// byNumber says that key is that of the stanza as it was sent to a client which is addressed by number; guarded by queue.mu, as key is.
+	byNumber bool
 }
 
 func registerQueue(r *registry) {

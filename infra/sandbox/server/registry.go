@@ -76,6 +76,7 @@ func newRegistry() *registry {
 		registerBusiness,
 		registerLinks,
 		registerStatus,
+		registerAddressing,
 	} {
 		register(r)
 	}

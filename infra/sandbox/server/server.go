@@ -85,6 +85,8 @@ type Server struct {
 	acked        []string      // the keys of queue records that are done with and not deleted yet
 	acknowledged chan struct{} // holds a token when there are some
 
+	lids sync.Map // of *account by LID, as byLID, for those who must not take mu
+
 	// mu guards everything below, and the fields of accounts and devices that say so. It is never held during I/O.
 	mu      sync.RWMutex
 	closed  bool

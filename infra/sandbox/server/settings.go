@@ -8,7 +8,7 @@ import (
 
 func registerSettings(r *registry) {
 	for _, q := range []query{
-		{"w:p", "get", ""}, {"urn:xmpp:whatsapp:dirty", "set", ""}, {"w:stats", "set", ""},
+		{"w:p", "get", ""}, {"urn:xmpp:whatsapp:dirty", "set", ""}, {"w:stats", "set", ""}, {"w:stats", "", ""},
 		{"urn:xmpp:whatsapp:push", "get", ""}, {"urn:xmpp:whatsapp:push", "set", ""}, {"w:biz", "get", ""}, {"w:biz", "set", ""},
 		{"tos", "get", ""}, {"tos", "set", ""},
 	} {

@@ -86,7 +86,9 @@ func (c *conn) usyncAnswer(ctx context.Context, jid types.JID, number []byte, pr
 			}
 			parts = append(parts, s.deviceList(a))
 		case "lid":
-			parts = append(parts, waBinary.Node{Tag: "lid", Attrs: waBinary.Attrs{"val": a.lid()}})
+			if jid.Server != types.HiddenUserServer { // Baileys takes an answer for the number's LID, and complains of one to a LID
+				parts = append(parts, waBinary.Node{Tag: "lid", Attrs: waBinary.Attrs{"val": a.lid()}})
+			}
 		case "status", "picture", "business", "disappearing_mode":
 			if node, ok := c.profileNode(a, protocol.Tag); ok {
 				parts = append(parts, node)
