@@ -2,10 +2,7 @@ package server
 
 import (
 	"context"
-	"maps"
 	"slices"
-	"strconv"
-	"time"
 
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
@@ -38,7 +35,7 @@ func routeGroup(ctx context.Context, c *conn, message *waBinary.Node) error {
 	if one, ok := message.Attrs["participant"].(types.JID); ok {
 		var stanzas []queued
 		if d := s.device(one); d != nil && d != c.device && st.has(d.account.keys.Phone) {
-			stanzas = []queued{{d, s.groupStanza(c.device, message, message.GetChildrenByTag("enc"))}}
+			stanzas = []queued{{d, s.sharedCopy(c.device, types.HiddenUserServer, message, message.GetChildrenByTag("enc"))}}
 		}
 		return c.route(ctx, message, stanzas, "", "")
 	}
@@ -87,7 +84,7 @@ func (s *Server) fanOutGroup(c *conn, st *groupState, message *waBinary.Node) (s
 			phash = present
 		}
 	}
-	shared := s.groupStanza(sender, message, message.GetChildrenByTag("enc"))
+	shared := s.sharedCopy(sender, types.HiddenUserServer, message, message.GetChildrenByTag("enc"))
 	for _, d := range reached(devices) {
 		if d == sender {
 			continue
@@ -103,68 +100,4 @@ func (s *Server) fanOutGroup(c *conn, st *groupState, message *waBinary.Node) (s
 		stanzas = append(stanzas, queued{d, stanza})
 	}
 	return stanzas, phash
-}
-
-// groupStanza is what members receive of a message, as parseMessageSource (message.go) reads it.
-func (s *Server) groupStanza(sender *device, message *waBinary.Node, enc []waBinary.Node) waBinary.Node {
-	attrs := waBinary.Attrs{
-		"id": message.Attrs["id"], "from": message.Attrs["to"], "t": strconv.FormatInt(time.Now().Unix(), 10),
-		"participant": sender.jid(types.HiddenUserServer), "participant_pn": sender.account.pn(), "addressing_mode": "lid",
-		"type": attr(message, "type"), "edit": attr(message, "edit"),
-	}
-	if t := attr(message, "t"); t != "" {
-		attrs["t"] = t // the answer to a retry receipt keeps the time of the message
-	}
-	s.mu.RLock()
-	attrs["notify"] = sender.account.name
-	s.mu.RUnlock()
-	children := slices.Clone(enc)
-	for _, child := range message.GetChildren() {
-		if child.Tag != "enc" && child.Tag != "participants" {
-			children = append(children, child)
-		}
-	}
-	return waBinary.Node{Tag: "message", Attrs: attrs, Content: children}
-}
-
-// forwardGroupReceipt is forwardReceipt for a receipt to a group: it goes to who sent the message, which the receipt names as participant,
-// and then names the one that the receipt is from.
-func (s *Server) forwardGroupReceipt(from *device, receipt *waBinary.Node, kind string) []queued {
-	author, _ := receipt.Attrs["participant"].(types.JID)
-	addressee := s.user(author)
-	if addressee == nil {
-		return nil
-	}
-	forwarded := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: waBinary.Attrs{
-		"from": receipt.Attrs["to"], "id": receipt.Attrs["id"], "type": kind, "t": strconv.FormatInt(time.Now().Unix(), 10),
-		"participant": from.jid(types.HiddenUserServer), "participant_pn": from.account.pn(), "addressing_mode": "lid",
-	}}
-	if t := attr(receipt, "t"); t != "" {
-		forwarded.Attrs["t"] = t
-	}
-	var targets []*device
-	switch kind {
-	case "retry", "sender":
-		if d := s.device(author); d != nil {
-			targets = []*device{d}
-		}
-	case "read-self", "played-self":
-		// For the reader's own devices alone: he keeps his receipts from others.
-	default:
-		targets = s.devicesOf(addressee, nil)
-	}
-	var stanzas []queued
-	for _, d := range targets {
-		if d != from {
-			stanzas = append(stanzas, queued{d, forwarded})
-		}
-	}
-	if slices.Contains([]string{"read", "played", "read-self", "played-self"}, kind) && addressee != from.account {
-		own := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: maps.Clone(forwarded.Attrs)}
-		own.Attrs["recipient"] = addressee.lid() // whose message it was (Receipt.MessageSender in types/events)
-		for _, d := range s.devicesOf(from.account, from) {
-			stanzas = append(stanzas, queued{d, own})
-		}
-	}
-	return stanzas
 }

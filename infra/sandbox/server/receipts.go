@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -84,35 +85,41 @@ func receiptIDs(receipt *waBinary.Node) []string {
 }
 
 // forwardReceipt makes the stanzas that a receipt from a device becomes. Retry and sender receipts go to the one device that sent the
-// message, receipts for peer messages to the account's phone, all others to every device of the account they are addressed to. What a
-// user read or played on one device is also told to his other devices, with the chat as recipient.
+// message, receipts for peer messages to the account's phone, all others to every device of the account that they are addressed to: in a
+// group, and for a status, that of the author, whom the receipt names as participant and who is told the one it is from in the same way. What
+// a user read or played on one device is also told to his other devices, with the chat, or there the author, as recipient.
 func (s *Server) forwardReceipt(from *device, receipt *waBinary.Node, to types.JID, kind string) []queued {
-	if to == types.StatusBroadcastJID {
-		return s.forwardStatusReceipt(from, receipt, kind)
+	author, shared := to, to == types.StatusBroadcastJID || to.Server == types.GroupServer
+	if shared {
+		author, _ = receipt.Attrs["participant"].(types.JID)
 	}
-	if to.Server == types.GroupServer {
-		return s.forwardGroupReceipt(from, receipt, kind)
-	}
-	addressee := s.user(to)
+	addressee := s.user(author)
 	if addressee == nil {
 		return nil
 	}
-	forwarded := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: waBinary.Attrs{
-		"from": from.jid(to.Server), "id": receipt.Attrs["id"], "type": kind, "t": strconv.FormatInt(time.Now().Unix(), 10),
-		"category": attr(receipt, "category"),
-	}}
-	for _, name := range []string{"participant", "recipient"} {
-		if jid, ok := receipt.Attrs[name].(types.JID); ok {
-			forwarded.Attrs[name] = jid
-		}
-	}
+	server := author.Server
+	attrs := waBinary.Attrs{"id": receipt.Attrs["id"], "type": kind, "t": strconv.FormatInt(time.Now().Unix(), 10)}
 	if t := attr(receipt, "t"); t != "" {
-		forwarded.Attrs["t"] = t
+		attrs["t"] = t
+	}
+	if shared {
+		if to.Server == types.GroupServer {
+			server = types.HiddenUserServer // by which groups know their members
+		}
+		attrs["from"], attrs["addressing_mode"] = to, addressingMode(server)
+		attrs["participant"], attrs[otherAddress("participant", server)] = from.jid(server), from.account.otherJID(server)
+	} else {
+		attrs["from"], attrs["category"] = from.jid(server), attr(receipt, "category")
+		for _, name := range []string{"participant", "recipient"} {
+			if jid, ok := receipt.Attrs[name].(types.JID); ok {
+				attrs[name] = jid
+			}
+		}
 	}
 	var targets []*device
 	switch kind {
 	case "retry", "sender":
-		targets = []*device{s.device(to)}
+		targets = []*device{s.device(author)}
 	case "peer_msg", "hist_sync":
 		targets = []*device{s.device(from.account.pn())}
 	case "read-self", "played-self":
@@ -120,6 +127,7 @@ func (s *Server) forwardReceipt(from *device, receipt *waBinary.Node, to types.J
 	default:
 		targets = s.devicesOf(addressee, nil)
 	}
+	forwarded := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: attrs}
 	var stanzas []queued
 	for _, d := range targets {
 		if d != nil && d != from {
@@ -127,14 +135,10 @@ func (s *Server) forwardReceipt(from *device, receipt *waBinary.Node, to types.J
 		}
 	}
 	if slices.Contains([]string{"read", "played", "read-self", "played-self"}, kind) && addressee != from.account {
-		own := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: waBinary.Attrs{}}
-		for name, value := range forwarded.Attrs {
-			own.Attrs[name] = value
-		}
-		own.Attrs["recipient"] = addressee.jid(to.Server)
-		for _, d := range s.devicesOf(from.account, from) {
-			stanzas = append(stanzas, queued{d, own})
-		}
+		own := forwarded
+		own.Attrs = maps.Clone(attrs)
+		own.Attrs["recipient"] = addressee.jid(server) // whose message it was (Receipt.MessageSender in types/events)
+		stanzas = append(stanzas, s.tellOwn(from.account, from, own)...)
 	}
 	return stanzas
 }

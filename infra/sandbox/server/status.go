@@ -99,7 +99,7 @@ func routeStatus(ctx context.Context, c *conn, message *waBinary.Node) error {
 	phash, key := "", ""
 	if participant, ok := message.Attrs["participant"].(types.JID); ok {
 		if d := c.s.device(participant); d != nil && d != c.device {
-			stanzas = []queued{{d, c.s.statusCopy(c.device, participant.Server, message, message.GetChildrenByTag("enc"))}}
+			stanzas = []queued{{d, c.s.sharedCopy(c.device, participant.Server, message, message.GetChildrenByTag("enc"))}}
 		}
 	} else {
 		stanzas, phash = c.s.fanOutStatus(c.device, message)
@@ -152,7 +152,7 @@ func (s *Server) fanOutStatus(author *device, message *waBinary.Node) (stanzas [
 			if hidden {
 				continue
 			}
-			stanza := s.statusCopy(author, r.server, message, append(slices.Clone(own[d]), shared...))
+			stanza := s.sharedCopy(author, r.server, message, append(slices.Clone(own[d]), shared...))
 			if d.account == author.account { // parseMessageSource (message.go) tells a client who got its status
 				stanza.Content = append(stanza.GetChildren(), waBinary.Node{Tag: "participants", Content: to})
 			} else {
@@ -183,11 +183,11 @@ func (a *account) otherJID(server string) types.JID {
 	return a.lid()
 }
 
-// statusCopy makes what one device receives: from the broadcast list, with the author as the participant, by the kind of address that he
-// used for the reader.
-func (s *Server) statusCopy(author *device, server string, message *waBinary.Node, enc []waBinary.Node) waBinary.Node {
+// sharedCopy makes what a device receives of a message to a group or of a status, as parseMessageSource (message.go) reads it: from the chat,
+// with the author as the participant, by the kind of address that is used there.
+func (s *Server) sharedCopy(author *device, server string, message *waBinary.Node, enc []waBinary.Node) waBinary.Node {
 	attrs := waBinary.Attrs{
-		"id": message.Attrs["id"], "from": types.StatusBroadcastJID, "participant": author.jid(server), "t": strconv.FormatInt(time.Now().Unix(), 10),
+		"id": message.Attrs["id"], "from": message.Attrs["to"], "participant": author.jid(server), "t": strconv.FormatInt(time.Now().Unix(), 10),
 		"type": attr(message, "type"), "edit": attr(message, "edit"), "addressing_mode": addressingMode(server),
 		otherAddress("participant", server): author.account.otherJID(server),
 	}
@@ -211,47 +211,4 @@ func addressingMode(server string) string {
 		return "lid"
 	}
 	return "pn"
-}
-
-// forwardStatusReceipt makes the stanzas that a receipt for a status becomes: the author's devices learn who got or saw it. Retry and sender
-// receipts go to the one device that sent it. What was seen on one device is also told to the viewer's others, with the author as recipient.
-func (s *Server) forwardStatusReceipt(from *device, receipt *waBinary.Node, kind string) []queued {
-	author, _ := receipt.Attrs["participant"].(types.JID)
-	account := s.user(author)
-	if account == nil {
-		return nil
-	}
-	forwarded := waBinary.Node{Tag: "receipt", Content: receipt.Content, Attrs: waBinary.Attrs{
-		"from": types.StatusBroadcastJID, "participant": from.jid(author.Server), "addressing_mode": addressingMode(author.Server),
-		otherAddress("participant", author.Server): from.account.otherJID(author.Server),
-		"id": receipt.Attrs["id"], "type": kind, "t": strconv.FormatInt(time.Now().Unix(), 10),
-	}}
-	if t := attr(receipt, "t"); t != "" {
-		forwarded.Attrs["t"] = t
-	}
-	var targets []*device
-	switch kind {
-	case "retry", "sender":
-		if d := s.device(author); d != nil {
-			targets = []*device{d}
-		}
-	case "read-self", "played-self":
-	default:
-		targets = s.devicesOf(account, nil)
-	}
-	var stanzas []queued
-	for _, d := range targets {
-		if d != from {
-			stanzas = append(stanzas, queued{d, forwarded})
-		}
-	}
-	if slices.Contains([]string{"read", "played", "read-self", "played-self"}, kind) && account != from.account {
-		own := forwarded
-		own.Attrs = waBinary.Attrs{"recipient": account.jid(author.Server)}
-		for name, value := range forwarded.Attrs {
-			own.Attrs[name] = value
-		}
-		stanzas = append(stanzas, s.tellOwn(from.account, from, own)...)
-	}
-	return stanzas
 }
