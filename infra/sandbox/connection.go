@@ -142,6 +142,7 @@ func (c *connection) handle(evt any) (ok bool) {
 		} else if peer {
 			break
 		}
+		c.phone.tick(e)
 		c.phone.events.note("receipt", map[string]any{
 			"ids": e.MessageIDs, "type": cmp.Or(string(e.Type), "delivered"), "chat": e.Chat, "from": e.Sender, "fromMe": e.IsFromMe, "timestamp": e.Timestamp.UTC(),
 		})

@@ -45,6 +45,8 @@ func (s *Sandbox) handler() http.Handler {
 	for _, feature := range []map[string]operation{
 		s.faultOperations(),
 		s.watchOperations(),
+		s.sentOperations(),
+		s.pageOperations(),
 		s.pairingOperations(),
 		s.loginFaultOperations(),
 		s.channelOperations(),

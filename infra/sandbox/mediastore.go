@@ -67,7 +67,11 @@ func (s *Sandbox) serveMedia(ctx context.Context, number string, seq int64) (htt
 	if m == nil || m.File == nil {
 		return nil, failure(http.StatusNotFound, "message %d of phone %s is none with a file that the phone has", seq, number)
 	}
-	media, file := m.Media, m.File
+	return s.openCopy(ctx, m.Media, m.File)
+}
+
+// openCopy answers with a file that a phone has.
+func (s *Sandbox) openCopy(ctx context.Context, media *Media, file *mediaCopy) (http.Handler, error) {
 	keys, err := keysOf(file.Key, file.Class)
 	if err != nil {
 		return nil, err

@@ -43,6 +43,8 @@ type outgoing struct {
 	Sent      bool   `json:"sent,omitempty"`
 	// SentAt is when the server acknowledged it.
 	SentAt time.Time `json:"sentAt,omitzero"`
+
+	ticks ticks // guarded by phone.mu
 }
 
 // maxSent bounds the messages that a phone keeps after it sent them, for recipients that ask for one again; the oldest go first.
@@ -76,6 +78,7 @@ func (p *phone) loadOutgoing(value []byte) error {
 // addOutgoing keeps a message in memory; the caller holds phone.mu, or is the only one who knows the phone.
 func (p *phone) addOutgoing(m *outgoing) {
 	p.outbox[m.ID] = m
+	p.changed(m)
 	p.lastPosition = max(p.lastPosition, m.Position)
 	if m.Sent {
 		p.sentLast = append(p.sentLast, m)
@@ -132,6 +135,7 @@ func (p *phone) queue(ctx context.Context, m outgoing) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.addOutgoing(queued)
+	p.sentChanged.fire()
 	return nil
 }
 
@@ -220,6 +224,7 @@ func (p *phone) storeSent(ctx context.Context, m *outgoing) error {
 	var old []string
 	p.mu.Lock()
 	m.Sent, m.SentAt = true, sent.SentAt
+	p.changed(m)
 	p.unsent = slices.DeleteFunc(p.unsent, func(other *outgoing) bool { return other == m })
 	p.sentLast = append(p.sentLast, m)
 	if len(p.sentLast) > maxSent {
@@ -230,6 +235,7 @@ func (p *phone) storeSent(ctx context.Context, m *outgoing) error {
 		p.sentLast = slices.Clone(p.sentLast[maxSent/10:])
 	}
 	p.mu.Unlock()
+	p.sentChanged.fire()
 	if err := p.sandbox.journal.Forget(ctx, "phone.outbox", old...); err != nil {
 		p.log.WarnContext(ctx, "sandbox: old messages sent not deleted", "error", err) // they come back with the next process
 	}

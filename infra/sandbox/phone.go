@@ -356,11 +356,12 @@ type phone struct {
 	calls      callLog
 	connection signal // fires when current has changed
 
-	shown    signal        // fires when the phone has shown a message
-	due      chan struct{} // holds a token when the outbox may have something to send
-	asked    chan struct{} // holds a token when a companion may have asked for a file
-	loggedIn chan struct{} // closed by the first login
-	once     sync.Once     // closes loggedIn
+	shown       signal        // fires when the phone has shown a message
+	sentChanged signal        // fires when something has become of what the phone sends
+	due         chan struct{} // holds a token when the outbox may have something to send
+	asked       chan struct{} // holds a token when a companion may have asked for a file
+	loggedIn    chan struct{} // closed by the first login
+	once        sync.Once     // closes loggedIn
 
 	writing sync.Mutex // held while what the phone saw or has to send is changed, over the commit
 
@@ -374,6 +375,7 @@ type phone struct {
 	unsent       []*outgoing          // of outbox, in the order of position
 	sentLast     []*outgoing          // of outbox, those that were sent, oldest first
 	lastPosition int64
+	lastChange   int64
 }
 
 // run keeps the phone connected until ctx ends. Each connection has a new client, so nothing of a broken one is carried over.
