@@ -6,6 +6,7 @@ function h(tag, attrs = {}, ...children) {
   const e = document.createElement(tag)
   for (const [name, value] of Object.entries(attrs)) {
     if (name.startsWith('on')) e.addEventListener(name.slice(2), value)
+    else if (name.startsWith('aria-')) e.setAttribute(name, value)
     else if (value === true) e.setAttribute(name, '')
     else if (value !== undefined && value !== false && value !== null) e.setAttribute(name, value)
   }
@@ -125,7 +126,8 @@ function open(number) {
 
 // all are the items in the order of time; what is done to another message is kept with that one.
 function all() {
-  const list = [...items.values()].sort((a, b) => (a.timestamp || '9').localeCompare(b.timestamp || '9') || (a.seq || 0) - (b.seq || 0))
+  const second = m => m.timestamp ? Math.floor(Date.parse(m.timestamp) / 1000) : Infinity // WhatsApp's times are seconds; within one, as they came
+  const list = [...items.values()].sort((a, b) => second(a) === second(b) ? 0 : second(a) - second(b))
   const byID = new Map(list.filter(m => !m.target).map(m => [m.id, { ...m, reactions: new Map() }]))
   const shown = []
   for (const m of list) {
@@ -143,7 +145,7 @@ function summary(m) {
   return m.revoked ? 'deleted' : m.text || m.caption || m.poll?.question || m.event?.name || m.location?.name || m.fileName || m.contacts?.map(c => c.name).join(', ') || m.emoji || m.type
 }
 
-const ticks = { pending: '🕓', sent: '✓', delivered: '✓✓', read: '✓✓', played: '✓✓' }
+const ticks = { pending: '…', sent: '✓', delivered: '✓✓', read: '✓✓', played: '✓✓' }
 
 function body(m) {
   if (m.revoked) return h('p', {}, h('em', {}, 'This message was deleted.'))

@@ -48,10 +48,13 @@ const maxChildren = 20
 func stanzaOf(node *waBinary.Node) Stanza {
 	s := Stanza{Tag: node.Tag, Attrs: make(map[string]any, len(node.Attrs))}
 	for name, value := range node.Attrs {
-		if hidden[name] {
-			value = "…"
+		switch {
+		case value == "" || value == nil: // not written
+		case hidden[name]:
+			s.Attrs[name] = "…"
+		default:
+			s.Attrs[name] = value
 		}
-		s.Attrs[name] = value
 	}
 	children := node.GetChildren()
 	for i := range children[:min(len(children), maxChildren)] {
