@@ -66,7 +66,7 @@ func TestThePhonePage(t *testing.T) {
 	picture := image.NewRGBA(image.Rect(0, 0, 320, 200))
 	for x := range 320 {
 		for y := range 200 {
-			picture.Set(x, y, color.RGBA{uint8(x / 2), 120, uint8(y), 255}) //nolint:gosec // G115: at most 200
+			picture.Set(x, y, color.RGBA{uint8(x / 2), 120, uint8(y), 255})
 		}
 	}
 	var encoded bytes.Buffer

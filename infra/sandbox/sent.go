@@ -116,15 +116,20 @@ func (p *phone) sentAfter(after int64) []SentMessage {
 		}
 		views[i].Content = r.read(message)
 		if file := fileOf(message); file != nil {
-			media := described(file)
-			if sized, ok := file.(interface{ GetFileLength() uint64 }); ok {
-				media.Size = int64(sized.GetFileLength()) //nolint:gosec // G115: of a file that this phone stored
-			}
-			media.SHA256 = hex.EncodeToString(file.GetFileSHA256())
-			views[i].Media = &media
+			views[i].Media = ownMedia(file)
 		}
 	}
 	return views
+}
+
+// ownMedia describes a file that the phone made a message of, and knows the size and hash of.
+func ownMedia(file whatsmeow.DownloadableMessage) *Media {
+	media := described(file)
+	if sized, ok := file.(interface{ GetFileLength() uint64 }); ok {
+		media.Size = int64(sized.GetFileLength())
+	}
+	media.SHA256 = hex.EncodeToString(file.GetFileSHA256())
+	return &media
 }
 
 // nameOf names a user by the number, where the server knows it; else by the JID.
@@ -189,11 +194,7 @@ func (s *Sandbox) getSentMedia(r *http.Request) (int, any, error) {
 	if file == nil {
 		return 0, nil, failure(http.StatusNotFound, "phone %s sent no message %s with a file", number, id)
 	}
-	media := described(file)
-	if sized, ok := file.(interface{ GetFileLength() uint64 }); ok {
-		media.Size = int64(sized.GetFileLength()) //nolint:gosec // G115: of a file that this phone stored
-	}
 	copied := mediaCopy{Key: file.GetMediaKey(), EncSHA256: file.GetFileEncSHA256(), Class: whatsmeow.GetMediaType(file)}
-	handler, err := s.openCopy(r.Context(), &media, &copied)
+	handler, err := s.openCopy(r.Context(), ownMedia(file), &copied)
 	return http.StatusOK, handler, err
 }

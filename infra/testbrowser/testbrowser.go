@@ -104,7 +104,7 @@ func (tab *Tab) Screenshot(variable, suffix string) {
 	if err != nil {
 		tab.t.Fatal(err)
 	}
-	if err := os.WriteFile(file+suffix+".png", png, 0o600); err != nil {
+	if err := os.WriteFile(file+suffix+".png", png, 0o600); err != nil { //nolint:gosec // G703: who runs the test says where
 		tab.t.Fatal(err)
 	}
 }
