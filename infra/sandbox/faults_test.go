@@ -2,10 +2,12 @@ package sandbox_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -220,3 +222,109 @@ func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (h handler) WithGroup(string) slog.Handler { return h }
+
+func TestFaultsAreSetForAllAndForOnePhone(t *testing.T) {
+	t.Parallel()
+	s := sandbox.Start(t, sandbox.Config{Logger: quiet()})
+	url := s.URL()
+	createPhone(t, url, anna, "")
+	call(t, "POST", url+"/phones", map[string]any{"number": bert, "name": "Sink", "level": "sink"}, 201, nil)
+	all := map[string]any{
+		"seed": 7, "ackDelayMs": 10, "ackJitterMs": 20, "queryDelayMs": 30, "queryJitterMs": 40, "dropAcks": true, "refuseConnections": true,
+		"cutBefore": map[string]any{"rate": 0.5}, "cutAfter": map[string]any{"rate": 1, "count": 2}, "ackError": map[string]any{"code": 463, "rate": 0.1, "count": 3},
+		"drop": map[string]any{"rate": 0.2}, "duplicate": map[string]any{"rate": 0.3}, "reorder": map[string]any{"rate": 0.4}, "corrupt": map[string]any{"count": 1},
+		"noPreKeys": true, "silence": true, "clockOffsetSeconds": -60,
+		"ban":   map[string]any{"newContacts": 20, "windowSeconds": 3600, "durationSeconds": 60},
+		"media": map[string]any{"status": 404, "direction": "upload", "count": 2},
+	}
+	var set, got map[string]any
+	call(t, "PUT", url+"/faults", all, 200, &set)
+	call(t, "GET", url+"/faults", nil, 200, &got)
+	all["corrupt"] = map[string]any{"rate": 1, "count": 1} // what is there without a rate is always
+	want, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plain map[string]any
+	if err := json.Unmarshal(want, &plain); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, plain) || !reflect.DeepEqual(set, got) {
+		t.Errorf("in force is\n%v, want\n%v", got, plain)
+	}
+	call(t, "PUT", url+"/faults", map[string]any{}, 200, nil)
+	for _, number := range []string{anna, bert} {
+		own := url + "/phones/" + number + "/faults"
+		call(t, "GET", own, nil, 404, nil)
+		call(t, "PUT", own, map[string]any{"silence": true}, 200, nil)
+		got = nil
+		call(t, "GET", own, nil, 200, &got)
+		if got["silence"] != true || got["dropAcks"] != false {
+			t.Errorf("phone %s has %v", number, got)
+		}
+		call(t, "DELETE", own, nil, 204, nil)
+		call(t, "GET", own, nil, 404, nil)
+		call(t, "POST", url+"/phones/"+number+"/disconnect", nil, 204, nil)
+	}
+	var none map[string]any
+	call(t, "GET", url+"/faults", nil, 200, &none)
+	for name, wrong := range map[string]map[string]any{
+		"a delay":       {"ackJitterMs": 60_001},
+		"a rate":        {"drop": map[string]any{"rate": 1.5}},
+		"a count":       {"cutAfter": map[string]any{"count": -1}},
+		"a code":        {"ackError": map[string]any{"code": 200}},
+		"no code":       {"ackError": map[string]any{}},
+		"an offset":     {"clockOffsetSeconds": 1 << 40},
+		"half a ban":    {"ban": map[string]any{"newContacts": 1}},
+		"a status":      {"media": map[string]any{"status": 200}},
+		"a direction":   {"media": map[string]any{"direction": "sideways"}},
+		"a ban's code":  {"ban": map[string]any{"newContacts": 1, "windowSeconds": 1, "durationSeconds": 1, "code": 1000}},
+		"negative rate": {"corrupt": map[string]any{"rate": -0.1}},
+	} {
+		if status, detail := try(t, "PUT", url+"/faults", wrong, nil); status != 422 || detail == "" {
+			t.Errorf("%s: %d %q", name, status, detail)
+		}
+	}
+	call(t, "PUT", url+"/phones/"+anna+"/faults", map[string]any{"refuseConnections": true}, 422, nil)
+	call(t, "PUT", url+"/phones/5491199999999/faults", map[string]any{}, 404, nil)
+	call(t, "POST", url+"/phones/5491199999999/disconnect", nil, 404, nil)
+	var after map[string]any
+	call(t, "GET", url+"/faults", nil, 200, &after)
+	if !reflect.DeepEqual(after, none) {
+		t.Errorf("what was refused changed the faults to %v", after)
+	}
+}
+
+func TestPhonesOfKeysAreMadeByTheThousand(t *testing.T) {
+	t.Parallel()
+	s := sandbox.Start(t, sandbox.Config{Logger: quiet()})
+	url := s.URL()
+	crowd := map[string]any{"number": "5491200000000", "name": "Crowd", "level": "stub", "count": 1500}
+	call(t, "POST", url+"/phones", crowd, 201, nil)
+	call(t, "POST", url+"/phones", crowd, 200, nil)
+	var p struct{ Phones []sandbox.Phone }
+	call(t, "GET", url+"/phones", nil, 200, &p)
+	if len(p.Phones) != 1000 {
+		t.Errorf("%d phones on the first page", len(p.Phones))
+	}
+	call(t, "GET", url+"/phones?after="+p.Phones[999].Number, nil, 200, &p)
+	if len(p.Phones) != 500 || p.Phones[499].Number != "5491200001499" || p.Phones[0].Level != "stub" {
+		t.Errorf("%d phones on the second page, the last %+v", len(p.Phones), p.Phones[len(p.Phones)-1])
+	}
+	createPhone(t, url, anna, "")
+	call(t, "POST", url+"/phones/"+anna+"/messages", map[string]string{"to": "5491200000700", "type": "text", "text": "anybody?"}, 201, nil)
+	call(t, "GET", url+"/phones/5491200000700/messages", nil, 409, nil)
+	call(t, "POST", url+"/phones/5491200000700/scan", map[string]string{"qr": "x"}, 409, nil)
+	for name, wrong := range map[string]map[string]any{
+		"many live ones": {"number": "5491300000000", "name": "x", "count": 2},
+		"too many":       {"number": "5491300000000", "name": "x", "level": "stub", "count": 10_001},
+		"another level":  {"number": "5491300000000", "name": "x", "level": "ghost"},
+		"an echo":        {"number": "5491300000000", "name": "x", "level": "sink", "autoReply": "echo"},
+	} {
+		if status, detail := try(t, "POST", url+"/phones", wrong, nil); status != 422 || detail == "" {
+			t.Errorf("%s: %d %q", name, status, detail)
+		}
+	}
+	call(t, "POST", url+"/phones", map[string]any{"number": anna, "name": "Anna", "level": "stub"}, 409, nil)
+	call(t, "POST", url+"/phones", map[string]any{"number": "5491200000001", "name": "Crowd"}, 409, nil)
+}
