@@ -18,7 +18,8 @@ function connect() {
   })
   sock.ev.on('messages.upsert', async ({ messages }) => {
     for (const m of messages) {
-      if (!m.key.fromMe && m.message?.conversation === 'ping') await sock.sendMessage(m.key.remoteJid, { text: 'pong' })
+      if (m.key.fromMe || m.message?.conversation !== 'ping') continue
+      await sock.sendMessage(m.key.remoteJid, { text: 'pong' }).catch(error => console.error('not answered:', error))
     }
   })
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"strings"
 	"time"
-
-	"go.mau.fi/whatsmeow/types"
 )
 
 // DropQueued loses what is queued of a class, or everything when it is "", as the real service may.
@@ -41,20 +39,6 @@ func (s *Server) MayAddToGroup(phone, by string) bool {
 
 // MayCall is mayCall by phone numbers.
 func (s *Server) MayCall(phone, by string) bool { return s.mayCall(s.byPhone[phone], s.byPhone[by]) }
-
-// SetMembers makes a chat of several out of accounts, for what is told to members alone. It is to be called before anybody connects.
-func (s *Server) SetMembers(chat types.JID, phones ...string) {
-	s.handlers.members[chat.Server] = func(s *Server, asked types.JID, _ *account) (members []*account) {
-		s.mu.RLock()
-		defer s.mu.RUnlock()
-		for _, phone := range phones {
-			if asked == chat {
-				members = append(members, s.byPhone[phone])
-			}
-		}
-		return members
-	}
-}
 
 // RenewPictures makes all pictures old, renews them, and sweeps what was completed before.
 func (s *Server) RenewPictures(ctx context.Context) error {

@@ -7,20 +7,22 @@ import (
 	"go.mau.fi/whatsmeow/types"
 )
 
-// registerGroupProfile lets groups take part in what accounts have too: pictures, and chat states for their members.
+// registerGroupProfile answers what only communities have beside what accounts have too.
 func registerGroupProfile(r *registry) {
-	r.members[types.GroupServer] = func(s *Server, chat types.JID, by *account) []*account {
-		g := s.group(chat)
-		if g == nil || !g.now().has(by.keys.Phone) {
-			return nil
-		}
-		return s.accountsOf(g.now().phones())
-	}
-	r.groupPictures = groupPictures{edit: mayEditPicture, see: maySeePicture, notices: pictureNotices}
 	r.queries[query{"w:g2", "get", "pictures"}] = handleCommunityPicture
 }
 
-func mayEditPicture(s *Server, by *account, jid types.JID) error {
+// membersOf lists the accounts in a group; nil when there is no such group or the account is not in it.
+func (s *Server) membersOf(chat types.JID, by *account) []*account {
+	g := s.group(chat)
+	if g == nil || !g.now().has(by.keys.Phone) {
+		return nil
+	}
+	return s.accountsOf(g.now().phones())
+}
+
+// mayEditPicture lets those change a group's picture who may change its subject; an error goes to the client as it is.
+func (s *Server) mayEditPicture(by *account, jid types.JID) error {
 	g := s.group(jid)
 	switch {
 	case g == nil:
@@ -34,7 +36,7 @@ func mayEditPicture(s *Server, by *account, jid types.JID) error {
 }
 
 // maySeePicture lets members see the picture, those in the community that the group belongs to, and those with an invite link.
-func maySeePicture(s *Server, by *account, jid types.JID, invite string) error {
+func (s *Server) maySeePicture(by *account, jid types.JID, invite string) error {
 	g := s.group(jid)
 	if g == nil {
 		return errItemNotFound
@@ -49,9 +51,9 @@ func maySeePicture(s *Server, by *account, jid types.JID, invite string) error {
 	return errNotAuthorized
 }
 
-// pictureNotices tells all members' devices, also those of who made the change but for the one that did (handlePictureNotification in
+// groupPictureNotices tells all members' devices, also those of who made the change but for the one that did (handlePictureNotification in
 // notification.go).
-func pictureNotices(s *Server, by *device, jid types.JID, change waBinary.Node) (stanzas []queued) {
+func (s *Server) groupPictureNotices(by *device, jid types.JID, change waBinary.Node) (stanzas []queued) {
 	notice := notification(jid, "picture", change)
 	for _, d := range reached(s.devicesOfAll(s.group(jid).now().phones())) {
 		if d != by {

@@ -46,15 +46,6 @@ type picture struct {
 	KeptAt  int64  `json:"keptAt"`  // when the blobs were last written, in unix seconds
 }
 
-// groupPictures is what is decided elsewhere about groups' pictures: who may change one and who may see it (an error goes to the client as
-// it is), and who is told that it changed. change is the child of a notification: <set id/> or <delete/>, to which jid and author were added.
-type groupPictures struct {
-	edit func(s *Server, by *account, group types.JID) error
-	// invite is the code of a link to the group, where the viewer has one.
-	see     func(s *Server, by *account, group types.JID, invite string) error
-	notices func(s *Server, by *device, group types.JID, change waBinary.Node) []queued
-}
-
 func registerPictures(r *registry) {
 	r.queries[query{"w:profile:picture", "get", ""}] = handlePictureGet
 	r.queries[query{"w:profile:picture", "set", ""}] = handlePictureSet
@@ -97,11 +88,7 @@ func handlePictureGet(_ context.Context, c *conn, iq *waBinary.Node) ([]waBinary
 		return nil, errItemNotFound
 	}
 	if owner == nil {
-		rules := s.handlers.groupPictures
-		if rules.see == nil {
-			return nil, errItemNotFound
-		}
-		if err := rules.see(s, viewer, target, attr(&wanted, "invite")); err != nil {
+		if err := s.maySeePicture(viewer, target, attr(&wanted, "invite")); err != nil {
 			return nil, err
 		}
 	}
@@ -179,14 +166,13 @@ func handlePictureSet(ctx context.Context, c *conn, iq *waBinary.Node) ([]waBina
 	s, a := c.s, c.device.account
 	target := c.pictureTarget(iq)
 	key, owner := s.pictureKey(target)
-	rules := s.handlers.groupPictures
 	switch {
-	case key == "" || owner == nil && rules.edit == nil:
+	case key == "":
 		return nil, errItemNotFound
 	case owner != nil && owner != a:
 		return nil, errForbidden
 	case owner == nil:
-		if err := rules.edit(s, a, target); err != nil {
+		if err := s.mayEditPicture(a, target); err != nil {
 			return nil, err
 		}
 	}
@@ -235,9 +221,7 @@ func (c *conn) setPicture(ctx context.Context, key string, target types.JID, p *
 	var notices []queued
 	if target.Server == types.GroupServer {
 		change.Attrs["jid"], change.Attrs["author"] = target, a.lid()
-		if tell := s.handlers.groupPictures.notices; tell != nil {
-			notices = tell(s, c.device, target, change)
-		}
+		notices = s.groupPictureNotices(c.device, target, change)
 	} else {
 		change.Attrs["jid"] = a.pn()
 		own := waBinary.Node{Tag: "picture", Attrs: change.Attrs} // handleAccountSyncNotification only says that it changed

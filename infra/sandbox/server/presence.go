@@ -202,14 +202,6 @@ func (c *conn) tellPresence(other *account, server string) {
 	c.sendNode(waBinary.Node{Tag: "presence", Attrs: attrs})
 }
 
-// membersOf lists the accounts in a group or another chat of several; nil when there is no such chat or the account is not in it.
-func (s *Server) membersOf(chat types.JID, by *account) []*account {
-	if list := s.handlers.members[chat.Server]; list != nil {
-		return list(s, chat, by)
-	}
-	return nil
-}
-
 // handleChatState tells the connected devices of the recipient, or of a group's members, that somebody is typing or recording, or has
 // stopped. It is never queued.
 func handleChatState(_ context.Context, c *conn, state *waBinary.Node) error {

@@ -148,10 +148,13 @@ func TestPresenceIsKeptFromThoseWhoMayNotKnowIt(t *testing.T) {
 func TestForwardsChatStates(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	group := types.NewJID("120363025246125486", types.GroupServer)
-	n.Server().SetMembers(group, anaNumber, benNumber)
 	ana, ben := n.phone(anaNumber, "Ana"), n.phone(benNumber, "Ben")
 	web := n.companion(ben)
+	made, err := ana.CreateGroup(t.Context(), whatsmeow.ReqCreateGroup{Name: "Typists", Participants: []types.JID{*ben.Store.ID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := made.JID
 	for _, to := range []types.JID{*ben.Store.ID, ben.Store.LID} {
 		if err := ana.SendChatPresence(t.Context(), to, types.ChatPresenceComposing, types.ChatPresenceMediaAudio); err != nil {
 			t.Fatal(err)

@@ -36,17 +36,12 @@ type registry struct {
 	routes  map[string]stanzaHandler // messages, by the server of their recipient
 	loaders map[string]recordLoader  // records of the journal, by kind
 	mex     map[string]mexHandler    // GraphQL queries, by the id that clients name them by
-	// members lists who is in a chat of several, by the server of its JID; nil when the account that asks is not in it.
-	members map[string]func(s *Server, chat types.JID, by *account) []*account
-	// groupPictures is what the groups decide about their pictures; its zero value knows no group.
-	groupPictures groupPictures
 }
 
 func newRegistry() *registry {
 	r := &registry{
 		stanzas: map[string]stanzaHandler{"iq": handleQuery}, queries: map[query]queryHandler{}, pairing: map[query]queryHandler{},
 		routes: map[string]stanzaHandler{}, loaders: map[string]recordLoader{}, mex: map[string]mexHandler{},
-		members: map[string]func(*Server, types.JID, *account) []*account{},
 	}
 	for _, register := range []func(*registry){
 		registerAccounts,
