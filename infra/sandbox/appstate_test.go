@@ -266,7 +266,7 @@ func (c *companion) reopen() *companion {
 	}
 	again := c.with(device)
 	again.client.EmitAppStateEventsOnFullSync = true
-	if err := again.client.Connect(); err != nil {
+	if err := again.connect(); err != nil {
 		c.t.Fatal(err)
 	}
 	again.await("the login", func() bool { return saw[*events.Connected](again) })

@@ -44,7 +44,7 @@ type outgoing struct {
 	// SentAt is when the server acknowledged it.
 	SentAt time.Time `json:"sentAt,omitzero"`
 
-	ticks ticks // guarded by phone.mu
+	ticks *ticks // what is behind it is guarded by phone.mu
 }
 
 // maxSent bounds the messages that a phone keeps after it sent them, for recipients that ask for one again; the oldest go first.
@@ -55,7 +55,7 @@ func (p *phone) newOutgoing(m outgoing) *outgoing {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lastPosition++
-	m.Position = p.lastPosition
+	m.Position, m.ticks = p.lastPosition, &ticks{}
 	return &m
 }
 
@@ -67,7 +67,7 @@ func (p *phone) outgoingRecord(m *outgoing) journal.Record {
 
 // loadOutgoing takes a message of an earlier process; they come in the order of position.
 func (p *phone) loadOutgoing(value []byte) error {
-	m := &outgoing{}
+	m := &outgoing{ticks: &ticks{}}
 	if err := json.Unmarshal(value, m); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func event(t *testing.T, url, number, kind string, data any) {
 // wait connects a companion that is not linked and waits for its QR codes.
 func (c *companion) wait() []string {
 	c.t.Helper()
-	if err := c.client.Connect(); err != nil {
+	if err := c.connect(); err != nil {
 		c.t.Fatal(err)
 	}
 	var codes []string

@@ -216,6 +216,7 @@ type companion struct {
 	client    *whatsmeow.Client
 	container *signalstore.Container
 	addr      string
+	done      context.Context
 	lost      chan struct{} // holds a token when the connection was lost
 
 	mu       sync.Mutex
@@ -260,16 +261,20 @@ func (c *companion) with(device *store.Device) *companion {
 		c.client.SetWebsocketHTTPClient(redirected)
 		c.client.SetMediaHTTPClient(redirected)
 	}
+	// The client ends with the context, not by Client.Disconnect: that is a data race with having been cut (socket/noisesocket.go, Stop).
 	done, stop := context.WithCancel(context.Background())
+	c.done, c.client.BackgroundEventCtx = done, done
 	var work sync.WaitGroup
 	work.Go(func() { c.reconnect(done) })
 	t.Cleanup(func() {
 		stop()
 		work.Wait()
-		c.client.Disconnect()
 	})
 	return c
 }
+
+// connect opens a connection that ends with the test.
+func (c *companion) connect() error { return c.client.ConnectContext(c.done) }
 
 // reconnect connects again each time the connection is lost, trying ten times a second.
 func (c *companion) reconnect(ctx context.Context) {
@@ -281,7 +286,7 @@ func (c *companion) reconnect(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for c.client.Connect() != nil {
+		for c.connect() != nil {
 			select {
 			case <-retry.C:
 			case <-ctx.Done():
@@ -358,7 +363,7 @@ func (c *companion) link(url, number string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if err := c.client.Connect(); err != nil {
+	if err := c.connect(); err != nil {
 		c.t.Fatal(err)
 	}
 	select {
