@@ -42,10 +42,17 @@ func (s *Sandbox) profileOperations() map[string]operation {
 	}
 }
 
-// SetPicture sets the phone's profile picture, a JPEG of at most 2 MiB and 4,096 pixels a side, and returns its id; nil removes it.
-func (s *Sandbox) SetPicture(ctx context.Context, number string, jpeg []byte) (id string, err error) {
+// SetPicture sets the profile picture of the phone itself, or of a group that it is in (of is the group's JID): a JPEG of at most 2 MiB and
+// 4,096 pixels a side, whose id it returns; nil removes it.
+func (s *Sandbox) SetPicture(ctx context.Context, number, of string, jpeg []byte) (id string, err error) {
+	group := types.EmptyJID // it is one's own then
+	if of != number {
+		if group, err = groupJID(of); err != nil {
+			return "", err
+		}
+	}
 	err = s.act(ctx, number, func(ctx context.Context, client *whatsmeow.Client) error {
-		id, err = client.SetGroupPhoto(ctx, types.EmptyJID, jpeg) // without a group it is one's own
+		id, err = client.SetGroupPhoto(ctx, group, jpeg)
 		if errors.Is(err, whatsmeow.ErrInvalidImageFormat) {
 			return failure(http.StatusUnprocessableEntity, "the picture must be a JPEG of at most 2 MiB and 4,096 pixels a side")
 		}
@@ -54,14 +61,18 @@ func (s *Sandbox) SetPicture(ctx context.Context, number string, jpeg []byte) (i
 	return id, err
 }
 
-// Picture fetches somebody's profile picture, as the phone sees it. Status 404: there is none; 403: it is hidden from this phone.
+// Picture fetches the profile picture of somebody or of a group, as the phone sees it. Status 404: there is none; 403: it is hidden from this phone.
 func (s *Sandbox) Picture(ctx context.Context, number, of string, preview bool) (id string, jpeg []byte, err error) {
-	if err := s.checkRecipient(of); err != nil {
-		return "", nil, err
+	jid, err := groupJID(of)
+	if err != nil {
+		if err := s.checkRecipient(of); err != nil {
+			return "", nil, err
+		}
+		jid = types.NewJID(of, types.DefaultUserServer)
 	}
 	var info *types.ProfilePictureInfo
 	err = s.act(ctx, number, func(ctx context.Context, client *whatsmeow.Client) error {
-		info, err = client.GetProfilePictureInfo(ctx, types.NewJID(of, types.DefaultUserServer), &whatsmeow.GetProfilePictureParams{Preview: preview})
+		info, err = client.GetProfilePictureInfo(ctx, jid, &whatsmeow.GetProfilePictureParams{Preview: preview})
 		switch {
 		case errors.Is(err, whatsmeow.ErrProfilePictureNotSet):
 			return failure(http.StatusNotFound, "%s has no picture", of)

@@ -92,6 +92,16 @@ func TestPhonesShowTheirUsersToEachOther(t *testing.T) {
 	}
 	call(t, "PUT", phone(anna)+"/privacy/profile", map[string]any{"value": "nobody"}, 409, nil)
 	call(t, "DELETE", phone(anna)+"/picture", nil, 204, nil)
+	var group struct{ JID string }
+	call(t, "POST", phone(anna)+"/groups", map[string]any{"subject": "Faces", "participants": []string{bert}}, 201, &group)
+	call(t, "GET", phone(bert)+"/picture?of="+group.JID, nil, 404, nil)
+	call(t, "PUT", phone(anna)+"/picture?of="+group.JID, map[string][]byte{"data": face.Bytes()}, 200, &picture)
+	call(t, "GET", phone(bert)+"/picture?of="+group.JID, nil, 200, &picture)
+	if !bytes.Equal(picture.Data, face.Bytes()) {
+		t.Errorf("the group's picture has %d bytes", len(picture.Data))
+	}
+	call(t, "DELETE", phone(anna)+"/picture?of="+group.JID, nil, 204, nil)
+	call(t, "PUT", phone(anna)+"/picture?of="+bert, map[string][]byte{"data": face.Bytes()}, 422, nil)
 
 	var about struct{ Text string }
 	call(t, "PUT", phone(anna)+"/about", map[string]string{"text": "at sea"}, 204, nil)

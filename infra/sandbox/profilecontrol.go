@@ -23,12 +23,12 @@ func (s *Sandbox) putPicture(r *http.Request) (int, any, error) {
 	if len(in.Data) == 0 {
 		return 0, nil, failure(http.StatusUnprocessableEntity, "data must be a JPEG, in base64")
 	}
-	id, err := s.SetPicture(r.Context(), r.PathValue("number"), in.Data)
+	id, err := s.SetPicture(r.Context(), r.PathValue("number"), of(r), in.Data)
 	return http.StatusOK, map[string]string{"id": id}, err
 }
 
 func (s *Sandbox) deletePicture(r *http.Request) (int, any, error) {
-	_, err := s.SetPicture(r.Context(), r.PathValue("number"), nil)
+	_, err := s.SetPicture(r.Context(), r.PathValue("number"), of(r), nil)
 	return http.StatusNoContent, nil, err
 }
 
