@@ -106,19 +106,15 @@ func (c *connection) reconcile(ctx context.Context) error {
 	p := c.phone
 	linked := p.sandbox.server.Companions(p.number)
 	added, gone := p.peers.compare(linked)
-	if len(added)+len(gone) == 0 {
-		if len(linked) > 0 {
-			return c.ensureKeys(ctx)
-		}
-		return nil
+	// Before the first companion, too: a patch that is written after one was linked can reach it before the key does.
+	if err := c.ensureKeys(ctx); err != nil {
+		return err
 	}
-	if len(linked) > 0 {
-		if err := c.ensureKeys(ctx); err != nil {
-			return err
-		}
-		if err := c.introduce(ctx); err != nil {
-			return err
-		}
+	if err := c.introduce(ctx); err != nil {
+		return err
+	}
+	if len(added)+len(gone) == 0 {
+		return nil
 	}
 	histories := make(map[uint16][]debt, len(added))
 	for _, device := range added {

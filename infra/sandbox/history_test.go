@@ -1,9 +1,11 @@
 package sandbox_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -242,6 +244,9 @@ func TestHistoryIsCompleteAfterTheSandboxIsKilled(t *testing.T) {
 	call(t, "POST", url+"/phones/"+anna+"/contacts", map[string]string{"number": bert, "name": "Bert"}, 204, nil)
 	c := newCompanion(t, dsn, host(url))
 	c.client.EmitAppStateEventsOnFullSync = true
+	// whatsmeow says that it has taken a chunk before it has its file, and loses it when the download is cut: this client gets it by itself.
+	c.client.ManualHistorySyncDownload = true
+	t.Cleanup(c.downloads())
 	c.wantsAll()
 	c.link(url, anna)
 	// Once while the history is being made, and each time some of it has come.
@@ -314,6 +319,50 @@ func TestHistoryIsCompleteAfterTheSandboxIsKilled(t *testing.T) {
 	call(t, "GET", url+"/stats", nil, 200, &stats)
 	if stats.UnknownStanzas != 0 {
 		t.Errorf("%d stanzas were unknown to the server", stats.UnknownStanzas)
+	}
+}
+
+// downloads gets the file of each chunk of history that the phone tells of, again until it has it, and shows it as whatsmeow does. The
+// function that it returns ends it.
+func (c *companion) downloads() (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for next := 0; ; {
+			c.mu.Lock()
+			var wanted *waE2E.HistorySyncNotification
+			for ; next < len(c.other) && wanted == nil; next++ {
+				if m, ok := c.other[next].(*events.Message); ok {
+					wanted = m.Message.GetProtocolMessage().GetHistorySyncNotification()
+				}
+			}
+			c.mu.Unlock()
+			for wanted != nil && ctx.Err() == nil {
+				if data, err := c.client.DownloadHistorySync(ctx, wanted, true); err == nil {
+					c.note(&events.HistorySync{Data: data})
+					break
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+				}
+			}
+			if wanted == nil {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+				}
+			}
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		work.Wait()
 	}
 }
 
