@@ -57,7 +57,7 @@ func TestThePhonePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	tab.Await(`[...document.querySelectorAll('.bubble:not(.mine)')].some(b => b.textContent.includes('hello back'))`)
-	tab.Do(chromedp.Click(`.bubble[data-id="` + id + `"] .actions button`))
+	tab.Await(`(document.querySelector('.bubble[data-id="` + id + `"] .actions button').click(), true)`) // it is there for who points at the bubble
 	if _, err := s.WaitMessage(ctx, bert, func(m sandbox.Message) bool { return m.Type == "reaction" && m.Target.ID == id }); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,18 @@ function h(tag, attrs = {}, ...children) {
   return e
 }
 
+// fill shows rows, [key, state, make], in a list. A row whose state is the same stays where it is, with its focus and its players.
+function fill(box, rows) {
+  const kept = new Map([...box.children].map(e => [e.key, e]))
+  const next = rows.map(([key, state, make]) => {
+    const text = JSON.stringify(state), old = kept.get(key)
+    return old?.state === text ? old : Object.assign(make(), { key, state: text })
+  })
+  const stays = new Set(next)
+  for (const e of [...box.children]) if (!stays.has(e)) e.remove()
+  next.forEach((e, i) => { if (box.children[i] !== e) box.insertBefore(e, box.children[i] || null) })
+}
+
 function say(text, bad = false) {
   $('notice').textContent = text
   $('notice').classList.toggle('bad', bad)
@@ -79,11 +91,11 @@ async function listPhones() {
   phones = list
   const wanted = $('filter').value.toLowerCase()
   const shown = phones.filter(p => !wanted || p.number.includes(wanted) || p.name.toLowerCase().includes(wanted)).slice(0, 200)
-  $('phones').replaceChildren(...shown.map(p => h('li', {}, h('button', { type: 'button', 'aria-current': p.number === current, 'data-phone': p.number, onclick: () => open(p.number) },
+  fill($('phones'), shown.map(p => [p.number, [p, p.number === current], () => h('li', {}, h('button', { type: 'button', 'aria-current': p.number === current, 'data-phone': p.number, onclick: () => open(p.number) },
     p.name, h('span', { class: p.connected ? 'dot on' : 'dot', title: p.connected ? 'connected' : p.level }),
-    h('small', {}, `${p.number} · ${p.level}${p.autoReply ? ' · ' + p.autoReply : ''}${p.devices.length ? ` · ${p.devices.length} linked` : ''}`)))))
+    h('small', {}, `${p.number} · ${p.level}${p.autoReply ? ' · ' + p.autoReply : ''}${p.devices.length ? ` · ${p.devices.length} linked` : ''}`)))]))
   const me = phones.find(p => p.number === current)
-  $('devices').replaceChildren(...(me?.devices.length ? me.devices.map(d => h('li', {}, d)) : [h('li', { class: 'hint' }, 'None.')]))
+  fill($('devices'), (me?.devices.length ? me.devices : ['None.']).map(d => [d, d, () => h('li', {}, d)]))
 }
 
 function open(number) {
@@ -210,21 +222,16 @@ function draw() {
   if (chat && !chats.has(chat)) chats.set(chat, { text: '' })
   $('no-chats').hidden = chats.size > 0
   for (const id of chats.keys()) if (id.endsWith('@g.us') && !groups.has(id)) void learn(id)
-  $('chats').replaceChildren(...[...chats].reverse().map(([id, m]) => h('li', {}, h('button', { type: 'button', 'aria-current': id === chat, 'data-chat': id, onclick: () => show(id) },
-    chatName(id), unread.get(id) ? h('span', { class: 'badge' }, unread.get(id)) : h('span'), h('small', {}, summary(m))))))
+  fill($('chats'), [...chats].reverse().map(([id, m]) => [id, [id === chat, chatName(id), unread.get(id), summary(m)],
+    () => h('li', {}, h('button', { type: 'button', 'aria-current': id === chat, 'data-chat': id, onclick: () => show(id) },
+      chatName(id), unread.get(id) ? h('span', { class: 'badge' }, unread.get(id)) : h('span'), h('small', {}, summary(m))))]))
   title()
   $('compose').hidden = !chat
   $('quoting').hidden = !quote
   if (quote) $('quoting').replaceChildren(`Answering “${summary(quote)}” `, h('button', { type: 'button', onclick: () => { quote = null; render() } }, 'Cancel'))
   const box = $('conversation'), atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80
   const shown = list.filter(m => m.chat === chat).slice(-300)
-  const kept = new Map([...box.children].map(e => [e.key, e]))
-  box.replaceChildren(...shown.map(m => { // what has not changed stays, with its players
-    const state = JSON.stringify([m, [...(m.reactions || [])]])
-    const old = kept.get(m.key)
-    if (old?.state === state) return old
-    return Object.assign(bubble(m), { key: m.key, state })
-  }))
+  fill(box, shown.map(m => [m.key, [m, [...(m.reactions || [])]], () => bubble(m)]))
   if (atEnd) box.scrollTop = box.scrollHeight
 }
 
@@ -312,8 +319,9 @@ $('unlink').addEventListener('click', async () => { await act('All devices unlin
 
 async function listWaiting() {
   const { waiting } = await call('GET', '/waiting')
-  $('waiting').replaceChildren(...((waiting || []).length ? waiting.map(w => h('li', {}, `${w.os || w.browser || w.platform || 'A client'} · ${w.remainingSeconds} s left · `,
-    w.linkBy === 'code' ? `asks ${w.phone} for a code` : 'shows a QR code: paste its text above')) : [h('li', { class: 'hint' }, 'Nobody.')]))
+  if (!waiting?.length) return fill($('waiting'), [['', '', () => h('li', { class: 'hint' }, 'Nobody.')]])
+  fill($('waiting'), waiting.map(w => [w.id, w, () => h('li', {}, `${w.os || w.browser || w.platform || 'A client'} · ${w.remainingSeconds} s left · `,
+    w.linkBy === 'code' ? `asks ${w.phone} for a code` : 'shows a QR code: paste its text above')]))
 }
 
 // Tools
