@@ -178,15 +178,11 @@ func (s *Sandbox) deleteMedia(r *http.Request) (int, any, error) {
 }
 
 func (s *Sandbox) getMessages(r *http.Request) (int, any, error) {
-	after, err := queryNumber(r, "after", 1<<62)
+	after, wait, err := polled(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	wait, err := queryNumber(r, "wait", int64(longestWait/time.Second))
-	if err != nil {
-		return 0, nil, err
-	}
-	messages, err := s.Messages(r.Context(), r.PathValue("number"), after, time.Duration(wait)*time.Second)
+	messages, err := s.Messages(r.Context(), r.PathValue("number"), after, wait)
 	next := after
 	if len(messages) > 0 {
 		next = messages[len(messages)-1].Seq
@@ -234,6 +230,15 @@ func decode(r *http.Request, in any) error {
 		return failure(http.StatusRequestEntityTooLarge, "the body may have at most %d bytes", tooLarge.Limit)
 	}
 	return failure(http.StatusBadRequest, "the body is not the JSON object expected: %v", err)
+}
+
+// polled reads what every long poll is asked with: after what, and how long to wait for it.
+func polled(r *http.Request) (after int64, wait time.Duration, err error) {
+	if after, err = queryNumber(r, "after", 1<<62); err != nil {
+		return 0, 0, err
+	}
+	seconds, err := queryNumber(r, "wait", int64(longestWait/time.Second))
+	return after, time.Duration(seconds) * time.Second, err
 }
 
 // queryNumber reads a whole number from 0 to most from the query; an absent one is 0.

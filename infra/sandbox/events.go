@@ -95,15 +95,11 @@ func poll[T any](ctx context.Context, s *Sandbox, changes *signal, wait time.Dur
 }
 
 func (s *Sandbox) getEvents(r *http.Request) (int, any, error) {
-	after, err := queryNumber(r, "after", 1<<62)
+	after, wait, err := polled(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	wait, err := queryNumber(r, "wait", int64(longestWait/time.Second))
-	if err != nil {
-		return 0, nil, err
-	}
-	found, err := s.Events(r.Context(), r.PathValue("number"), after, strings.TrimSpace(r.URL.Query().Get("kind")), time.Duration(wait)*time.Second)
+	found, err := s.Events(r.Context(), r.PathValue("number"), after, strings.TrimSpace(r.URL.Query().Get("kind")), wait)
 	next := after
 	if len(found) > 0 {
 		next = found[len(found)-1].Seq

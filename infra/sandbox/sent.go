@@ -163,15 +163,11 @@ func (s *Sandbox) sentOperations() map[string]operation {
 }
 
 func (s *Sandbox) getSent(r *http.Request) (int, any, error) {
-	after, err := queryNumber(r, "after", 1<<62)
+	after, wait, err := polled(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	wait, err := queryNumber(r, "wait", int64(longestWait/time.Second))
-	if err != nil {
-		return 0, nil, err
-	}
-	messages, err := s.Sent(r.Context(), r.PathValue("number"), after, time.Duration(wait)*time.Second)
+	messages, err := s.Sent(r.Context(), r.PathValue("number"), after, wait)
 	next := after
 	if len(messages) > 0 {
 		next = messages[len(messages)-1].Change

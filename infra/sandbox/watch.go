@@ -32,11 +32,7 @@ func (s *Sandbox) Stats() server.Stats { return s.server.Stats() }
 
 // getTranscript answers with JSON lines: the stanzas that follow a number, and with wait the first that comes.
 func (s *Sandbox) getTranscript(r *http.Request) (int, any, error) {
-	after, err := queryNumber(r, "after", 1<<62)
-	if err != nil {
-		return 0, nil, err
-	}
-	wait, err := queryNumber(r, "wait", int64(longestWait/time.Second))
+	after, wait, err := polled(r)
 	if err != nil {
 		return 0, nil, err
 	}
