@@ -41,7 +41,7 @@ func (s *Sandbox) getTranscript(r *http.Request) (int, any, error) {
 	}
 	entries, more := s.server.Transcript(after)
 	if len(entries) == 0 && wait > 0 {
-		timer := time.NewTimer(time.Duration(wait) * time.Second)
+		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
 		case <-more:
