@@ -175,6 +175,7 @@ func newRoutes() *Server {
 	s.addSessions()
 	s.addQR()
 	s.addMessages()
+	s.addContacts()
 	s.addMedia()
 	s.addEndpoints()
 	s.addEvents()

@@ -215,6 +215,7 @@ func humaConfig() huma.Config {
 	config.Tags = []*huma.Tag{
 		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
 		{Name: "Messages", Description: "What goes out and what came in."},
+		{Name: "Contacts", Description: "People on WhatsApp."},
 		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},

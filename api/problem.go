@@ -30,6 +30,7 @@ const (
 	BadRequest             Code = "bad_request"
 	MalformedJSON          Code = "malformed_json"
 	Unauthorized           Code = "unauthorized"
+	Forbidden              Code = "forbidden"
 	NotFound               Code = "not_found"
 	SessionNotFound        Code = "session_not_found"
 	MessageNotFound        Code = "message_not_found"
@@ -74,6 +75,7 @@ var explanations = map[Code]explanation{
 	BadRequest:             {400, "Bad request", "The request is not understood: a body is missing, or the URL holds characters that cannot stand there."},
 	MalformedJSON:          {400, "Malformed JSON", "The body is not one valid JSON value. Check quotes and commas; strings cannot hold the character U+0000."},
 	Unauthorized:           {401, "Unauthorized", "Send the API key as X-API-Key, or as Authorization: Bearer. The key is the setting API_KEY; chasqui dev prints it. A ticket opens a stream once, within 60 s."},
+	Forbidden:              {403, "Forbidden", "WhatsApp does not allow the session's account to know or do this. The detail says more."},
 	NotFound:               {404, "Not found", "Nothing has this id or path."},
 	SessionNotFound:        {404, "Session not found", "No session has this id, or it is being deleted. GET /v1/sessions lists them."},
 	MessageNotFound:        {404, "Message not found", "The session has no message with this id. Both the msg_ id and WhatsApp's own are accepted."},
@@ -98,12 +100,12 @@ var explanations = map[Code]explanation{
 	IdempotencyKeyReused:   {422, "Idempotency-Key reused", "This Idempotency-Key was used within 24 h for another request. Take a new key for each thing you want done; repeat one only with the very same path and body."},
 	RecipientNotOnWhatsApp: {422, "Recipient not on WhatsApp", "No WhatsApp account has this number. Check the country code."},
 	UpgradeRequired:        {426, "Upgrade required", "This path speaks WebSocket (RFC 6455, version 13). Open it with a WebSocket client; GET /v1/events/stream has the same events over plain HTTP."},
-	RateLimited:            {429, "Rate limited", "Too many requests. Wait for the time in Retry-After."},
+	RateLimited:            {429, "Rate limited", "Too many requests, or WhatsApp takes no more of this account for now. Wait for the time in Retry-After."},
 	AccountRestricted:      {429, "Account restricted", "WhatsApp restricts this account for now, for instance from writing to people who never wrote to it."},
 	InternalError:          {500, "Internal error", "Something in chasqui went wrong. The log has the cause under the requestId."},
 	WhatsAppRejected:       {502, "Rejected by WhatsApp", "WhatsApp refused it. The detail holds its reason."},
 	Unavailable:            {503, "Unavailable", "Something this needs, such as the database or the QR code, is not there right now. Repeat it after the time in Retry-After; with an Idempotency-Key a repeated POST does nothing twice."},
-	WhatsAppTimeout:        {504, "WhatsApp did not answer", "WhatsApp did not answer in time. The message may still arrive; its status will say so."},
+	WhatsAppTimeout:        {504, "WhatsApp did not answer", "WhatsApp did not answer in time. A message may still arrive; its status will say so. A question may be asked again, with a longer Prefer: wait."},
 }
 
 // Limits of what a problem repeats of a request: a validation error must never be larger than the request that caused it.

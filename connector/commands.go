@@ -17,7 +17,8 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 )
 
-// commands consumes the topic of commands: for each claimed session one at a time and in order, for hundreds of sessions at once.
+// commands consumes the topic of commands: for each claimed session sends one at a time and in order, queries beside them, for hundreds of
+// sessions at once.
 type commands struct {
 	c          *Connector
 	subscriber *queue.Subscriber
@@ -70,7 +71,8 @@ func (k *commands) close() {
 	})
 }
 
-// handle does one command. Failure policy: a command that cannot be understood goes to the dead letters; see session.send for the rest.
+// handle does one command. Failure policy: a command that cannot be understood goes to the dead letters; see session.send and
+// session.query for the rest.
 func (k *commands) handle(msg *message.Message) (err error) {
 	started, outcome := time.Now(), "error"
 	defer func() {
@@ -89,6 +91,10 @@ func (k *commands) handle(msg *message.Message) (err error) {
 	case events.CommandRetryMedia:
 		outcome, err = run(k.c, msg, func(cmd events.RetryMediaCommand) string { return cmd.SessionID }, func(s *session, cmd events.RetryMediaCommand) (string, error) {
 			return s.retryMedia(msg.Context(), cmd.MediaID)
+		})
+	case events.CommandQuery:
+		outcome, err = run(k.c, msg, func(cmd events.QueryCommand) string { return cmd.SessionID }, func(s *session, cmd events.QueryCommand) (string, error) {
+			return s.query(msg.Context(), cmd)
 		})
 	default:
 		return queue.Permanent{Err: fmt.Errorf("unknown command %q", kind)}

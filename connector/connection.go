@@ -152,6 +152,9 @@ func (c *connection) close() {
 	c.closed = true
 	c.mu.Unlock()
 	c.fail(errClosed)
+	// A query of whatsmeow's that the end cut off waits 5 s for the client to connect again (request.go, retryFrame), whatever its context says,
+	// unless the end was expected: queries and sends in hand would hold up the next login.
+	c.client.DangerousInternals().ExpectDisconnect() //nolint:staticcheck // SA1019: whatsmeow has no other way but Disconnect, see line
 	c.work.Wait()
 	// whatsmeow's consumer of frames ends with the context of the socket, and a reader that has a frame left for it would wait for ever: so
 	// the reader ends first. Failure policy: one that does not within a second is left, on a connection that is closed.

@@ -91,6 +91,8 @@ type Connector struct {
 	wake chan struct{} // holds one: claims and controls are to be looked at now
 	due  chan struct{} // holds one: the sweeper is to look now
 
+	asking chan struct{} // holds one for each query in hand
+
 	mu       sync.Mutex
 	sessions map[string]*session
 }
@@ -111,7 +113,7 @@ func New(cfg Config) *Connector {
 	}
 	return &Connector{
 		cfg: cfg, log: cfg.Logger.With("component", "connector"), metrics: newMetrics(cfg.Metrics), queries: db.New(), pace: usual,
-		wake: make(chan struct{}, 1), due: make(chan struct{}, 1), sessions: make(map[string]*session),
+		wake: make(chan struct{}, 1), due: make(chan struct{}, 1), asking: make(chan struct{}, queriesMostAll), sessions: make(map[string]*session),
 	}
 }
 

@@ -14,6 +14,7 @@ type metrics struct {
 	received   *prometheus.CounterVec
 	reconnects prometheus.Counter
 	seconds    *prometheus.HistogramVec
+	queries    *prometheus.HistogramVec
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -23,7 +24,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem,
 			Name: "sessions", Help: "Sessions that this connector runs, by state."}, []string{"state"}),
 		commands: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem,
-			Name: "commands_total", Help: "Commands handled, by outcome: sent, repeated (done before), failed, expired, parked, waiting, error."},
+			Name: "commands_total", Help: "Commands handled, by outcome: sent, repeated (done before), failed, expired, parked, waiting, error; and of queries " +
+				"answered, refused (the answer is an error), dropped (nobody waited any more)."},
 			[]string{"outcome"}),
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem,
 			Name: "messages_total", Help: "Messages that came from WhatsApp, by direction (outgoing: from the owner's phone) and content type."},
@@ -33,6 +35,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem,
 			Name: "handler_seconds", Help: "How long handling took: of a message or receipt from WhatsApp, or of a command with WhatsApp's answer.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}, []string{"handler"}),
+		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "query_seconds", Help: "How long WhatsApp took to answer a query, by kind and outcome: answered, or the code of the error.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 10)}, []string{"kind", "outcome"}),
 	}
 	for _, collector := range m.all() {
 		if registry != nil {
@@ -43,7 +48,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.sessions, m.commands, m.received, m.reconnects, m.seconds}
+	return []prometheus.Collector{m.sessions, m.commands, m.received, m.reconnects, m.seconds, m.queries}
 }
 
 // close makes room for another connector in the same registry.

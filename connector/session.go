@@ -42,6 +42,7 @@ type session struct {
 
 	changed chan struct{} // holds one: the control may have changed
 	inHand  chan struct{} // holds one while a command is being handled
+	asking  chan struct{} // holds one for each query in hand
 
 	online  atomic.Bool // the row says connected
 	sending attempt     // of whoever holds inHand
@@ -50,6 +51,7 @@ type session struct {
 	until   time.Time                // when to let go unless renewed, by the monotonic clock
 	control db.SessionListControlRow // what is asked of the session
 	conn    *connection              // the login that can send now, or nil
+	tried   bool                     // there has been a login under this claim, or one has failed
 
 	// Of run's goroutine alone.
 	jid          *types.JID // the linked device
@@ -63,7 +65,7 @@ type session struct {
 func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 	s := &session{
 		c: c, id: row.ID, epoch: cl.epoch, log: c.log.With("session", row.ID, "epoch", cl.epoch), done: make(chan struct{}),
-		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), control: row, until: cl.at.Add(claimLength - claimMargin),
+		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, until: cl.at.Add(claimLength - claimMargin),
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
@@ -288,7 +290,7 @@ func (s *session) holds() bool {
 func (s *session) setConn(conn *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn = conn
+	s.conn, s.tried = conn, true
 }
 
 // sender returns the login that can send now, or nil.

@@ -16,6 +16,7 @@ const (
 	WakeMessages   = "messages"   // keys: UUIDs of messages whose sending ended
 	WakeDeliveries = "deliveries" // deliveries may be due
 	WakeLog        = "log"        // the event log grew
+	WakeQueries    = "queries"    // keys: UUIDs of queries that were answered
 	WakeMedia      = "media.done" // keys: UUIDs of media whose bytes have come, or will not
 )
 

@@ -215,6 +215,19 @@ type Object struct {
 	CreatedAt time.Time
 }
 
+type Query struct {
+	ID           uuid.UUID
+	SessionID    string
+	Kind         string
+	Parameters   []byte
+	Deadline     time.Time
+	CreatedAt    time.Time
+	AnsweredAt   *time.Time
+	Result       []byte
+	ErrorCode    *string
+	ErrorMessage *string
+}
+
 type QueueDead struct {
 	Topic     string
 	ID        int64

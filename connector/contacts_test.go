@@ -1,0 +1,51 @@
+package connector
+
+import (
+	"reflect"
+	"testing"
+
+	"go.mau.fi/whatsmeow/types"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
+)
+
+func TestNumbersAreChecked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.phone("5491100000003", "Shop")
+	if err := b.sandbox.SetBusiness(b.ctx(), "5491100000003", &server.Business{Name: "The Shop"}); err != nil {
+		t.Fatal(err)
+	}
+	b.linked("sales", owner)
+	const nobody = "5491199999999"
+	checks, code := b.answer(b.check("sales", patience, juan, nobody, owner, "5491100000003", juan))
+	if code != "" || len(checks) != 5 {
+		t.Fatalf("answered %v %q", checks, code)
+	}
+	for i, number := range []string{juan, nobody, owner, "5491100000003", juan} {
+		got := checks[i]
+		if got.Number != number || got.OnWhatsApp != (number != nobody) || got.OnWhatsApp != (got.Contact != nil) {
+			t.Errorf("number %s is %+v", number, got)
+		}
+		if got.Contact == nil {
+			continue
+		}
+		if got.Contact.ID != number+"@"+events.PhoneServer || got.Contact.Phone != number || got.Contact.LID == "" || got.Contact.Kind != events.KindUser {
+			t.Errorf("number %s is of %+v", number, got.Contact)
+		}
+	}
+	if name := checks[3].Contact.Name; name != "The Shop" {
+		t.Errorf("the business is called %q", name)
+	}
+	if !reflect.DeepEqual(checks[0], checks[4]) {
+		t.Errorf("asked twice, a number is %+v and %+v", checks[0], checks[4])
+	}
+	// What was learned is kept: a send need not ask for the LID again.
+	lid, err := c.session("sales").sender().device.LIDs.GetLIDForPN(b.ctx(), types.NewJID(juan, types.DefaultUserServer))
+	if err != nil || lid.User != checks[0].Contact.LID {
+		t.Errorf("the LID is kept as %v: %v", lid, err)
+	}
+}

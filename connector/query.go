@@ -1,0 +1,222 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.mau.fi/whatsmeow"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+)
+
+const (
+	// queriesMost bounds the queries of one session at WhatsApp at once, so that a client in a hurry does not look to WhatsApp like a
+	// scraper, and queriesMostAll those of all sessions here: a quarter of the lanes that the subscriber holds, so that a silent WhatsApp
+	// leaves room for sends.
+	queriesMost, queriesMostAll = 8, 250
+	// queryWait is the pause of a query that found no room, or its session on its way here.
+	queryWait = 250 * time.Millisecond
+)
+
+// questions are what this connector can ask WhatsApp, by kind. It is the only place that knows them.
+var questions = map[string]ask{
+	events.CheckContacts.Kind: asking(events.CheckContacts, (*connection).checkContacts),
+}
+
+// ask puts a question in JSON to WhatsApp. Its error is one of whatsmeow's, or a refusal.
+type ask func(ctx context.Context, c *connection, question json.RawMessage) (answer any, err error)
+
+// asking makes the method that answers a kind of query fit for questions.
+func asking[Q, A any](_ events.Query[Q, A], do func(*connection, context.Context, Q) (A, error)) ask {
+	return func(ctx context.Context, c *connection, raw json.RawMessage) (any, error) {
+		var question Q
+		if err := json.Unmarshal(raw, &question); err != nil {
+			return nil, fmt.Errorf("decode question: %w", err)
+		}
+		return do(c, ctx, question)
+	}
+}
+
+// refusal is why a query has no answer: a code of the API's problems, and a message that its caller may read.
+type refusal struct{ code, message string }
+
+func (r *refusal) Error() string { return r.code + ": " + r.message }
+
+var offline = &refusal{"session_not_connected", "The session has no connection to WhatsApp."}
+
+// refusalOf says what a failed call to WhatsApp means for whoever asked. A query that knows better returns a refusal of its own.
+func refusalOf(err error) *refusal {
+	var (
+		known        *refusal
+		iq           *whatsmeow.IQError
+		disconnected *whatsmeow.DisconnectedError
+	)
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &iq) && iq.Code != 0:
+		switch {
+		case iq.Code == 463:
+			return &refusal{"account_restricted", "WhatsApp restricts this account for now (code 463)."}
+		case limited(iq.Code):
+			return &refusal{"rate_limited", fmt.Sprintf("WhatsApp takes no more queries of this account for now (code %d).", iq.Code)}
+		case iq.Code == 401 || iq.Code == 403:
+			return &refusal{"forbidden", fmt.Sprintf("WhatsApp does not allow this account to know or do it (code %d).", iq.Code)}
+		case iq.Code == 404 || iq.Code == 410:
+			return &refusal{"not_found", fmt.Sprintf("WhatsApp knows nothing of it (code %d).", iq.Code)}
+		}
+		return &refusal{"whatsapp_rejected", fmt.Sprintf("WhatsApp refused the query with code %d.", iq.Code)}
+	case errors.As(err, &disconnected), errors.Is(err, whatsmeow.ErrNotConnected), errors.Is(err, whatsmeow.ErrNotLoggedIn), errors.Is(err, context.Canceled):
+		return offline
+	case errors.Is(err, whatsmeow.ErrIQTimedOut), errors.Is(err, context.DeadlineExceeded):
+		return &refusal{"whatsapp_timeout", "WhatsApp did not answer in time."}
+	}
+	return &refusal{"internal_error", "The query could not be asked, or its answer not be read."}
+}
+
+// query handles one query command. Its row is there as long as somebody waits for the answer: without it, or past its deadline, the query is dropped
+// and WhatsApp is not asked. The call to WhatsApp stands outside any transaction; after a crash the next owner repeats it.
+//
+// Failure policy: a query is never parked. While the session is on its way here, or has as many queries in hand as it may, it comes again
+// after a moment, uncounted; a session that is offline, and whatever WhatsApp refuses, is its answer. What the database does not take is
+// asked again until the deadline.
+func (s *session) query(ctx context.Context, cmd events.QueryCommand) (outcome string, err error) {
+	for _, room := range []chan struct{}{s.asking, s.c.asking} {
+		select {
+		case room <- struct{}{}:
+			defer func() { <-room }()
+		default:
+			return "waiting", queue.WaitFor{D: queryWait}
+		}
+	}
+	began := time.Now()
+	row, err := s.c.queries.QueryRead(ctx, s.c.pool, cmd.QueryID, s.id)
+	remaining := time.Duration(row.LeftSeconds * float64(time.Second))
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // whoever asked has left
+		return s.drop(cmd, time.Since(cmd.Deadline))
+	case err != nil:
+		return s.askAgain(cmd, fmt.Errorf("read query: %w", err))
+	case row.Answered: // by the owner before, who died before the queue heard of it
+		return "repeated", nil
+	case remaining <= 0:
+		return s.drop(cmd, -remaining)
+	}
+	conn, kind := s.sender(), row.Kind
+	do := questions[kind]
+	var answer json.RawMessage
+	switch {
+	case do == nil: // which is no label for a metric
+		kind, err = "unknown", &refusal{"unavailable", "The connector of this session is older than the API and cannot ask this yet."}
+	case conn == nil && s.arriving():
+		return "waiting", queue.WaitFor{D: queryWait}
+	case conn == nil:
+		err = offline
+	default:
+		limit, cancel := context.WithTimeout(ctx, remaining)
+		defer cancel()
+		answer, err = conn.ask(limit, do, row.Parameters)
+		if err != nil && (ctx.Err() != nil || s.ctx.Err() != nil || errors.Is(err, errClaimLost)) { // the next owner asks again
+			return "waiting", queue.WaitFor{D: queryWait}
+		}
+	}
+	outcome, label := "answered", "answered"
+	var refused *refusal
+	if err != nil {
+		refused = refusalOf(err)
+		outcome, label = "refused", refused.code
+		s.log.InfoContext(s.ctx, "query refused", "kind", cmd.Kind, "query", cmd.QueryID, "code", refused.code, "error", err)
+	}
+	if err := s.answer(ctx, cmd.QueryID, answer, refused); err != nil {
+		return s.askAgain(cmd, err)
+	}
+	s.c.metrics.queries.WithLabelValues(kind, label).Observe(time.Since(began).Seconds())
+	return outcome, nil
+}
+
+// drop lets a query go for whose answer nobody waits any more.
+func (s *session) drop(cmd events.QueryCommand, late time.Duration) (string, error) {
+	s.log.InfoContext(s.ctx, "query dropped: nobody waits for its answer any more", "kind", cmd.Kind, "query", cmd.QueryID,
+		"late", max(0, late).Round(time.Millisecond).String())
+	return "dropped", nil
+}
+
+// askAgain lets a query wait after trouble that is not its own.
+func (s *session) askAgain(cmd events.QueryCommand, err error) (string, error) {
+	if errors.Is(err, errClaimLost) {
+		s.cancel(errClaimLost)
+	} else {
+		s.log.WarnContext(s.ctx, "query waits", "kind", cmd.Kind, "query", cmd.QueryID, "error", err)
+	}
+	return "waiting", queue.WaitFor{D: time.Second}
+}
+
+// arriving says that the session has not been connected under this claim yet, nor failed to: it was when it was asked, at the owner before.
+func (s *session) arriving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.tried
+}
+
+// ask puts a question to WhatsApp over this connection, and ends with it.
+func (c *connection) ask(ctx context.Context, do ask, question json.RawMessage) (answer json.RawMessage, err error) {
+	c.mu.Lock()
+	if c.closed || c.ctx.Err() != nil {
+		c.mu.Unlock()
+		return nil, offline
+	}
+	c.work.Add(1)
+	c.mu.Unlock()
+	defer c.work.Done()
+	defer func() {
+		if p := recover(); p != nil {
+			c.s.log.ErrorContext(ctx, "query panicked", "panic", p, "stack", string(debug.Stack()))
+			answer, err = nil, fmt.Errorf("panic: %v", p)
+		}
+	}()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	if !c.s.holds() {
+		return nil, errClaimLost
+	}
+	found, err := do(ctx, c, question)
+	if err != nil {
+		return nil, err
+	}
+	if answer, err = json.Marshal(found); err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	if len(answer) > events.MaxAnswer {
+		return nil, fmt.Errorf("the answer has %d bytes", len(answer))
+	}
+	return answer, nil
+}
+
+// answer writes what a query found, or why it did not, and wakes who waits. Where nobody does any more it changes nothing. It goes on when
+// the command's lane is lost meanwhile: the fence knows whether the session is still ours.
+func (s *session) answer(ctx context.Context, id uuid.UUID, answer json.RawMessage, refused *refusal) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
+	defer cancel()
+	var code, message *string
+	if refused != nil {
+		answer, code, message = nil, &refused.code, &refused.message
+	}
+	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		if err := s.hold(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := s.c.queries.QueryAnswer(ctx, tx, answer, code, message, id); err != nil {
+			return fmt.Errorf("write answer: %w", err)
+		}
+		tx.Notify(events.WakeQueries, id.String())
+		return nil
+	})
+}
