@@ -234,7 +234,8 @@ func (s *stack) awaitIncoming(t *testing.T, sent [][]string) {
 	s.receiver.check(t)
 }
 
-// TestTwoConnectorsShareSessions kills one of two connectors; the other has all ten sessions within 20 s.
+// TestTwoConnectorsShareSessions kills one of two connectors, each with a query of each session in hand; the other has all ten sessions within
+// 20 s, and answers the queries for which somebody still waits.
 func TestTwoConnectorsShareSessions(t *testing.T) {
 	s := newStack(t)
 	s.start("api", "api")
@@ -281,8 +282,10 @@ func TestTwoConnectorsShareSessions(t *testing.T) {
 		}
 		return nil
 	})
+	asked := s.askAll(t, sessions)
 	killed := time.Now()
 	s.procs["connector-1"].kill9(t)
+	s.sandbox.must(t, "PUT", "/faults", map[string]any{}, nil)
 	eventually(t, 20*time.Second, "the other connector to have all sessions", func() error {
 		if err := connected(); err != nil {
 			return err
@@ -293,12 +296,64 @@ func TestTwoConnectorsShareSessions(t *testing.T) {
 		return nil
 	})
 	t.Logf("all %d sessions moved within %s", sessions, time.Since(killed).Round(time.Millisecond))
+	asked(t)
+	t.Logf("all queries were answered within %s", time.Since(killed).Round(time.Millisecond))
 	for i := range sessions { // and they work
 		var m message
 		s.api.must(t, "POST", fmt.Sprintf("/v1/sessions/s%d/messages", i), map[string]any{"to": fmt.Sprintf("54911700000%02d", (i+1)%sessions),
 			"content": map[string]string{"type": "text", "text": "after the move"}}, &m, "Prefer", "wait=20")
 		if m.Status != "sent" && m.Status != "delivered" {
 			t.Errorf("session s%d: message is %s", i, m.Status)
+		}
+	}
+}
+
+// askAll has each session ask WhatsApp, which takes 10 s to answer, and returns when all have; the result waits for the answers.
+func (s *stack) askAll(t *testing.T, sessions int) func(*testing.T) {
+	t.Helper()
+	const nobody = "5491199999999"
+	checks := func() int {
+		var stats struct{ Stanzas map[string]int }
+		s.sandbox.must(t, "GET", "/stats", nil, &stats)
+		return stats.Stanzas["in iq usync get"]
+	}
+	before := checks()
+	s.sandbox.must(t, "PUT", "/faults", map[string]any{"queryDelayMs": 10_000}, nil)
+	var asking sync.WaitGroup
+	failures := make([]error, sessions)
+	for i := range sessions {
+		asking.Go(func() {
+			friend := fmt.Sprintf("54911700000%02d", (i+1)%sessions)
+			var answer struct {
+				Data []struct {
+					Number     string
+					OnWhatsApp bool
+					Contact    struct{ ID, Phone, LID string }
+				}
+			}
+			_, err := s.api.do("POST", fmt.Sprintf("/v1/sessions/s%d/contacts/check", i), map[string]any{"numbers": []string{"+" + friend, nobody}}, &answer, "Prefer", "wait=30")
+			if d := answer.Data; err == nil && (len(d) != 2 || d[0].Number != "+"+friend || !d[0].OnWhatsApp || d[0].Contact.Phone != friend || d[0].Contact.LID == "" || d[1].OnWhatsApp) {
+				err = fmt.Errorf("answered %+v", d)
+			}
+			failures[i] = err
+		})
+	}
+	eventually(t, 8*time.Second, "the queries at WhatsApp", func() error {
+		if n := checks() - before; n < sessions {
+			return fmt.Errorf("%d of %d", n, sessions)
+		}
+		return nil
+	})
+	return func(t *testing.T) {
+		t.Helper()
+		asking.Wait()
+		for i, err := range failures {
+			if err != nil {
+				t.Errorf("session s%d: %v", i, err)
+			}
+		}
+		if n := checks() - before; n <= sessions {
+			t.Errorf("WhatsApp was asked %d times: none of the queries was repeated", n)
 		}
 	}
 }
