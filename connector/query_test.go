@@ -258,11 +258,12 @@ func TestQueryOfASessionThatIsOfflineIsAnsweredAtOnce(t *testing.T) {
 	id := b.check("sales", 2*patience, juan)
 	b.await("the query at WhatsApp", func() bool { return b.checksAtWhatsApp() > before })
 	b.sandbox.Disconnect("")
+	// whatsmeow's own query would hold up the next login for 5 s.
+	b.awaitFor(4*time.Second, "the session to reconnect", func() bool { return one[string](b, `SELECT state FROM sessions`) == "reconnecting" })
 	if _, code := b.answer(id); code != "session_not_connected" {
 		t.Errorf("cut off, it is answered %q", code)
 	}
-	// The end does not wait 5 s for whatsmeow's query, which would hold up the next login. And one that comes now does not park.
-	b.awaitFor(4*time.Second, "the session to reconnect", func() bool { return one[string](b, `SELECT state FROM sessions`) == "reconnecting" })
+	// And one that comes when it is broken: it does not park.
 	if _, code := b.answer(b.check("sales", 2*patience, juan)); code != "session_not_connected" {
 		t.Errorf("offline, it is answered %q", code)
 	}
@@ -287,7 +288,7 @@ func TestNextOwnerAnswersTheQueryOfADeadConnector(t *testing.T) {
 			id := b.check("sales", 2*patience, juan)
 			b.await("the query at WhatsApp", func() bool { return b.checksAtWhatsApp() > before })
 			leave(b, first)
-			b.sandbox.SetFaults(server.Faults{})
+			b.sandbox.SetFaults(server.Faults{QueryDelay: time.Second}) // and so long takes the login, which the query has to wait for
 			b.connector(same)
 			if checks, code := b.answer(id); code != "" || len(checks) != 1 || !checks[0].OnWhatsApp {
 				t.Errorf("answered %v %q", checks, code)
