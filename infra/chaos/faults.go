@@ -275,7 +275,15 @@ func (f *faults) disturbSessions() *target {
 			}
 			return nil
 		},
-		func() error { f.s.sandbox.SetFaults(server.Faults{}); return nil }, free,
+		func() error {
+			if d.Silence {
+				// What was swallowed comes with the next connection. If this one stood, what follows would overtake it, which no network does.
+				f.s.sandbox.SetFaults(server.Faults{Silence: true, RefuseConnections: true})
+				f.s.sandbox.Disconnect("")
+			}
+			f.s.sandbox.SetFaults(server.Faults{})
+			return nil
+		}, free,
 	}
 }
 
