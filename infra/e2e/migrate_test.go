@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -288,23 +287,7 @@ func (l *traffic) finish(t *testing.T, s *stack) {
 	l.end()
 	outgoing, incoming := 0, 0
 	for i := range customers {
-		var came []string
-		eventually(t, time.Minute, "the texts at phone "+customer(i), func() error {
-			all, err := shown(s.sandbox, customer(i))
-			came = came[:0]
-			for _, m := range all {
-				if !m.FromMe {
-					came = append(came, m.ID)
-				}
-			}
-			if err == nil && len(came) < len(l.out[i]) {
-				err = fmt.Errorf("%d of %d", len(came), len(l.out[i]))
-			}
-			return err
-		})
-		if !slices.Equal(came, l.out[i]) {
-			t.Errorf("phone %s shows %d texts, not the %d that were accepted, once each and in their order", customer(i), len(came), len(l.out[i]))
-		}
+		s.awaitShown(t, customer(i), l.out[i])
 		outgoing, incoming = outgoing+len(l.out[i]), incoming+len(l.in[i])
 	}
 	s.awaitIncoming(t, l.in)
