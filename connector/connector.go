@@ -31,6 +31,14 @@ import (
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
+const (
+	// controlConns is for one query at a time. One that was given up keeps its place in the pool for up to 15 s (pgconn, asyncClose), in which
+	// time renewals of renewTimeout each are given up at most five times.
+	controlConns = 6
+	// closeWait bounds the closing of the pools, which waits for a server that does not answer.
+	closeWait = 2 * time.Second
+)
+
 // SignalSchema is the PostgreSQL schema of the devices' Signal state.
 const SignalSchema = "whatsmeow"
 
@@ -67,6 +75,7 @@ type Connector struct {
 	metrics *metrics
 	queries *db.Queries
 	pace    pace
+	reach   reach
 
 	startStop sync.Mutex // held by Start and Stop
 	started   bool
@@ -168,7 +177,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 	if err := postgres.CheckSchema(ctx, c.pool); err != nil {
 		return err
 	}
-	if c.control, err = postgres.Open(ctx, c.cfg.DSN, postgres.Options{Name: "connector claims", MaxConns: 2}); err != nil {
+	if c.control, err = postgres.Open(ctx, c.cfg.DSN, postgres.Options{Name: "connector claims", MaxConns: controlConns}); err != nil {
 		return err
 	}
 	complete := postgres.Options{Name: "connector queue", MaxConns: 2, AsyncCommit: true}
@@ -185,7 +194,10 @@ func (c *Connector) start(ctx context.Context) (err error) {
 		return err
 	}
 	// WHATSAPP_URL and WHATSAPP_ROOT_KEY are wrong here and now, or never.
-	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(), c.log); err != nil {
+	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(nil), c.log); err != nil {
+		return err
+	}
+	if c.reach.probe, err = newProbe(c.cfg); err != nil {
 		return err
 	}
 	c.media = mediastore.New(mediastore.Config{S3: c.cfg.S3, Pool: c.pool, Logger: c.cfg.Logger})
@@ -204,6 +216,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 	}
 	c.work.Go(func() { c.keepClaims(c.ctx) })
 	c.work.Go(func() { c.watchClaims(c.ctx) })
+	c.work.Go(func() { c.watchReach(c.ctx) })
 	c.work.Go(func() { c.sweep(c.ctx) })
 	c.work.Go(func() { c.listen(c.ctx) })
 	return nil
@@ -262,15 +275,36 @@ func (c *Connector) shutDown() {
 	if c.notifier != nil {
 		c.notifier.Close()
 	}
+	c.closePools()
+	c.metrics.close()
+}
+
+// closePools closes all connections to the database. Failure policy: those that take longer than closeWait, because the server does not answer,
+// are left to end by themselves.
+func (c *Connector) closePools() {
+	var closing sync.WaitGroup
 	if c.store != nil {
-		if err := c.store.Close(); err != nil {
-			c.log.Warn("Signal store not closed", "error", err)
-		}
+		closing.Go(func() {
+			if err := c.store.Close(); err != nil {
+				c.log.Warn("Signal store not closed", "error", err)
+			}
+		})
 	}
 	for _, pool := range []*pgxpool.Pool{c.complete, c.control, c.pool} {
 		if pool != nil {
-			pool.Close()
+			closing.Go(pool.Close)
 		}
 	}
-	c.metrics.close()
+	closed := make(chan struct{})
+	go func() {
+		closing.Wait()
+		close(closed)
+	}()
+	late := time.NewTimer(closeWait)
+	defer late.Stop()
+	select {
+	case <-closed:
+	case <-late.C:
+		c.log.Warn("connections to PostgreSQL not closed in time")
+	}
 }

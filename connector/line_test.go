@@ -83,7 +83,7 @@ func TestACutLineWritesNothingMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	l := newLine()
+	l := newLine(func() bool { return true })
 	near, err := l.dial(t.Context(), "tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
