@@ -39,19 +39,22 @@ var errHandOver = errors.New("the session is handed over")
 
 // term is how long a claim is this process's, by its own clocks: the one place that sends, the line and the supervisor ask. The zero term has
 // ended.
-type term struct{ until atomic.Pointer[time.Time] }
+type term struct{ end atomic.Pointer[deadline] }
+
+// deadline is a moment by both clocks: the monotonic one stands still while a machine is suspended, and the other can be set back.
+type deadline struct{ steady, wall time.Time }
 
 // extend notes a claim that was taken or renewed; at is the time just before it was asked for.
 func (t *term) extend(at time.Time) {
-	until := at.Add(claimLength - claimMargin)
-	t.until.Store(&until)
+	end := at.Add(claimLength - claimMargin)
+	t.end.Store(&deadline{steady: end, wall: end.Round(0)})
 }
 
-// holds asks both clocks: the monotonic one stands still while a machine is suspended, and the other can be set back. Failure policy: one
-// that is set ahead ends claims early, and the sessions are taken again when the claims have run out in the database.
+// holds says whether neither clock has come to the end. Failure policy: a clock that is set ahead ends claims early, and the sessions are taken
+// again when the claims have run out in the database.
 func (t *term) holds() bool {
-	until, now := t.until.Load(), time.Now()
-	return until != nil && now.Before(*until) && now.Round(0).Before(until.Round(0))
+	end, now := t.end.Load(), time.Now()
+	return end != nil && now.Before(end.steady) && now.Round(0).Before(end.wall)
 }
 
 // holds says whether the claim is still ours, and ends the session if it is not. It is asked before every call to WhatsApp, and by the line

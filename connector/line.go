@@ -19,7 +19,7 @@ import (
 // message, an acknowledgement or a ping, and the first thing that came meanwhile cut the line instead. What stays possible is one write whose
 // check was just made when the process stopped: a message whose id its next owner repeats.
 type line struct {
-	holds func() bool     // whether the claim is still ours
+	holds  func() bool     // whether the claim is still ours
 	ctx    context.Context // ends with the cut; dialling ends with it
 	cancel context.CancelFunc
 

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Wire forwards TCP connections to one server. Make one with Forward.
 type Wire struct {
+	network  string
 	target   string
 	listener *net.TCPListener
 	work     sync.WaitGroup
@@ -32,16 +36,45 @@ const (
 )
 
 // pair is one connection and its continuation to the server.
-type pair struct{ near, far *net.TCPConn }
+type pair struct {
+	near     *net.TCPConn
+	far      net.Conn // *net.TCPConn or *net.UnixConn
+	stranded bool     // for good
+}
 
-// Forward starts a wire to the server at target (host:port), which ends with the test.
-func Forward(t testing.TB, target string) *Wire {
+// Database puts a wire before the PostgreSQL server of a connection string, and returns the string that leads through it, by TCP.
+func Database(t testing.TB, dsn string) (*Wire, string) {
+	t.Helper()
+	cfg, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, address := pgconn.NetworkAddress(cfg.Host, cfg.Port)
+	w := Forward(t, network, address)
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(cfg.User, cfg.Password), Host: w.Addr(), Path: cfg.Database, RawQuery: "sslmode=disable"}
+	return w, u.String()
+}
+
+// Server puts a wire before the server of a URL with a port, and returns the URL that leads through it.
+func Server(t testing.TB, address string) (*Wire, string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := Forward(t, "tcp", u.Host)
+	u.Host = w.Addr()
+	return w, u.String()
+}
+
+// Forward starts a wire to a server, which ends with the test. Its clients come by TCP.
+func Forward(t testing.TB, network, target string) *Wire {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Wire{target: target, listener: listener, pairs: make(map[*pair]struct{})}
+	w := &Wire{network: network, target: target, listener: listener, pairs: make(map[*pair]struct{})}
 	w.change = sync.NewCond(&w.mu)
 	w.work.Go(w.accept)
 	t.Cleanup(func() {
@@ -78,6 +111,16 @@ func (w *Wire) Blackhole() { w.set(vanished) }
 // Mute holds back what the server says, and forwards what the client says.
 func (w *Wire) Mute() { w.set(mute) }
 
+// Strand loses what comes on the present connections for good, and lets new ones be, as when a server's address moves to another machine.
+func (w *Wire) Strand() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range w.pairs {
+		p.stranded = true
+		swallow(p.near, true)
+	}
+}
+
 // Mend ends what was broken. Connections that outlived it go on where they stood.
 func (w *Wire) Mend() { w.set(open) }
 
@@ -87,7 +130,7 @@ func (w *Wire) set(s state) {
 	w.state = s
 	swallow(w.listener, s == vanished)
 	for p := range w.pairs {
-		swallow(p.near, s == vanished)
+		swallow(p.near, s == vanished || p.stranded)
 	}
 	w.change.Broadcast()
 }
@@ -107,12 +150,11 @@ func (w *Wire) accept() {
 
 func (w *Wire) serve(near *net.TCPConn) {
 	p := &pair{near: near}
-	far, err := net.Dial("tcp", w.target)
-	if err != nil {
+	var err error
+	if p.far, err = net.Dial(w.network, w.target); err != nil {
 		p.reset()
 		return
 	}
-	p.far = far.(*net.TCPConn)
 	w.mu.Lock()
 	if w.closed || w.state == severed {
 		w.mu.Unlock()
@@ -123,8 +165,10 @@ func (w *Wire) serve(near *net.TCPConn) {
 	w.pairs[p] = struct{}{}
 	w.mu.Unlock()
 	var pumps sync.WaitGroup
-	pumps.Go(func() { w.pump(p.far, p.near, func(s state) bool { return s == open || s == mute }) })
-	pumps.Go(func() { w.pump(p.near, p.far, func(s state) bool { return s == open }) })
+	pumps.Go(func() {
+		w.pump(p.far, p.near, func() bool { return !p.stranded && (w.state == open || w.state == mute) })
+	})
+	pumps.Go(func() { w.pump(p.near, p.far, func() bool { return !p.stranded && w.state == open }) })
 	pumps.Wait()
 	w.mu.Lock()
 	delete(w.pairs, p)
@@ -133,7 +177,7 @@ func (w *Wire) serve(near *net.TCPConn) {
 }
 
 // pump copies for as long as the wire lets through what goes this way, and waits while it does not.
-func (w *Wire) pump(to, from *net.TCPConn, passes func(state) bool) {
+func (w *Wire) pump(to, from net.Conn, passes func() bool) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -147,7 +191,7 @@ func (w *Wire) pump(to, from *net.TCPConn, passes func(state) bool) {
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			_ = to.CloseWrite()
+			_ = to.(interface{ CloseWrite() error }).CloseWrite()
 			return
 		}
 		if err != nil {
@@ -158,10 +202,10 @@ func (w *Wire) pump(to, from *net.TCPConn, passes func(state) bool) {
 }
 
 // await waits until the wire lets through; false when it is closed.
-func (w *Wire) await(passes func(state) bool) bool {
+func (w *Wire) await(passes func() bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.closed && w.state != severed && !passes(w.state) {
+	for !w.closed && w.state != severed && !passes() {
 		w.change.Wait()
 	}
 	return !w.closed && w.state != severed
@@ -169,9 +213,11 @@ func (w *Wire) await(passes func(state) bool) bool {
 
 // reset closes both sides with RST.
 func (p *pair) reset() {
-	for _, c := range []*net.TCPConn{p.near, p.far} {
+	for _, c := range []net.Conn{p.near, p.far} {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
 		if c != nil {
-			_ = c.SetLinger(0)
 			_ = c.Close()
 		}
 	}

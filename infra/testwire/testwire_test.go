@@ -50,7 +50,7 @@ func say(c net.Conn, word string, d time.Duration) (string, error) {
 
 func TestWireBreaksAndMends(t *testing.T) {
 	t.Parallel()
-	w := Forward(t, echo(t))
+	w := Forward(t, "tcp", echo(t))
 	c := dial(t, w)
 	if got, err := say(c, "one", 5*time.Second); got != "one" {
 		t.Fatalf("open: %q, %v", got, err)
@@ -66,6 +66,14 @@ func TestWireBreaksAndMends(t *testing.T) {
 		if _, err := io.ReadFull(c, answer); string(answer) != "two" {
 			t.Fatalf("mended: %q, %v", answer, err)
 		}
+	}
+	w.Strand()
+	if got, err := say(c, "gone", 100*time.Millisecond); err == nil {
+		t.Fatalf("stranded: %q came back", got)
+	}
+	c = dial(t, w)
+	if got, err := say(c, "new", 5*time.Second); got != "new" {
+		t.Fatalf("beside a stranded one: %q, %v", got, err)
 	}
 	w.Cut()
 	if got, err := say(c, "three", 5*time.Second); err == nil {
