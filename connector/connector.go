@@ -35,6 +35,8 @@ const (
 	// controlConns is for one query at a time. One that was given up keeps its place in the pool for up to 15 s (pgconn, asyncClose), in which
 	// time renewals of renewTimeout each are given up at most five times.
 	controlConns = 6
+	// commandsWait is more than drainWait and what the queue then takes to hand its lanes back.
+	commandsWait = 3 * time.Second
 	// closeWait bounds the closing of the pools, which waits for a server that does not answer.
 	closeWait = 2 * time.Second
 )
@@ -236,13 +238,28 @@ func (c *Connector) listen(ctx context.Context) {
 	}
 }
 
-// drain hands everything over: first the commands, so that their lanes are free before the claims are, then the sessions.
+// drain hands everything over: first the commands, so that their lanes are free before the claims are, then the sessions. Failure policy: what
+// waits for the database longer than commandsWait does not keep the sessions, whose claims end.
 func (c *Connector) drain(ctx context.Context) {
 	c.draining.Store(true)
-	if err := c.renew(ctx); err != nil { // says that this connector takes no share any more
-		c.log.WarnContext(ctx, "end not announced to the other connectors", "error", err)
+	ready := make(chan struct{})
+	go func() {
+		defer close(ready)
+		var announced sync.WaitGroup
+		announced.Go(func() {
+			if err := c.renew(ctx); err != nil { // says that this connector takes no share any more
+				c.log.WarnContext(ctx, "end not announced to the other connectors", "error", err)
+			}
+		})
+		c.commands.close()
+		announced.Wait()
+	}()
+	late := time.NewTimer(commandsWait)
+	select {
+	case <-ready:
+	case <-late.C:
 	}
-	c.commands.close()
+	late.Stop()
 	for _, s := range c.running() {
 		s.cancel(errHandOver)
 	}
@@ -255,6 +272,7 @@ func (c *Connector) drain(ctx context.Context) {
 	for _, s := range closing {
 		<-s.done // each wait in it is bounded
 	}
+	<-ready
 	ctx, cancel := context.WithTimeout(ctx, claimMargin)
 	defer cancel()
 	if err := c.queries.ConnectorDelete(ctx, c.control, c.cfg.Owner); err != nil {

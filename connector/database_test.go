@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/testwire"
 )
 
@@ -100,12 +101,13 @@ func TestStopEndsWhilePostgreSQLIsAway(t *testing.T) {
 			c := b.connector(behind)
 			b.ten()
 			phones := b.sandbox.Stats().Connections - 10
-			// Something is in hand everywhere.
+			b.sandbox.SetFaults(server.Faults{AckDelay: 200 * time.Millisecond}) // so that something is in hand everywhere
 			for i := range 10 {
 				for range 5 {
 					b.send([]string{"s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"}[i], "5491100000000", "hello")
 				}
 			}
+			b.await("the phone to show something", func() bool { return len(b.shown("5491100000000", 1)) > 0 })
 			breaks(wire)
 			began := time.Now()
 			b.stop(c)

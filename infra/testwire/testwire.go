@@ -70,11 +70,13 @@ func Server(t testing.TB, address string) (*Wire, string) {
 // Forward starts a wire to a server, which ends with the test. Its clients come by TCP.
 func Forward(t testing.TB, network, target string) *Wire {
 	t.Helper()
-	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // whose sockets have no filters
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Wire{network: network, target: target, listener: listener, pairs: make(map[*pair]struct{})}
+	w := &Wire{network: network, target: target, listener: listener.(*net.TCPListener), pairs: make(map[*pair]struct{})}
 	w.change = sync.NewCond(&w.mu)
 	w.work.Go(w.accept)
 	t.Cleanup(func() {

@@ -3,6 +3,7 @@ package testwire
 import (
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -55,8 +56,12 @@ func TestWireBreaksAndMends(t *testing.T) {
 	if got, err := say(c, "one", 5*time.Second); got != "one" {
 		t.Fatalf("open: %q, %v", got, err)
 	}
-	for _, breaks := range []func(){w.Mute, w.Blackhole} {
+	for i, breaks := range []func(){w.Mute, w.Blackhole} {
 		breaks()
+		if fresh, err := net.DialTimeout("tcp", w.Addr(), 100*time.Millisecond); runtime.GOOS == "linux" && i == 1 && err == nil {
+			t.Error("a blackhole took a connection")
+			_ = fresh.Close()
+		}
 		if got, err := say(c, "two", 100*time.Millisecond); err == nil {
 			t.Fatalf("broken: %q came back", got)
 		}
