@@ -140,6 +140,9 @@ func (s *session) load(ctx context.Context, options signalstore.Options) (*store
 func (c *connection) close() {
 	s := c.s
 	s.setConn(nil)
+	// A send whose connection is lost would wait 5 s for another, which this client never has (request.go, retryFrame).
+	//nolint:staticcheck // SA1019: whatsmeow's only other way to say so is Disconnect, see line
+	c.client.DangerousInternals().ExpectDisconnect()
 	if !errors.Is(context.Cause(s.ctx), errClaimLost) && c.ctx.Err() == nil {
 		timer := time.NewTimer(drainWait)
 		select {

@@ -85,7 +85,11 @@ func (l *line) cut() {
 		return
 	}
 	l.cancel()
+	late := !l.holds()
 	for w := range l.conns {
+		if tcp, ok := w.Conn.(*net.TCPConn); ok && late {
+			_ = tcp.SetLinger(0) // the kernel sends nothing more either of what it has not sent yet
+		}
 		_ = w.Conn.Close() // it has nothing left to lose
 	}
 	l.rest()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/testwire"
 )
 
@@ -125,7 +126,7 @@ func TestALineRefusesWhatLeavesOrComesAfterTheClaimsEnd(t *testing.T) {
 		if !errors.Is(err, errClaimLost) {
 			t.Errorf("what %s was let through: %v", way, err)
 		}
-		if n, err := far.Read(make([]byte, 8)); n != 0 || err == nil {
+		if n, err := far.Read(make([]byte, 8)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the other side got %d bytes, %v", n, err)
 		}
 		if l.ctx.Err() == nil {
@@ -220,4 +221,28 @@ func TestAFailedConnectionIsCutAtOnce(t *testing.T) {
 		t.Error("a failed connection still sends")
 	}
 	b.awaitStatus(b.send("sales", juan, "hello"), events.StatusDelivered)
+}
+
+// whatsmeow lets a send whose connection is lost wait 5 s for the next one, and the session's next connection would wait for that.
+func TestALostConnectionIsMadeAgainAtOnceWithACommandInHand(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	b.sandbox.SetFaults(server.Faults{AckDelay: 30 * time.Second})
+	before := c.session("sales").sender()
+	id := b.send("sales", juan, "hello")
+	b.shown(juan, 1) // and the acknowledgement is still to come
+	b.sandbox.SetFaults(server.Faults{})
+	began := time.Now()
+	b.sandbox.Disconnect("")
+	b.await("another connection", func() bool {
+		conn := c.session("sales").sender()
+		return conn != nil && conn != before
+	})
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	b.awaitStatus(id, events.StatusDelivered)
 }
