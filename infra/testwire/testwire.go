@@ -2,6 +2,7 @@
 package testwire
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -153,7 +154,8 @@ func (w *Wire) accept() {
 func (w *Wire) serve(near *net.TCPConn) {
 	p := &pair{near: near}
 	var err error
-	if p.far, err = net.Dial(w.network, w.target); err != nil {
+	var d net.Dialer
+	if p.far, err = d.DialContext(context.Background(), w.network, w.target); err != nil {
 		p.reset()
 		return
 	}
