@@ -126,6 +126,7 @@ func TestALineRefusesWhatLeavesOrComesAfterTheClaimsEnd(t *testing.T) {
 		if !errors.Is(err, errClaimLost) {
 			t.Errorf("what %s was let through: %v", way, err)
 		}
+		_ = far.SetReadDeadline(time.Now().Add(patience))
 		if n, err := far.Read(make([]byte, 8)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the other side got %d bytes, %v", n, err)
 		}
