@@ -7,7 +7,7 @@ TOOLS            := $(CURDIR)/.tools
 GO               ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test test/race lint generate generate/check vuln fuzz image verify bench bench/sandbox e2e minio clean
+.PHONY: help up dev test test/race lint generate generate/check vuln fuzz image verify chaos bench bench/sandbox e2e minio clean
 
 help: ## Show this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test/race: ## The tests under the race detector, the program that the end-to-end
 
 e2e: ## Only the end-to-end and crash tests
 	$(GO) test -timeout 14m -count=1 -v ./infra/e2e
+
+chaos: ## Break everything in turn under a load and count what was lost: SECONDS=180 SEED=1 JSON=file
+	$(GO) run . chaos --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) $(if $(JSON),--json $(JSON))
 
 lint: $(TOOLS)/golangci-lint ## Vet, format and lint
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

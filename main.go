@@ -30,6 +30,7 @@ import (
 	"github.com/chasqui/chasqui/connector"
 	"github.com/chasqui/chasqui/dispatcher"
 	"github.com/chasqui/chasqui/infra/backup"
+	"github.com/chasqui/chasqui/infra/chaos"
 	"github.com/chasqui/chasqui/infra/config"
 	"github.com/chasqui/chasqui/infra/devstack"
 	"github.com/chasqui/chasqui/infra/netguard"
@@ -57,7 +58,7 @@ type command struct {
 var errUsage = errors.New("usage")
 
 func commands() []command {
-	return []command{
+	all := []command{
 		define("dev", "everything at once, with a simulated WhatsApp and no phone", runDev),
 		define("up", "everything at once, with the real WhatsApp", runUp),
 		define("api", "the HTTP API alone", runAPI),
@@ -70,6 +71,10 @@ func commands() []command {
 		define("healthcheck", "ask a role on this machine whether it works; the exit status tells", runHealthcheck),
 		define("openapi", "print the API's description as YAML", runOpenAPI),
 	}
+	if chaos.Included {
+		all = append(all, define("chaos", "break everything in turn under a load, and count what was lost", chaos.Run))
+	}
+	return all
 }
 
 // define makes a command of a function that takes its settings.
@@ -95,7 +100,7 @@ func newLogger(settings any, name string, out io.Writer) *slog.Logger {
 	if s, ok := settings.(interface{ Level() slog.Level }); ok {
 		options.Level = s.Level()
 	}
-	if slices.Contains([]string{"dev", "up", "backup", "restore"}, name) {
+	if slices.Contains([]string{"dev", "up", "backup", "restore", "chaos"}, name) {
 		return slog.New(slog.NewTextHandler(out, options))
 	}
 	return slog.New(slog.NewJSONHandler(out, options)).With("role", name)

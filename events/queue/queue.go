@@ -53,9 +53,9 @@ type Tx struct {
 	wakes map[string]map[string]struct{} // by topic; no keys: wake everyone
 }
 
-// InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock or serialization failure runs fn again, up to 5 times in all, so
-// fn does nothing but database work. An error of fn rolls back and is returned. When the connection is lost during the commit, the error may
-// hide a commit that took place: who tries again must recognise his own rows.
+// InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock, a serialization failure or a plan that a migration made stale
+// runs fn again, up to 5 times in all, so fn does nothing but database work. An error of fn rolls back and is returned. When the connection is
+// lost during the commit, the error may hide a commit that took place: who tries again must recognise his own rows.
 func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		tx, err := d.once(ctx, fn)
@@ -65,6 +65,9 @@ func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 		}
 		if attempt == maxAttemptsInTx || !retryable(err) {
 			return err
+		}
+		if stalePlan(err) { // the pool's other connections have it too: the next try gets one that never prepared anything
+			d.Pool.Reset()
 		}
 		// The losers of a deadlock meet again unless their pauses differ: 0-5 ms, then 0-10 ms, 0-20 ms, 0-40 ms.
 		if err := pause(ctx, rand.N(5*time.Millisecond<<(attempt-1))); err != nil {
@@ -137,10 +140,17 @@ func (t *Tx) Notify(topic string, keys ...string) {
 	}
 }
 
-// retryable says whether the same transaction may simply be run again: serialization_failure or deadlock_detected.
+// retryable says whether the same transaction may simply be run again: serialization_failure, deadlock_detected or a stale plan.
 func retryable(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") || stalePlan(err)
+}
+
+// stalePlan says whether a migration changed what a statement returns that the connection had prepared before ("cached plan must not change
+// result type"). The code alone would mean any feature that is missing, and the text is translated; the routine is neither.
+func stalePlan(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery"
 }
 
 // pause waits for d, or less when ctx ends.

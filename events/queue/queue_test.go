@@ -96,6 +96,48 @@ func TestPublishRefusesWhatBreaksALimit(t *testing.T) {
 	b.must(b.db.InTx(t.Context(), func(tx *Tx) error { tx.Publish(topic, Message{Payload: make([]byte, MaxPayload)}); return nil }))
 }
 
+// A migration changes what a transaction's statements return, which the pool's connections have prepared: InTx runs it again on a connection
+// that has not, and that one run is enough for all of the statements.
+func TestInTxRunsAgainWithPlansThatAMigrationMadeStale(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec("CREATE TABLE notes (note text)")
+	b.exec("INSERT INTO notes VALUES ('old')")
+	readAll := func(tx *Tx) (read int, err error) {
+		for i := range 6 { // more than a transaction is tried
+			rows, err := tx.Query(t.Context(), fmt.Sprintf("SELECT * FROM notes WHERE note <> $1 /* statement %d */", i), "x")
+			if err != nil {
+				return 0, err
+			}
+			for rows.Next() { // whatever it is
+				read++
+			}
+			read += 10 * len(rows.FieldDescriptions())
+			if err := rows.Err(); err != nil {
+				return 0, err
+			}
+		}
+		return read, nil
+	}
+	runs, read := 0, 0
+	run := func() {
+		t.Helper()
+		runs = 0
+		b.must(b.db.InTx(t.Context(), func(tx *Tx) (err error) {
+			runs++
+			tx.Publish(topic, Message{Lane: "a", Payload: []byte("once")})
+			read, err = readAll(tx)
+			return err
+		}))
+	}
+	run()
+	b.exec("ALTER TABLE notes ADD COLUMN more text DEFAULT 'new'")
+	run()
+	if runs != 2 || read != 6*(10*2+1) || b.count("SELECT count(*) FROM queue_messages") != 2 {
+		t.Errorf("%d runs, %d read", runs, read)
+	}
+}
+
 // Two transactions update two rows in opposite order, once each at the same time: PostgreSQL ends one of them, and InTx runs it again.
 func TestInTxRunsAgainAfterADeadlock(t *testing.T) {
 	t.Parallel()

@@ -272,5 +272,16 @@ type Healthcheck struct {
 	Health
 }
 
+// Chaos is the configuration of `chasqui chaos`, which is for those who work on chasqui; the README's table leaves it out.
+type Chaos struct {
+	Seconds  int    `env:"CHAOS_SECONDS" flag:"seconds" kind:"count" default:"180" doc:"How long the load runs and things are broken; bringing everything up and settling come on top."`
+	Seed     int    `env:"CHAOS_SEED" flag:"seed" kind:"limit" default:"1" doc:"What is broken when is the same with the same seed."`
+	Sessions int    `env:"CHAOS_SESSIONS" flag:"sessions" kind:"count" default:"40" doc:"How many sessions there are, and as many customers."`
+	Rate     int    `env:"CHAOS_RATE" flag:"rate" kind:"count" default:"16" doc:"Messages that are sent in a second, each way, of all sessions together."`
+	JSON     string `env:"CHAOS_JSON" flag:"json" kind:"path" doc:"A file that gets the table as flat JSON."`
+	Data     string `env:"CHAOS_DIR" flag:"dir" kind:"path" doc:"A folder in which all logs and data are kept. Default: a temporary one, which goes when nothing was wrong."`
+	Logging
+}
+
 // None is the configuration of a command that has no settings.
 type None struct{}

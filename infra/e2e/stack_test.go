@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,9 +67,20 @@ func newStackOn(t *testing.T, objects *tests3.Server) *stack {
 	return s
 }
 
-// start runs a role under a name.
-func (s *stack) start(name, role string) {
-	s.procs[name] = spawn(s.t, name, s.dir, s.env, binary, role)
+// start runs a role under a name, with more environment than the others have.
+func (s *stack) start(name, role string, env ...string) {
+	s.procs[name] = spawn(s.t, name, s.dir, slices.Concat(s.env, env), binary, role)
+}
+
+// secondAPI starts another api process on a port of its own, and returns the address of both and what starts the second again.
+func (s *stack) secondAPI(t *testing.T) (both []client, start func()) {
+	t.Helper()
+	port := freePort(t)
+	start = func() { s.start("api-2", "api", fmt.Sprintf("PORT=%d", port)) }
+	start()
+	second := client{base: fmt.Sprintf("http://127.0.0.1:%d", port), key: apiKey}
+	eventually(t, 30*time.Second, "the second API", func() error { return answers(second.base + "/readyz") })
+	return []client{s.api, second}, start
 }
 
 // startAll runs one of each role and waits until the API answers.

@@ -3,24 +3,13 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
-
-//go:embed migrations/*.sql
-var migrationFiles embed.FS
 
 // ErrSchemaOld says that the database lacks migrations this binary needs: run `chasqui migrate`. A newer schema is accepted, because
 // migrations expand before they contract.
@@ -78,24 +67,6 @@ func Open(ctx context.Context, dsn string, o Options) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// Migrate brings the schema up to date. Concurrent calls wait for each other on an advisory lock, and a statement that cannot have its
-// table lock within 5 s fails rather than queue every other query behind it.
-func Migrate(ctx context.Context, dsn string) error {
-	db, err := openStdlib(dsn)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	p, err := provider(db)
-	if err != nil {
-		return err
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	return nil
-}
-
 // CheckSchema returns ErrSchemaOld when the database lacks a migration of this binary. Roles call it at start.
 func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	want, err := latestMigration()
@@ -115,39 +86,3 @@ func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	return nil
 }
-
-func openStdlib(dsn string) (*sql.DB, error) {
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return nil, fmt.Errorf("parse DATABASE_URL: %w", err)
-	}
-	cfg.RuntimeParams["lock_timeout"] = strconv.Itoa(5000)
-	return stdlib.OpenDB(*cfg), nil
-}
-
-func provider(db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrationFiles, "migrations")
-	if err != nil {
-		return nil, fmt.Errorf("open migrations: %w", err)
-	}
-	locker, err := lock.NewPostgresSessionLocker()
-	if err != nil {
-		return nil, fmt.Errorf("make migration lock: %w", err)
-	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
-	if err != nil {
-		return nil, fmt.Errorf("read migrations: %w", err)
-	}
-	return p, nil
-}
-
-func latestMigration() (int64, error) {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil || len(names) == 0 {
-		return 0, fmt.Errorf("list migrations: %w", err)
-	}
-	return goose.NumericComponent(names[len(names)-1])
-}
-
-// SchemaVersion is the number of the newest migration that this program knows.
-func SchemaVersion() (int64, error) { return latestMigration() }

@@ -14,8 +14,6 @@ import (
 	"github.com/chasqui/chasqui/infra/testdb"
 )
 
-func TestMain(m *testing.M) { testdb.Run(m) }
-
 func TestMigratingAgainChangesNothing(t *testing.T) {
 	t.Parallel()
 	if err := postgres.Migrate(t.Context(), testdb.DSN(t)); err != nil {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"go.mau.fi/whatsmeow/store/sqlstore/upgrades"
 	"go.mau.fi/whatsmeow/types"
 
+	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/ratchet"
 )
 
@@ -135,7 +137,8 @@ func Open(ctx context.Context, cfg Config) (*Container, error) {
 // Close ends all connections. Devices of the container fail from then on.
 func (c *Container) Close() error { return c.pool.Close() }
 
-// Upgrade creates the schema if it is missing and brings its tables up to date. Concurrent calls wait for each other until ctx ends.
+// Upgrade creates the schema if it is missing and brings its tables up to date, with locks and retries as postgres.Migrate. Concurrent calls
+// wait for each other until ctx ends.
 func (c *Container) Upgrade(ctx context.Context) error {
 	lock, err := pgx.ConnectConfig(ctx, c.cfg)
 	if err != nil {
@@ -152,7 +155,16 @@ func (c *Container) Upgrade(ctx context.Context) error {
 	if _, err := lock.Exec(ctx, "CREATE TABLE IF NOT EXISTS "+c.versionTable()+" (version INTEGER, compat INTEGER)"); err != nil {
 		return fmt.Errorf("create version table: %w", err)
 	}
-	if err := c.sql.Upgrade(ctx); err != nil {
+	cfg := c.cfg.Copy()
+	cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(postgres.LockTimeout.Milliseconds(), 10)
+	pool := stdlib.OpenDB(*cfg)
+	defer pool.Close()
+	db, err := dbutil.NewWithDB(pool, "pgx")
+	if err != nil {
+		return fmt.Errorf("open the upgrade's database: %w", err)
+	}
+	db.UpgradeTable, db.VersionTable = c.db.UpgradeTable, c.db.VersionTable
+	if err := postgres.Persist(ctx, cfg, func() error { return db.Upgrade(ctx) }); err != nil {
 		return fmt.Errorf("upgrade signal store: %w", err)
 	}
 	return nil

@@ -52,6 +52,48 @@ func TestUpgradesSchemasOfOneDatabaseSideBySide(t *testing.T) {
 	}
 }
 
+// TestAnUpgradeGivesWay: an upgrade that cannot have a table, because somebody uses it for long, lets others go first and comes again.
+func TestAnUpgradeGivesWay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	holder, err := b.admin.Begin(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = holder.Rollback(b.ctx) }()
+	_, err = holder.Exec(b.ctx, "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE whatsmeow.whatsmeow_version IN ACCESS EXCLUSIVE MODE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- b.container.Upgrade(b.ctx) }()
+	blocked := func(want int) {
+		t.Helper()
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+		for end := time.Now().Add(patience); b.count(t, waiting) != want; <-tick.C {
+			if time.Now().After(end) {
+				t.Fatalf("waited %s for %d that wait for the lock", patience, want)
+			}
+		}
+	}
+	blocked(1)
+	blocked(0)
+	blocked(1)
+	if err := holder.Rollback(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the upgrade still waits")
+	}
+}
+
 func TestConnectionsCommitSynchronouslyAndNeverIdleInATransaction(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE deliveries ADD COLUMN next_note text NOT NULL DEFAULT 'none';

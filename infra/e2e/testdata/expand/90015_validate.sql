@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE messages VALIDATE CONSTRAINT next_note_is_short;
