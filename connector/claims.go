@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +21,9 @@ const (
 	claimLength = 15 * time.Second
 	// renewEvery leaves room for two failed renewals before a claim ends.
 	renewEvery = 5 * time.Second
-	// claimMargin is how long before its claim ends a session is closed, by this process's own monotonic clock.
+	// renewTimeout bounds a renewal and a look. One that hangs, on a connection that died in silence, leaves time for another on a new one.
+	renewTimeout = 3 * time.Second
+	// claimMargin is how long before its claim ends a session is closed, by this process's own clocks.
 	claimMargin = 2 * time.Second
 	// lookEvery is how soon claims that ended are noticed; with claimLength it keeps a failover well below 20 s.
 	lookEvery = time.Second
@@ -33,6 +36,36 @@ var errClaimLost = errors.New("the session's claim is lost")
 
 // errHandOver is why a session is closed that another connector shall have.
 var errHandOver = errors.New("the session is handed over")
+
+// term is how long a claim is this process's, by its own clocks: the one place that sends, the line and the supervisor ask. The zero term has
+// ended.
+type term struct{ end atomic.Pointer[deadline] }
+
+// deadline is a moment by both clocks: the monotonic one stands still while a machine is suspended, and the other can be set back.
+type deadline struct{ steady, wall time.Time }
+
+// extend notes a claim that was taken or renewed; at is the time just before it was asked for.
+func (t *term) extend(at time.Time) {
+	end := at.Add(claimLength - claimMargin)
+	t.end.Store(&deadline{steady: end, wall: end.Round(0)})
+}
+
+// holds says whether neither clock has come to the end. Failure policy: a clock that is set ahead ends claims early, and the sessions are taken
+// again when the claims have run out in the database.
+func (t *term) holds() bool {
+	end, now := t.end.Load(), time.Now()
+	return end != nil && now.Before(end.steady) && now.Round(0).Before(end.wall)
+}
+
+// holds says whether the claim is still ours, and ends the session if it is not. It is asked before every call to WhatsApp, and by the line
+// before every byte.
+func (s *session) holds() bool {
+	if s.term.holds() {
+		return true
+	}
+	s.cancel(errClaimLost)
+	return false
+}
 
 // hold is the fence of a transaction: it fails with errClaimLost unless the session is still ours, and then nobody takes it before the
 // transaction ends.
@@ -47,12 +80,12 @@ func (s *session) hold(ctx context.Context, tx db.DBTX) error {
 	return nil
 }
 
-// keepClaims renews, takes and gives away, until Stop. Failure policy: an error is logged and tried again at the next look; claims that
-// cannot be renewed in time are given up by watchClaims.
+// keepClaims renews, takes and gives away, until Stop. Failure policy: an error is logged and tried again at the next look, on a new
+// connection; claims that cannot be renewed in time are given up by watchClaims.
 func (c *Connector) keepClaims(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	renewed := time.Now() // Start has just done it
+	renewed, told := time.Now(), c.reach.cutOff.Load() // Start has just done it
 	for {
 		full := false
 		select {
@@ -62,16 +95,18 @@ func (c *Connector) keepClaims(ctx context.Context) {
 			full = true
 		case <-tick.C:
 		}
-		if time.Since(renewed) >= renewEvery {
+		if cutOff := c.reach.cutOff.Load(); cutOff != told || time.Since(renewed) >= renewEvery {
 			full = true
 			if err := c.renew(ctx); err != nil {
 				c.logError(ctx, "renew claims", err)
+				c.control.Reset()
 				continue
 			}
-			renewed = time.Now()
+			renewed, told = time.Now(), cutOff
 		}
 		if err := c.look(ctx, full, false); err != nil {
 			c.logError(ctx, "look after claims", err)
+			c.control.Reset()
 		}
 	}
 }
@@ -87,9 +122,7 @@ func (c *Connector) watchClaims(ctx context.Context) {
 		case <-tick.C:
 		}
 		for _, s := range c.running() {
-			if !s.holds() {
-				s.cancel(errClaimLost)
-			}
+			s.holds()
 		}
 	}
 }
@@ -97,10 +130,13 @@ func (c *Connector) watchClaims(ctx context.Context) {
 // renew writes the heartbeat and renews the claims of the sessions that run. The time is taken before, so that the own idea of a claim's
 // end is never later than the database's.
 func (c *Connector) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	at := time.Now()
-	if err := c.queries.ConnectorBeat(ctx, c.control, c.cfg.Owner, int32(c.cfg.Capacity), c.draining.Load(), claimLength.Seconds()); err != nil {
+	err := c.queries.ConnectorBeat(ctx, c.control, db.ConnectorBeatParams{
+		ID: c.cfg.Owner, Capacity: int32(c.cfg.Capacity), Draining: c.draining.Load(), CutOff: c.reach.cutOff.Load(), LeaseSeconds: claimLength.Seconds(),
+	})
+	if err != nil {
 		return fmt.Errorf("write heartbeat: %w", err)
 	}
 	running := c.running()
@@ -116,7 +152,7 @@ func (c *Connector) renew(ctx context.Context) error {
 	slices.Sort(kept)
 	for _, s := range running {
 		if _, ok := slices.BinarySearch(kept, s.id); ok {
-			s.extend(at)
+			s.term.extend(at)
 		} else {
 			s.cancel(errClaimLost)
 		}
@@ -130,7 +166,7 @@ func (c *Connector) look(ctx context.Context, full, takeOver bool) error {
 	if c.draining.Load() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	target, err := c.target(ctx)
 	if err != nil {
@@ -207,11 +243,28 @@ func (c *Connector) target(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("list connectors: %w", err)
 	}
-	capacities := make([]int, len(live))
-	for i, l := range live {
-		capacities[i] = int(l.Capacity)
+	return min(c.cfg.Capacity, shareOf(c.cfg.Owner, int(wanted), live)), nil
+}
+
+// shareOf is the share of one of the live connectors. Those that do not reach WhatsApp have none, unless all of them do not: then nobody
+// could do better, and they share as ever.
+func shareOf(owner string, sessions int, live []db.ConnectorListLiveRow) int {
+	var reaching, all []int
+	cutOff := false
+	for _, l := range live {
+		all = append(all, int(l.Capacity))
+		if !l.CutOff {
+			reaching = append(reaching, int(l.Capacity))
+		}
+		cutOff = cutOff || l.CutOff && l.ID == owner
 	}
-	return min(c.cfg.Capacity, fairShare(int(wanted), capacities)), nil
+	switch {
+	case len(reaching) == 0:
+		return fairShare(sessions, all)
+	case cutOff:
+		return 0
+	}
+	return fairShare(sessions, reaching)
 }
 
 // fairShare is the smallest number of sessions for each connector, or all it can take where that is less, that leaves no session over:

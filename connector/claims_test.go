@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -160,4 +161,129 @@ func TestStaleOwnerWritesNothing(t *testing.T) {
 	if n := one[int](b, `SELECT count(*)::int FROM messages WHERE whatsapp_id = 'STALE'`); n != 0 {
 		t.Error("the stale owner stored a message")
 	}
+}
+
+func TestAClaimHoldsByBothClocks(t *testing.T) {
+	t.Parallel()
+	var claim term
+	if claim.holds() {
+		t.Error("a claim that was never taken holds")
+	}
+	soon, past := time.Now().Add(time.Minute), time.Now().Add(-time.Millisecond)
+	for _, tt := range []struct {
+		end  deadline
+		want bool
+	}{
+		{deadline{soon, soon.Round(0)}, true},
+		{deadline{past, soon.Round(0)}, false}, // the wall clock was set back
+		{deadline{soon, past.Round(0)}, false}, // the machine was suspended
+	} {
+		claim.end.Store(&tt.end)
+		if got := claim.holds(); got != tt.want {
+			t.Errorf("holds(%v) = %v", tt.end, got)
+		}
+	}
+	at := time.Now()
+	claim.extend(at)
+	if end := claim.end.Load(); end.steady.Sub(at) != claimLength-claimMargin || !end.wall.Equal(end.steady.Round(0)) {
+		t.Errorf("taken at %v it ends at %v", at, *end)
+	}
+}
+
+// A process that slept past its claim and whose watch over claims has not run yet: whatever comes first ends the session. Nobody else has
+// taken it, so the same process takes it again when the claim has run out.
+func TestAClaimThatEndedIsTakenAgainByTheSameProcess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	s := c.session("sales")
+	conn := s.sender()
+	ended := &deadline{time.Now(), time.Now().Round(0)}
+	s.term.end.Store(ended)
+	if _, err := conn.client.GetUserInfo(b.ctx(), []types.JID{types.NewJID(juan, types.DefaultUserServer)}); err == nil {
+		t.Error("something was sent after the claim's end")
+	}
+	if !errors.Is(context.Cause(s.ctx), errClaimLost) {
+		t.Errorf("the session goes on: %v", context.Cause(s.ctx))
+	}
+	<-s.done
+	want := numbered(0, 20)
+	for _, text := range want {
+		b.fromPhone(juan, owner, text)
+	}
+	sent := b.send("sales", juan, "hello")
+	b.awaitStatus(sent, events.StatusDelivered)
+	b.await("all messages", func() bool { return len(b.texts(events.MessageReceived)) >= len(want) })
+	if got := b.texts(events.MessageReceived); !slices.Equal(got, want) {
+		t.Errorf("received %q", got)
+	}
+	if epoch := one[int64](b, `SELECT epoch FROM claims`); epoch != 2 {
+		t.Errorf("the epoch is %d", epoch)
+	}
+	if got := b.shown(juan, 1); !slices.Equal(got, []string{"hello"}) {
+		t.Errorf("the phone shows %q", got)
+	}
+}
+
+// A claim that another had in between is lost at the next renewal, and the process may have it again before the session that lost it has ended.
+func TestAClaimLostAndTakenAgainNeverRunsTwice(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	before := c.session("sales")
+	b.exec(`UPDATE claims SET owner = 'another', epoch = epoch + 1, expires_at = now()`)
+	b.await("the session to run again", func() bool { s := c.session("sales"); return s != nil && s != before && s.sender() != nil })
+	select {
+	case <-before.done:
+	default:
+		t.Error("two run")
+	}
+	if epoch := one[int64](b, `SELECT epoch FROM claims`); epoch != 3 {
+		t.Errorf("the epoch is %d", epoch)
+	}
+	b.awaitStatus(b.send("sales", juan, "hello"), events.StatusDelivered)
+	if n := one[int](b, `SELECT count(*)::int FROM sessions WHERE state = 'replaced'`); n != 0 {
+		t.Error("the session fought with itself")
+	}
+}
+
+func TestNoConnectorTakesMoreThanItsCapacity(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	sized := func(n int) *Connector { return b.connector(func(c *Config) { c.Capacity = n }) }
+	first, second := sized(5), sized(5)
+	b.ten()
+	b.await("five sessions each", func() bool { return b.owned(first) == 5 && b.owned(second) == 5 })
+	held := func(c *Connector) int {
+		return one[int](b, `SELECT count(*)::int FROM claims WHERE owner = $1 AND expires_at > now()`, c.cfg.Owner)
+	}
+	b.stop(second)
+	third := sized(2)
+	b.await("the third to have its two", func() bool { return b.owned(third) == 2 })
+	// Two looks of everybody later it is still so, and who has no owner says that it waits for one.
+	looked := time.NewTimer(2*lookEvery + renewEvery)
+	defer looked.Stop()
+	for end := false; !end; {
+		select {
+		case <-looked.C:
+			end = true
+		default:
+		}
+		if a, c := held(first), held(third); a > 5 || c > 2 {
+			t.Fatalf("they hold %d and %d sessions", a, c)
+		}
+	}
+	if b.owned(first) != 5 || b.owned(third) != 2 {
+		t.Errorf("they have %d and %d sessions", b.owned(first), b.owned(third))
+	}
+	waiting := many[string](b, `SELECT shown_state FROM session_views WHERE connector = '' ORDER BY 1`)
+	if !slices.Equal(waiting, []string{"reconnecting", "reconnecting", "reconnecting"}) {
+		t.Errorf("the others are %q", waiting)
+	}
+	fourth := sized(500)
+	b.await("the fourth to take the rest", func() bool { return b.owned(first)+b.owned(third)+b.owned(fourth) == 10 })
 }

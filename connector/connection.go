@@ -47,7 +47,8 @@ type connection struct {
 	socket  context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
 	hangUp  context.CancelFunc
 	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
-	work    sync.WaitGroup // handlers and the dialling
+	work    sync.WaitGroup // handlers
+	dialled chan struct{}  // closed when dialling has ended; nil before it begins
 
 	mu     sync.Mutex
 	closed bool
@@ -61,6 +62,7 @@ func (s *session) connect() ending {
 		return ending{state: events.StateLoggedOut, reason: "the device's keys are gone; link it again", logout: true}
 	case err != nil:
 		s.log.WarnContext(s.ctx, "device cannot be loaded", "error", err)
+		s.untried()
 		return s.retry("the database does not answer", 0)
 	}
 	defer conn.close()
@@ -69,7 +71,7 @@ func (s *session) connect() ending {
 
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
-	conn := &connection{s: s, line: newLine(), signals: make(chan any, 16)}
+	conn := &connection{s: s, line: newLine(s.holds), signals: make(chan any, 16)}
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	conn.fail = func(cause error) {
@@ -138,6 +140,9 @@ func (s *session) load(ctx context.Context, options signalstore.Options) (*store
 func (c *connection) close() {
 	s := c.s
 	s.setConn(nil)
+	// A send whose connection is lost would wait 5 s for another, which this client never has (request.go, retryFrame).
+	//nolint:staticcheck // SA1019: whatsmeow's only other way to say so is Disconnect, see line
+	c.client.DangerousInternals().ExpectDisconnect()
 	if !errors.Is(context.Cause(s.ctx), errClaimLost) && c.ctx.Err() == nil {
 		timer := time.NewTimer(drainWait)
 		select {
@@ -157,14 +162,20 @@ func (c *connection) close() {
 	c.client.DangerousInternals().ExpectDisconnect() //nolint:staticcheck // SA1019: whatsmeow has no other way but Disconnect, see line
 	c.work.Wait()
 	// whatsmeow's consumer of frames ends with the context of the socket, and a reader that has a frame left for it would wait for ever: so
-	// the reader ends first. Failure policy: one that does not within a second is left, on a connection that is closed.
-	late := time.NewTimer(drainWait)
-	select {
-	case <-c.line.idle:
-	case <-late.C:
-		s.log.WarnContext(s.ctx, "the socket was cut and did not come to rest")
+	// the reader ends first. A handshake does not notice the cut and waits 20 s for its answer (handshake.go, doHandshake). Failure policy: what
+	// does not end within a second is left, on a connection that is closed.
+	late, stop := context.WithTimeout(context.Background(), drainWait)
+	for _, ended := range []<-chan struct{}{c.line.idle, c.dialled} {
+		if ended == nil {
+			continue
+		}
+		select {
+		case <-ended:
+		case <-late.Done():
+			s.log.WarnContext(s.ctx, "the socket was cut and did not come to rest")
+		}
 	}
-	late.Stop()
+	stop()
 	c.hangUp()
 	s.inHand <- struct{}{} // the command has seen the end of the connection
 	<-s.inHand
@@ -183,7 +194,12 @@ func (s *session) retry(reason string, lasted time.Duration) ending {
 func (c *connection) run() ending {
 	s := c.s
 	dialled := make(chan error, 1)
-	c.work.Go(func() { dialled <- c.client.ConnectContext(c.socket) })
+	c.dialled = make(chan struct{})
+	s.dials()
+	go func() {
+		defer close(c.dialled)
+		dialled <- c.client.ConnectContext(c.socket)
+	}()
 	limit := time.NewTimer(loginTimeout)
 	defer limit.Stop()
 	late := "WhatsApp did not answer the login"
@@ -224,6 +240,9 @@ func (c *connection) run() ending {
 			s.log.WarnContext(s.ctx, "connection refuses everything from here on", "error", context.Cause(c.ctx))
 			return s.retry("a message or a key could not be stored", lasted())
 		case err := <-dialled:
+			if answered(err) {
+				s.reached()
+			}
 			if err != nil {
 				s.log.WarnContext(s.ctx, "WhatsApp cannot be reached", "error", err)
 				return s.retry("WhatsApp cannot be reached", 0)
@@ -239,6 +258,11 @@ func (c *connection) run() ending {
 				return e
 			}
 		case said := <-c.signals:
+			switch said.(type) {
+			case *waevents.Disconnected, *waevents.KeepAliveTimeout:
+			default:
+				s.reached()
+			}
 			switch evt := said.(type) {
 			case *waevents.QR:
 				limit.Stop()
@@ -347,7 +371,7 @@ func (c *connection) appear() {
 // (client.go, dispatchEvent) and the message would be gone.
 func (c *connection) handle(evt any) (ok bool) {
 	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil {
+	if c.closed || c.ctx.Err() != nil || !c.s.holds() {
 		c.mu.Unlock()
 		return false
 	}

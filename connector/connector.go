@@ -31,6 +31,16 @@ import (
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
+const (
+	// controlConns is for one query at a time. One that was given up keeps its place in the pool for up to 15 s (pgconn, asyncClose), in which
+	// time renewals of renewTimeout each are given up at most five times.
+	controlConns = 6
+	// commandsWait is more than drainWait and what the queue then takes to hand its lanes back.
+	commandsWait = 3 * time.Second
+	// closeWait bounds the closing of the pools, which waits for a server that does not answer.
+	closeWait = 2 * time.Second
+)
+
 // SignalSchema is the PostgreSQL schema of the devices' Signal state.
 const SignalSchema = "whatsmeow"
 
@@ -67,6 +77,7 @@ type Connector struct {
 	metrics *metrics
 	queries *db.Queries
 	pace    pace
+	reach   reach
 
 	startStop sync.Mutex // held by Start and Stop
 	started   bool
@@ -170,7 +181,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 	if err := postgres.CheckSchema(ctx, c.pool); err != nil {
 		return err
 	}
-	if c.control, err = postgres.Open(ctx, c.cfg.DSN, postgres.Options{Name: "connector claims", MaxConns: 2}); err != nil {
+	if c.control, err = postgres.Open(ctx, c.cfg.DSN, postgres.Options{Name: "connector claims", MaxConns: controlConns}); err != nil {
 		return err
 	}
 	complete := postgres.Options{Name: "connector queue", MaxConns: 2, AsyncCommit: true}
@@ -187,7 +198,10 @@ func (c *Connector) start(ctx context.Context) (err error) {
 		return err
 	}
 	// WHATSAPP_URL and WHATSAPP_ROOT_KEY are wrong here and now, or never.
-	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(), c.log); err != nil {
+	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(nil), c.log); err != nil {
+		return err
+	}
+	if c.reach.probe, err = newProbe(c.cfg); err != nil {
 		return err
 	}
 	c.media = mediastore.New(mediastore.Config{S3: c.cfg.S3, Pool: c.pool, Logger: c.cfg.Logger})
@@ -206,6 +220,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 	}
 	c.work.Go(func() { c.keepClaims(c.ctx) })
 	c.work.Go(func() { c.watchClaims(c.ctx) })
+	c.work.Go(func() { c.watchReach(c.ctx) })
 	c.work.Go(func() { c.sweep(c.ctx) })
 	c.work.Go(func() { c.listen(c.ctx) })
 	return nil
@@ -225,13 +240,28 @@ func (c *Connector) listen(ctx context.Context) {
 	}
 }
 
-// drain hands everything over: first the commands, so that their lanes are free before the claims are, then the sessions.
+// drain hands everything over: first the commands, so that their lanes are free before the claims are, then the sessions. Failure policy: what
+// waits for the database longer than commandsWait does not keep the sessions, whose claims end.
 func (c *Connector) drain(ctx context.Context) {
 	c.draining.Store(true)
-	if err := c.renew(ctx); err != nil { // says that this connector takes no share any more
-		c.log.WarnContext(ctx, "end not announced to the other connectors", "error", err)
+	ready := make(chan struct{})
+	go func() {
+		defer close(ready)
+		var announced sync.WaitGroup
+		announced.Go(func() {
+			if err := c.renew(ctx); err != nil { // says that this connector takes no share any more
+				c.log.WarnContext(ctx, "end not announced to the other connectors", "error", err)
+			}
+		})
+		c.commands.close()
+		announced.Wait()
+	}()
+	late := time.NewTimer(commandsWait)
+	select {
+	case <-ready:
+	case <-late.C:
 	}
-	c.commands.close()
+	late.Stop()
 	for _, s := range c.running() {
 		s.cancel(errHandOver)
 	}
@@ -244,6 +274,7 @@ func (c *Connector) drain(ctx context.Context) {
 	for _, s := range closing {
 		<-s.done // each wait in it is bounded
 	}
+	<-ready
 	ctx, cancel := context.WithTimeout(ctx, claimMargin)
 	defer cancel()
 	if err := c.queries.ConnectorDelete(ctx, c.control, c.cfg.Owner); err != nil {
@@ -264,15 +295,36 @@ func (c *Connector) shutDown() {
 	if c.notifier != nil {
 		c.notifier.Close()
 	}
+	c.closePools()
+	c.metrics.close()
+}
+
+// closePools closes all connections to the database. Failure policy: those that take longer than closeWait, because the server does not answer,
+// are left to end by themselves.
+func (c *Connector) closePools() {
+	var closing sync.WaitGroup
 	if c.store != nil {
-		if err := c.store.Close(); err != nil {
-			c.log.Warn("Signal store not closed", "error", err)
-		}
+		closing.Go(func() {
+			if err := c.store.Close(); err != nil {
+				c.log.Warn("Signal store not closed", "error", err)
+			}
+		})
 	}
 	for _, pool := range []*pgxpool.Pool{c.complete, c.control, c.pool} {
 		if pool != nil {
-			pool.Close()
+			closing.Go(pool.Close)
 		}
 	}
-	c.metrics.close()
+	closed := make(chan struct{})
+	go func() {
+		closing.Wait()
+		close(closed)
+	}()
+	late := time.NewTimer(closeWait)
+	defer late.Stop()
+	select {
+	case <-closed:
+	case <-late.C:
+		c.log.Warn("connections to PostgreSQL not closed in time")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 )
 
 // line is the TCP connection of one client, and the only safe way to end it. Client.Disconnect is not: NoiseSocket.Stop sets OnDisconnect to
@@ -13,7 +14,12 @@ import (
 // handing a frame to whatsmeow's consumer, which ends with that context, waits for ever with the connection open.
 //
 // Once the line is cut nothing leaves and nothing comes, and whatsmeow's own goroutines end as they do when the network breaks.
+//
+// A line belongs to a claim. Where a process wakes from a stop that was longer than its claim, the first thing that would leave, be it a
+// message, an acknowledgement or a ping, and the first thing that came meanwhile cut the line instead. What stays possible is one write whose
+// check was just made when the process stopped: a message whose id its next owner repeats.
 type line struct {
+	holds  func() bool     // whether the claim is still ours
 	ctx    context.Context // ends with the cut; dialling ends with it
 	cancel context.CancelFunc
 
@@ -28,10 +34,27 @@ type lineConn struct {
 	line *line
 }
 
-func newLine() *line {
-	l := &line{conns: make(map[*lineConn]struct{}), idle: make(chan struct{})}
+func newLine(holds func() bool) *line {
+	l := &line{holds: holds, conns: make(map[*lineConn]struct{}), idle: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
+}
+
+// The other side of a line may vanish without a word. Idle for keepIdle, it is asked every keepInterval whether it is there, and given up after
+// keepCount questions; on Linux also when what was sent is not taken for vanishTimeout. Without these, two pings of whatsmeow's that are not
+// answered end a connection, which takes 60 to 80 s, or what is sent is repeated for a quarter of an hour.
+const (
+	keepIdle      = 10 * time.Second
+	keepInterval  = 5 * time.Second
+	keepCount     = 3
+	vanishTimeout = 20 * time.Second
+)
+
+// newDialer returns a dialer of connections that notice when the other side has vanished.
+func newDialer() *net.Dialer {
+	return &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepInterval, Count: keepCount}, ControlContext: control,
+	}
 }
 
 // dial is for http.Transport.DialContext.
@@ -39,8 +62,7 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, address)
+	conn, err := newDialer().DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +85,11 @@ func (l *line) cut() {
 		return
 	}
 	l.cancel()
+	late := !l.holds()
 	for w := range l.conns {
+		if tcp, ok := w.Conn.(*net.TCPConn); ok && late {
+			_ = tcp.SetLinger(0) // the kernel sends nothing more either of what it has not sent yet
+		}
 		_ = w.Conn.Close() // it has nothing left to lose
 	}
 	l.rest()
@@ -74,6 +100,25 @@ func (l *line) rest() {
 	if l.ctx.Err() != nil && len(l.conns) == 0 {
 		close(l.idle)
 	}
+}
+
+// Write refuses, and cuts the line, when the claim has ended.
+func (w *lineConn) Write(p []byte) (int, error) {
+	if !w.line.holds() {
+		w.line.cut()
+		return 0, errClaimLost
+	}
+	return w.Conn.Write(p)
+}
+
+// Read gives nothing that came when the claim had ended, and cuts the line.
+func (w *lineConn) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if !w.line.holds() {
+		w.line.cut()
+		return 0, errClaimLost
+	}
+	return n, err
 }
 
 // Close is what whatsmeow's socket calls when it has read its last frame.

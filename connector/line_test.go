@@ -4,13 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/testwire"
 )
 
 // labelled returns the stacks of the goroutines that have the pprof label test=name.
@@ -76,23 +82,109 @@ func TestConnectionsThatEndInAFloodLeaveNothingBehind(t *testing.T) {
 	})
 }
 
-func TestACutLineWritesNothingMore(t *testing.T) {
-	t.Parallel()
+// lineTo is a connection on a line, and its other side.
+func lineTo(t *testing.T, l *line) (near, far net.Conn) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	l := newLine()
-	near, err := l.dial(t.Context(), "tcp", listener.Addr().String())
-	if err != nil {
+	t.Cleanup(func() { _ = listener.Close() })
+	if near, err = l.dial(t.Context(), "tcp", listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	far, err := listener.Accept()
-	if err != nil {
+	if far, err = listener.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	defer far.Close()
+	t.Cleanup(func() { _ = far.Close() })
+	return near, far
+}
+
+func TestALineRefusesWhatLeavesOrComesAfterTheClaimsEnd(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"leaves", "comes"} {
+		var claim term
+		claim.extend(time.Now())
+		l := newLine(claim.holds)
+		near, far := lineTo(t, l)
+		if _, err := near.Write([]byte("in time")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(far, make([]byte, len("in time"))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := far.Write([]byte("late")); err != nil {
+			t.Fatal(err)
+		}
+		claim.extend(time.Now().Add(claimMargin - claimLength)) // as after a stop
+		var err error
+		if way == "leaves" {
+			_, err = near.Write([]byte("late"))
+		} else {
+			_, err = near.Read(make([]byte, 8))
+		}
+		if !errors.Is(err, errClaimLost) {
+			t.Errorf("what %s was let through: %v", way, err)
+		}
+		_ = far.SetReadDeadline(time.Now().Add(patience))
+		if n, err := far.Read(make([]byte, 8)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the other side got %d bytes, %v", n, err)
+		}
+		if l.ctx.Err() == nil {
+			t.Error("the line is not cut")
+		}
+	}
+}
+
+// A network may lose every packet and tell nobody.
+func TestALineNoticesThatTheOtherSideHasVanished(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Log("packets are lost on Linux alone; elsewhere the questions alone are asked")
+		return
+	}
+	for name, pending := range map[string]bool{"idle": false, "with something unsent": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+			wire := testwire.Forward(t, "tcp", server.Addr().String())
+			l := newLine(func() bool { return true })
+			defer l.cut()
+			near, err := l.dial(t.Context(), "tcp", wire.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			far, err := server.Accept() // so that the wire stands
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer far.Close()
+			wire.Blackhole()
+			began := time.Now()
+			if pending {
+				if _, err := near.Write([]byte("ping")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = near.SetReadDeadline(time.Now().Add(patience))
+			_, err = near.Read(make([]byte, 1))
+			took := time.Since(began)
+			t.Logf("noticed after %s: %v", took.Round(100*time.Millisecond), err)
+			if !errors.Is(err, syscall.ETIMEDOUT) || took > 30*time.Second {
+				t.Errorf("it took %s: %v", took, err)
+			}
+		})
+	}
+}
+
+func TestACutLineWritesNothingMore(t *testing.T) {
+	t.Parallel()
+	l := newLine(func() bool { return true })
+	near, far := lineTo(t, l)
 	l.cut()
 	l.cut()
 	if _, err := near.Write([]byte("late")); !errors.Is(err, net.ErrClosed) {
@@ -109,8 +201,8 @@ func TestACutLineWritesNothingMore(t *testing.T) {
 	_ = near.Close()
 	_ = near.Close()
 	<-l.idle
-	if _, err := l.dial(t.Context(), "tcp", listener.Addr().String()); err == nil {
-		t.Error("a cut line dialled")
+	if _, err := l.dial(t.Context(), "tcp", far.LocalAddr().String()); !errors.Is(err, net.ErrClosed) && !errors.Is(err, context.Canceled) {
+		t.Errorf("a cut line dialled: %v", err)
 	}
 }
 
@@ -130,4 +222,28 @@ func TestAFailedConnectionIsCutAtOnce(t *testing.T) {
 		t.Error("a failed connection still sends")
 	}
 	b.awaitStatus(b.send("sales", juan, "hello"), events.StatusDelivered)
+}
+
+// whatsmeow lets a send whose connection is lost wait 5 s for the next one, and the session's next connection would wait for that.
+func TestALostConnectionIsMadeAgainAtOnceWithACommandInHand(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	b.sandbox.SetFaults(server.Faults{AckDelay: 30 * time.Second})
+	before := c.session("sales").sender()
+	id := b.send("sales", juan, "hello")
+	b.shown(juan, 1) // and the acknowledgement is still to come
+	b.sandbox.SetFaults(server.Faults{})
+	began := time.Now()
+	b.sandbox.Disconnect("")
+	b.await("another connection", func() bool {
+		conn := c.session("sales").sender()
+		return conn != nil && conn != before
+	})
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	b.awaitStatus(id, events.StatusDelivered)
 }

@@ -13,6 +13,7 @@ type metrics struct {
 	commands   *prometheus.CounterVec
 	received   *prometheus.CounterVec
 	reconnects prometheus.Counter
+	cutOff     prometheus.Gauge
 	seconds    *prometheus.HistogramVec
 	queries    *prometheus.HistogramVec
 }
@@ -32,6 +33,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			[]string{"direction", "type"}),
 		reconnects: prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem,
 			Name: "reconnects_total", Help: "Connections to WhatsApp made again after one ended."}),
+		cutOff: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "cut_off", Help: "1 while this connector does not reach WhatsApp and leaves its sessions to others."}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem,
 			Name: "handler_seconds", Help: "How long handling took: of a message or receipt from WhatsApp, or of a command with WhatsApp's answer.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}, []string{"handler"}),
@@ -48,7 +51,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.sessions, m.commands, m.received, m.reconnects, m.seconds, m.queries}
+	return []prometheus.Collector{m.sessions, m.commands, m.received, m.reconnects, m.cutOff, m.seconds, m.queries}
 }
 
 // close makes room for another connector in the same registry.

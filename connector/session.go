@@ -47,11 +47,13 @@ type session struct {
 	online  atomic.Bool // the row says connected
 	sending attempt     // of whoever holds inHand
 
+	term term // how long the claim is ours
+
 	mu      sync.Mutex
-	until   time.Time                // when to let go unless renewed, by the monotonic clock
 	control db.SessionListControlRow // what is asked of the session
 	conn    *connection              // the login that can send now, or nil
 	tried   bool                     // there has been a login under this claim, or one has failed
+	trying  time.Time                // since when WhatsApp has not answered; zero while it answers, or is not asked
 
 	// Of run's goroutine alone.
 	jid          *types.JID // the linked device
@@ -65,9 +67,10 @@ type session struct {
 func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 	s := &session{
 		c: c, id: row.ID, epoch: cl.epoch, log: c.log.With("session", row.ID, "epoch", cl.epoch), done: make(chan struct{}),
-		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, until: cl.at.Add(claimLength - claimMargin),
+		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row,
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
+	s.term.extend(cl.at)
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	s.online.Store(s.state == events.StateConnected)
 	if row.Jid != nil {
@@ -272,20 +275,6 @@ func (s *session) clearLogout() {
 	s.control.LogoutRequestedAt = nil
 }
 
-// extend notes a renewal that was asked for at the given time.
-func (s *session) extend(at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.until = at.Add(claimLength - claimMargin)
-}
-
-// holds says whether the claim is still ours by this process's own clock. It is asked before every call to WhatsApp.
-func (s *session) holds() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return time.Now().Before(s.until)
-}
-
 // setConn makes a login the one that sends, or none.
 func (s *session) setConn(conn *connection) {
 	s.mu.Lock()
@@ -297,7 +286,7 @@ func (s *session) setConn(conn *connection) {
 func (s *session) sender() *connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn == nil || s.conn.ctx.Err() != nil || !time.Now().Before(s.until) {
+	if s.conn == nil || s.conn.ctx.Err() != nil || !s.holds() {
 		return nil
 	}
 	return s.conn

@@ -113,7 +113,7 @@ func (w *wire) link(number string) *caller {
 
 func (c *caller) open(device *store.Device) {
 	c.w.Helper()
-	l := newLine()
+	l := newLine(func() bool { return true })
 	client, err := newClient(device, c.w.cfg, l, quiet())
 	if err != nil {
 		c.w.Fatal(err)
@@ -264,7 +264,7 @@ func TestDeviceNameIsTheSessionsOwn(t *testing.T) {
 	t.Parallel()
 	shared := proto.CloneOf(store.DeviceProps)
 	identity := keys.NewKeyPair()
-	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(), quiet())
+	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(func() bool { return true }), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -110,6 +111,9 @@ func Open(ctx context.Context, cfg Config) (*Container, error) {
 	if params["application_name"] == "" {
 		params["application_name"] = "chasqui " + cfg.Schema
 	}
+	// A server may vanish without a word; idle connections to it end within 25 s.
+	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	pgxConfig.DialFunc = dialer.DialContext
 	c := &Container{cfg: pgxConfig, name: cfg.Schema, locks: make(map[types.JID]*ratchet.Lock)}
 	c.pool = sql.OpenDB(connector{stdlib.GetConnector(*pgxConfig)})
 	c.pool.SetMaxOpenConns(cfg.MaxConns)

@@ -125,18 +125,27 @@ func (q *Queries) ClaimTake(ctx context.Context, db DBTX, owner string, leaseSec
 
 const connectorBeat = `-- name: ConnectorBeat :exec
 
-INSERT INTO connectors (id, capacity, draining, expires_at)
-VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))
-ON CONFLICT (id) DO UPDATE SET capacity = excluded.capacity, draining = excluded.draining, expires_at = excluded.expires_at
+INSERT INTO connectors (id, capacity, draining, cut_off, expires_at)
+VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))
+ON CONFLICT (id) DO UPDATE SET capacity = excluded.capacity, draining = excluded.draining, cut_off = excluded.cut_off, expires_at = excluded.expires_at
 `
 
+type ConnectorBeatParams struct {
+	ID           string
+	Capacity     int32
+	Draining     bool
+	CutOff       bool
+	LeaseSeconds float64
+}
+
 // Ownership of sessions. Times come from the clock of the server, by clock_timestamp() and not now(), because a transaction may have waited.
-func (q *Queries) ConnectorBeat(ctx context.Context, db DBTX, iD string, capacity int32, draining bool, leaseSeconds float64) error {
+func (q *Queries) ConnectorBeat(ctx context.Context, db DBTX, arg ConnectorBeatParams) error {
 	_, err := db.Exec(ctx, connectorBeat,
-		iD,
-		capacity,
-		draining,
-		leaseSeconds,
+		arg.ID,
+		arg.Capacity,
+		arg.Draining,
+		arg.CutOff,
+		arg.LeaseSeconds,
 	)
 	return err
 }
@@ -152,12 +161,13 @@ func (q *Queries) ConnectorDelete(ctx context.Context, db DBTX, id string) error
 }
 
 const connectorListLive = `-- name: ConnectorListLive :many
-SELECT id, capacity FROM connectors WHERE expires_at > clock_timestamp() AND NOT draining ORDER BY id
+SELECT id, capacity, cut_off FROM connectors WHERE expires_at > clock_timestamp() AND NOT draining ORDER BY id
 `
 
 type ConnectorListLiveRow struct {
 	ID       string
 	Capacity int32
+	CutOff   bool
 }
 
 func (q *Queries) ConnectorListLive(ctx context.Context, db DBTX) ([]ConnectorListLiveRow, error) {
@@ -169,7 +179,7 @@ func (q *Queries) ConnectorListLive(ctx context.Context, db DBTX) ([]ConnectorLi
 	items := []ConnectorListLiveRow{}
 	for rows.Next() {
 		var i ConnectorListLiveRow
-		if err := rows.Scan(&i.ID, &i.Capacity); err != nil {
+		if err := rows.Scan(&i.ID, &i.Capacity, &i.CutOff); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -56,6 +56,7 @@ type Connector struct {
 	Draining  bool
 	ExpiresAt time.Time
 	StartedAt time.Time
+	CutOff    bool
 }
 
 type Contact struct {

@@ -1,12 +1,12 @@
 -- Ownership of sessions. Times come from the clock of the server, by clock_timestamp() and not now(), because a transaction may have waited.
 
 -- name: ConnectorBeat :exec
-INSERT INTO connectors (id, capacity, draining, expires_at)
-VALUES (@id, @capacity, @draining, clock_timestamp() + make_interval(secs => @lease_seconds))
-ON CONFLICT (id) DO UPDATE SET capacity = excluded.capacity, draining = excluded.draining, expires_at = excluded.expires_at;
+INSERT INTO connectors (id, capacity, draining, cut_off, expires_at)
+VALUES (@id, @capacity, @draining, @cut_off, clock_timestamp() + make_interval(secs => @lease_seconds))
+ON CONFLICT (id) DO UPDATE SET capacity = excluded.capacity, draining = excluded.draining, cut_off = excluded.cut_off, expires_at = excluded.expires_at;
 
 -- name: ConnectorListLive :many
-SELECT id, capacity FROM connectors WHERE expires_at > clock_timestamp() AND NOT draining ORDER BY id;
+SELECT id, capacity, cut_off FROM connectors WHERE expires_at > clock_timestamp() AND NOT draining ORDER BY id;
 
 -- name: ConnectorDelete :exec
 -- Removes a connector that stopped, and those that have been dead for an hour.

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package testwire
+
+import "syscall"
+
+func swallow(syscall.Conn, bool) {}
