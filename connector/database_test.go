@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 	"github.com/chasqui/chasqui/infra/testwire"
@@ -79,6 +81,17 @@ func TestAClaimOutlivesRenewalsThatAreNotAnswered(t *testing.T) {
 			b.linked("sales", owner)
 			s := c.session("sales")
 			conn := s.sender()
+			var idle []*pgxpool.Conn // more than one may be idle, and die
+			for range 2 {
+				taken, err := c.control.Acquire(b.ctx())
+				if err != nil {
+					t.Fatal(err)
+				}
+				idle = append(idle, taken)
+			}
+			for _, taken := range idle {
+				taken.Release()
+			}
 			breaks(wire)
 			if c.session("sales") != s || s.sender() != conn {
 				t.Errorf("the session ended or was connected again: claim %s, connection %v", one[time.Time](b, `SELECT expires_at FROM claims`), conn.ctx.Err())
