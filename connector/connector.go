@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	waLog "go.mau.fi/whatsmeow/util/log"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -185,7 +186,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 		return err
 	}
 	// WHATSAPP_URL and WHATSAPP_ROOT_KEY are wrong here and now, or never.
-	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(), c.log); err != nil {
+	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(), waLog.Noop); err != nil {
 		return err
 	}
 	c.media = mediastore.New(mediastore.Config{S3: c.cfg.S3, Pool: c.pool, Logger: c.cfg.Logger})

@@ -19,6 +19,7 @@ import (
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
 	"go.mau.fi/whatsmeow/util/keys"
+	waLog "go.mau.fi/whatsmeow/util/log"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/redirect"
@@ -114,7 +115,7 @@ func (w *wire) link(number string) *caller {
 func (c *caller) open(device *store.Device) {
 	c.w.Helper()
 	l := newLine()
-	client, err := newClient(device, c.w.cfg, l, quiet())
+	client, err := newClient(device, c.w.cfg, l, waLog.Noop)
 	if err != nil {
 		c.w.Fatal(err)
 	}
@@ -264,7 +265,7 @@ func TestDeviceNameIsTheSessionsOwn(t *testing.T) {
 	t.Parallel()
 	shared := proto.CloneOf(store.DeviceProps)
 	identity := keys.NewKeyPair()
-	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(), quiet())
+	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(), waLog.Noop)
 	if err != nil {
 		t.Fatal(err)
 	}
