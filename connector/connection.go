@@ -378,6 +378,9 @@ func (c *connection) handle(evt any) (ok bool) {
 	}()
 	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
 	defer cancel()
+	if c.s.c.handling != nil {
+		c.s.c.handling(evt)
+	}
 	started := time.Now()
 	var err error
 	switch e := evt.(type) {

@@ -89,6 +89,8 @@ type Connector struct {
 	draining atomic.Bool
 	beatAt   atomic.Int64 // Unix nanoseconds of the last heartbeat that PostgreSQL answered
 
+	handling func(any) // a test's: is given every event of whatsmeow's before it is handled
+
 	wake chan struct{} // holds one: claims and controls are to be looked at now
 	due  chan struct{} // holds one: the sweeper is to look now
 

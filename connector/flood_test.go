@@ -3,11 +3,17 @@ package connector
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/chasqui/chasqui/events"
 )
+
+// long says whether the tests run in their full length, as `make verify` has it: CHASQUI_LONG is set. Measure with -run, alone.
+var long = os.Getenv("CHASQUI_LONG") != ""
 
 // crowd makes n phones that write.
 func (b *bench) crowd(n int) (numbers []string) {
@@ -61,4 +67,55 @@ func (b *bench) arrived(phones []string, n int) {
 		}
 	}
 	b.await("WhatsApp to be told of all", func() bool { return b.sandbox.Queued(owner) == 0 })
+}
+
+// heap samples the process's heap until stop, which returns the most that was in use, in bytes. A garbage collection comes before each
+// sample, so that it is what is held and not what nobody needs any more.
+func heap() (stop func() uint64) {
+	done, most := make(chan struct{}), make(chan uint64)
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		var peak uint64
+		for {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			peak = max(peak, m.HeapAlloc)
+			select {
+			case <-tick.C:
+			case <-done:
+				most <- peak
+				return
+			}
+		}
+	}()
+	return func() uint64 { close(done); return <-most }
+}
+
+// What waited for a connector that was away comes in order, and is never held all at once.
+func TestFloodOfOfflineMessagesKeepsItsOrderInBoundedMemory(t *testing.T) {
+	t.Parallel()
+	const chats, most = 20, 64 << 20
+	each := 100
+	if long {
+		each = 1000
+	}
+	b := setup(t)
+	first := b.connector()
+	b.linked("sales", owner)
+	phones := b.crowd(chats)
+	b.stop(first)
+	b.flood(phones, each)
+	var before runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	stop := heap()
+	b.connector()
+	b.arrived(phones, each)
+	grown := int64(stop()) - int64(before.HeapAlloc)
+	t.Logf("the heap grew by at most %d MB from %d MB", grown>>20, before.HeapAlloc>>20)
+	if long && grown > most { // else other tests run beside it, and so few messages would fit as a whole
+		t.Errorf("the heap grew by %d MB, more than %d", grown>>20, most>>20)
+	}
 }

@@ -121,10 +121,14 @@ func TestMoreThanWhatsmeowCanQueueArrivesInOrder(t *testing.T) {
 	b.linked("sales", owner)
 	phones := b.crowd(6)
 	b.stop(first)
-	b.flood(phones, 1000)
+	each := 500
+	if long {
+		each = 1000
+	}
+	b.flood(phones, each)
 	b.sandbox.SetFaults(server.Faults{PushAll: true})
 	b.connector()
-	b.arrived(phones, 1000)
+	b.arrived(phones, each)
 	shown := b.events(events.SessionStatus)
 	if !slices.ContainsFunc(shown, func(e event) bool { return e.Data.Session.Reason == moreThanTaken }) {
 		t.Error("no connection took less than was sent")

@@ -88,6 +88,15 @@ func (w *wire) link(number string) *caller {
 	if _, err := w.server.CreateAccount(w.ctx, number, number); err != nil {
 		w.Fatal(err)
 	}
+	return w.pair(number, func(code string) error {
+		_, err := w.server.Scan(w.ctx, number, code)
+		return err
+	})
+}
+
+// pair makes a device, has its code scanned and logs it in.
+func (w *wire) pair(number string, scan func(code string) error) *caller {
+	w.Helper()
 	c := &caller{w: w, got: make(map[string]int), said: make(chan any, 64)}
 	c.options.OnFailure = func(err error) {
 		if !w.over.Load() { // whatsmeow's own goroutines may outlive Disconnect by a call
@@ -96,8 +105,7 @@ func (w *wire) link(number string) *caller {
 	}
 	c.open(w.store.NewDevice(c.options))
 	c.connect()
-	codes := hear[*waevents.QR](c).Codes
-	if _, err := w.server.Scan(w.ctx, number, codes[0]); err != nil {
+	if err := scan(hear[*waevents.QR](c).Codes[0]); err != nil {
 		w.Fatal(err)
 	}
 	hearBoth[*waevents.PairSuccess, *waevents.ManualLoginReconnect](c)
