@@ -85,7 +85,7 @@ func (t tables) PutSessions(ctx context.Context, identities map[string][32]byte,
 // told of the message after that; so does every send that builds on the ratchet. Undone before, the message comes again and is decrypted
 // again, by the session as it was.
 func (t tables) DoDecryptionTxn(ctx context.Context, fn func(context.Context) error) error {
-	return t.SQLStore.DoDecryptionTxn(bind(ctx, binding{fence: t.fence, deferred: true}), fn)
+	return t.SQLStore.DoDecryptionTxn(bind(ctx, binding{fence: t.fence, deferred: true, lazy: true}), fn)
 }
 
 // PutDevice stores the device's own row. The first time, after pairing, it replaces what an earlier link under the same JID left (sqlstore
