@@ -128,7 +128,8 @@ func TestMoreThanWhatsmeowCanQueueArrivesInOrder(t *testing.T) {
 	b.flood(phones, each)
 	b.sandbox.SetFaults(server.Faults{PushAll: true})
 	b.connector()
-	b.arrived(phones, each)
+	b.arrived(len(phones) * each)
+	b.inOrder(phones, each)
 	shown := b.events(events.SessionStatus)
 	if !slices.ContainsFunc(shown, func(e event) bool { return e.Data.Session.Reason == moreThanTaken }) {
 		t.Error("no connection took less than was sent")
