@@ -56,7 +56,7 @@ image: ## Build the images with buildah and run docker-compose.yml out of them (
 	infra/docker/verify.sh
 
 verify: lint generate/check test/race fuzz image ## The long suite: race detector, fuzzers, the longer crash tests, the downloaded PostgreSQL, the images
-	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/devstack
+	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/devstack ./connector
 
 bench: ## Measure what the documentation states
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector ./dispatcher ./infra/s3 ./infra/mediainfo ./api

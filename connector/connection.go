@@ -34,16 +34,17 @@ const (
 var errClosed = errors.New("the connection was closed")
 
 // connection is one login with a client and a device of its own, made anew each time: a device whose store has failed once refuses
-// everything from then on, and a client keeps what it knew before. Its context ends with the first thing that could not be handled, and its
-// line is cut. From then on nothing is acknowledged any more, so that WhatsApp keeps what comes and delivers it to the next connection in
-// order.
+// everything from then on, and a client keeps what it knew before. Its context ends with the first thing that could not be handled, its
+// device is broken and its line is cut. From then on nothing is noted as handled or acknowledged any more, so that WhatsApp keeps what comes
+// and delivers it to the next connection in order.
 type connection struct {
 	s       *session
 	client  *whatsmeow.Client
 	device  *store.Device
 	ctx     context.Context
-	fail    context.CancelCauseFunc // ends ctx and cuts the line
+	fail    context.CancelCauseFunc // ends ctx, breaks the device and cuts the line
 	line    *line
+	intake  *intake
 	socket  context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
 	hangUp  context.CancelFunc
 	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
@@ -71,11 +72,15 @@ func (s *session) connect() ending {
 
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
-	conn := &connection{s: s, line: newLine(s.holds), signals: make(chan any, 16)}
+	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16)}
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
+	linked := false
 	conn.fail = func(cause error) {
 		end(cause)
+		if linked { // else there is no message that it could take for done
+			signalstore.Break(conn.device, cause)
+		}
 		conn.line.cut()
 	}
 	conn.socket, conn.hangUp = context.WithCancel(context.WithoutCancel(s.ctx))
@@ -93,7 +98,8 @@ func (s *session) open() (*connection, error) {
 	defer cancel()
 	var err error
 	if conn.device, err = s.load(ctx, options); err == nil {
-		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, s.log)
+		linked = conn.device.ID != nil
+		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.intake)
 	}
 	if err != nil {
 		conn.fail(err)
@@ -202,6 +208,7 @@ func (c *connection) run() ending {
 	}()
 	limit := time.NewTimer(loginTimeout)
 	defer limit.Stop()
+	full, drain := c.intake.full, (<-chan time.Time)(nil)
 	late := "WhatsApp did not answer the login"
 	var codes pairing
 	defer codes.stop()
@@ -249,6 +256,13 @@ func (c *connection) run() ending {
 			}
 		case <-limit.C:
 			return s.retry(late, 0)
+		case <-full:
+			full, drain = nil, time.After(intakeDrain)
+			s.log.InfoContext(s.ctx, "WhatsApp sent more at once than is taken in its order; the rest follows over another connection")
+		case <-c.intake.drained:
+			return ending{state: events.StateReconnecting, reason: moreThanTaken, again: true, after: time.Millisecond}
+		case <-drain:
+			return ending{state: events.StateReconnecting, reason: moreThanTaken, again: true, after: time.Millisecond}
 		case <-codes.next():
 			if e, end := c.showCode(&codes); end {
 				return e
@@ -313,6 +327,9 @@ func (c *connection) run() ending {
 	}
 }
 
+// moreThanTaken is the reason of a connection that its intake ends.
+const moreThanTaken = "more came at once than is taken over one connection; fetching the rest"
+
 // relogin ends the connection over which a device was linked.
 var relogin = ending{again: true, after: time.Millisecond}
 
@@ -373,6 +390,7 @@ func (c *connection) handle(evt any) (ok bool) {
 	c.mu.Lock()
 	if c.closed || c.ctx.Err() != nil || !c.s.holds() {
 		c.mu.Unlock()
+		c.fail(errClosed) // before whatsmeow goes on: close may not have come to it
 		return false
 	}
 	c.work.Add(1)
@@ -387,6 +405,9 @@ func (c *connection) handle(evt any) (ok bool) {
 	}()
 	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
 	defer cancel()
+	if c.s.c.handling != nil {
+		c.s.c.handling(evt)
+	}
 	started := time.Now()
 	var err error
 	switch e := evt.(type) {

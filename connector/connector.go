@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	waLog "go.mau.fi/whatsmeow/util/log"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -98,6 +99,8 @@ type Connector struct {
 	work     sync.WaitGroup
 	draining atomic.Bool
 	beatAt   atomic.Int64 // Unix nanoseconds of the last heartbeat that PostgreSQL answered
+
+	handling func(any) // a test's: is given every event of whatsmeow's before it is handled
 
 	wake chan struct{} // holds one: claims and controls are to be looked at now
 	due  chan struct{} // holds one: the sweeper is to look now
@@ -198,7 +201,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 		return err
 	}
 	// WHATSAPP_URL and WHATSAPP_ROOT_KEY are wrong here and now, or never.
-	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(nil), c.log); err != nil {
+	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(nil), waLog.Noop); err != nil {
 		return err
 	}
 	if c.reach.probe, err = newProbe(c.cfg); err != nil {

@@ -35,28 +35,6 @@ func numbered(from, to int) (texts []string) {
 	return texts
 }
 
-func TestFloodOfOfflineMessagesKeepsItsOrder(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	first := b.connector()
-	b.phone(juan, "Juan")
-	b.linked("sales", owner)
-	b.stop(first)
-	want := numbered(0, 1000)
-	for _, text := range want {
-		b.fromPhone(juan, owner, text)
-	}
-	started := time.Now()
-	b.connector()
-	b.await("a thousand messages", func() bool {
-		return one[int](b, `SELECT count(*)::int FROM messages WHERE direction = 'incoming'`) == len(want)
-	})
-	t.Logf("received %d messages in %s", len(want), time.Since(started).Round(time.Millisecond))
-	if got := b.texts(events.MessageReceived); !slices.Equal(got, want) {
-		t.Errorf("the order of %d events is not that of the texts", len(got))
-	}
-}
-
 func TestNothingIsLostOrToldTwiceWhenHandlersFail(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -57,7 +57,7 @@ func setup(t testing.TB) *bench {
 	}
 	b.db = &queue.DB{Pool: b.pool, Notifier: queue.NewNotifier(b.pool)}
 	t.Cleanup(b.db.Notifier.Close)
-	b.sandbox = sandbox.New(sandbox.Config{DSN: b.dsn, Addr: "127.0.0.1:0", Logger: quiet()})
+	b.sandbox = sandbox.New(sandbox.Config{DSN: b.dsn, Addr: "127.0.0.1:0", Logger: quiet(), Transcript: 1000})
 	if err := b.sandbox.Start(ctx); err != nil {
 		t.Fatal(err)
 	}

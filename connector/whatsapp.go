@@ -2,17 +2,16 @@ package connector
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
 	"sync"
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waWa6"
 	"go.mau.fi/whatsmeow/store"
+	waLog "go.mau.fi/whatsmeow/util/log"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/redirect"
-	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/steady"
 )
 
@@ -28,8 +27,8 @@ const (
 // once: it does not connect again by itself, neither when its connection ends nor after pairing, because only the supervisor knows whether
 // the session's claim still holds, and spreads the reconnects of many sessions. Its socket is on the line: cut that to end it, and never
 // call Client.Disconnect.
-func newClient(device *store.Device, cfg Config, l *line, log *slog.Logger) (*whatsmeow.Client, error) {
-	client := whatsmeow.NewClient(device, signalstore.SlogLogger(log))
+func newClient(device *store.Device, cfg Config, l *line, log waLog.Logger) (*whatsmeow.Client, error) {
+	client := whatsmeow.NewClient(device, log)
 	client.EnableAutoReconnect = false
 	client.DisableLoginAutoReconnect = true
 	// What an event handler has not finished with stays with the server. Without this, receipts and notifications are acknowledged first.

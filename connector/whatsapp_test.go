@@ -19,6 +19,7 @@ import (
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
 	"go.mau.fi/whatsmeow/util/keys"
+	waLog "go.mau.fi/whatsmeow/util/log"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/redirect"
@@ -87,6 +88,15 @@ func (w *wire) link(number string) *caller {
 	if _, err := w.server.CreateAccount(w.ctx, number, number); err != nil {
 		w.Fatal(err)
 	}
+	return w.pair(number, func(code string) error {
+		_, err := w.server.Scan(w.ctx, number, code)
+		return err
+	})
+}
+
+// pair makes a device, has its code scanned and logs it in.
+func (w *wire) pair(number string, scan func(code string) error) *caller {
+	w.Helper()
 	c := &caller{w: w, got: make(map[string]int), said: make(chan any, 64)}
 	c.options.OnFailure = func(err error) {
 		if !w.over.Load() { // whatsmeow's own goroutines may outlive Disconnect by a call
@@ -95,8 +105,7 @@ func (w *wire) link(number string) *caller {
 	}
 	c.open(w.store.NewDevice(c.options))
 	c.connect()
-	codes := hear[*waevents.QR](c).Codes
-	if _, err := w.server.Scan(w.ctx, number, codes[0]); err != nil {
+	if err := scan(hear[*waevents.QR](c).Codes[0]); err != nil {
 		w.Fatal(err)
 	}
 	hearBoth[*waevents.PairSuccess, *waevents.ManualLoginReconnect](c)
@@ -114,7 +123,7 @@ func (w *wire) link(number string) *caller {
 func (c *caller) open(device *store.Device) {
 	c.w.Helper()
 	l := newLine(func() bool { return true })
-	client, err := newClient(device, c.w.cfg, l, quiet())
+	client, err := newClient(device, c.w.cfg, l, waLog.Noop)
 	if err != nil {
 		c.w.Fatal(err)
 	}
@@ -264,7 +273,7 @@ func TestDeviceNameIsTheSessionsOwn(t *testing.T) {
 	t.Parallel()
 	shared := proto.CloneOf(store.DeviceProps)
 	identity := keys.NewKeyPair()
-	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(func() bool { return true }), quiet())
+	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(func() bool { return true }), waLog.Noop)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,6 +110,9 @@ func (g *Guard) fail(failure *Failure) {
 	}
 }
 
+// Break makes the Guard refuse everything from now on, for a cause outside of the stores.
+func (g *Guard) Break(cause error) { g.fail(Fail(cause)) }
+
 // How whatsmeow uses the sessions of a device, and so what the lock has to span:
 //
 //   - A send (send.go, encryptMessageForDevices): GetManySessions; prekeys from the network for those that are missing; per device

@@ -26,6 +26,7 @@ type faults struct {
 	Duplicate          *sometimes   `json:"duplicate,omitempty"`
 	Reorder            *sometimes   `json:"reorder,omitempty"`
 	Corrupt            *sometimes   `json:"corrupt,omitempty"`
+	PushAll            bool         `json:"pushAll"`
 	NoPreKeys          bool         `json:"noPreKeys"`
 	Silence            bool         `json:"silence"`
 	ClockOffsetSeconds int64        `json:"clockOffsetSeconds"`
@@ -164,7 +165,7 @@ func readFaults(r *http.Request) (server.Faults, error) {
 		Seed:     in.Seed,
 		AckDelay: time.Duration(in.AckDelayMs) * time.Millisecond, AckJitter: time.Duration(in.AckJitterMs) * time.Millisecond,
 		QueryDelay: time.Duration(in.QueryDelayMs) * time.Millisecond, QueryJitter: time.Duration(in.QueryJitterMs) * time.Millisecond,
-		DropAcks: in.DropAcks, RefuseConnections: in.RefuseConnections, NoPreKeys: in.NoPreKeys, Silence: in.Silence,
+		DropAcks: in.DropAcks, RefuseConnections: in.RefuseConnections, PushAll: in.PushAll, NoPreKeys: in.NoPreKeys, Silence: in.Silence,
 		ClockOffset: time.Duration(in.ClockOffsetSeconds) * time.Second,
 	}
 	for name, rule := range map[string]struct {
@@ -241,7 +242,7 @@ func viewFaults(f server.Faults) faults {
 	view := faults{
 		Seed: f.Seed, AckDelayMs: f.AckDelay.Milliseconds(), AckJitterMs: f.AckJitter.Milliseconds(),
 		QueryDelayMs: f.QueryDelay.Milliseconds(), QueryJitterMs: f.QueryJitter.Milliseconds(),
-		DropAcks: f.DropAcks, RefuseConnections: f.RefuseConnections, NoPreKeys: f.NoPreKeys, Silence: f.Silence,
+		DropAcks: f.DropAcks, RefuseConnections: f.RefuseConnections, PushAll: f.PushAll, NoPreKeys: f.NoPreKeys, Silence: f.Silence,
 		CutBefore: viewSometimes(f.CutBefore), CutAfter: viewSometimes(f.CutAfter), Drop: viewSometimes(f.Drop),
 		Duplicate: viewSometimes(f.Duplicate), Reorder: viewSometimes(f.Reorder), Corrupt: viewSometimes(f.Corrupt),
 		ClockOffsetSeconds: int64(f.ClockOffset / time.Second),

@@ -233,7 +233,7 @@ func TestFaultsAreSetForAllAndForOnePhone(t *testing.T) {
 		"seed": 7, "ackDelayMs": 10, "ackJitterMs": 20, "queryDelayMs": 30, "queryJitterMs": 40, "dropAcks": true, "refuseConnections": true,
 		"cutBefore": map[string]any{"rate": 0.5}, "cutAfter": map[string]any{"rate": 1, "count": 2}, "ackError": map[string]any{"code": 463, "rate": 0.1, "count": 3},
 		"drop": map[string]any{"rate": 0.2}, "duplicate": map[string]any{"rate": 0.3}, "reorder": map[string]any{"rate": 0.4}, "corrupt": map[string]any{"count": 1},
-		"noPreKeys": true, "silence": true, "clockOffsetSeconds": -60,
+		"pushAll": true, "noPreKeys": true, "silence": true, "clockOffsetSeconds": -60,
 		"ban":   map[string]any{"newContacts": 20, "windowSeconds": 3600, "durationSeconds": 60},
 		"media": map[string]any{"status": 404, "direction": "upload", "count": 2},
 	}

@@ -27,6 +27,9 @@ func (s *Sandbox) getStats(*http.Request) (int, any, error) {
 	}, nil
 }
 
+// Queued is how many stanzas wait for a phone and its linked devices to acknowledge them.
+func (s *Sandbox) Queued(number string) int { return s.server.Queued(number, true) }
+
 // Stats returns the server's counters.
 func (s *Sandbox) Stats() server.Stats { return s.server.Stats() }
 

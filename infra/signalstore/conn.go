@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,7 +37,13 @@ type binding struct {
 	fence Fence
 	// deferred lets a transaction keep its writes back and send them together at the end, see transaction.
 	deferred bool
+	// lazy lets the commit return before it is on the disk. A crash of PostgreSQL may undo it, together with everything that was committed
+	// later, unless a later commit was waited for: the log is written in order.
+	lazy bool
 }
+
+// lazily goes before the writes of a transaction whose commit is not waited for, in the same round trip.
+var lazily = statement{query: "SELECT set_config('synchronous_commit', 'off', true)"}
 
 type bindingKey struct{}
 
@@ -84,7 +91,11 @@ func (c *conn) ExecContext(ctx context.Context, query string, named []driver.Nam
 		c.tx.pending = append(c.tx.pending, write)
 		return driver.RowsAffected(0), nil
 	}
-	rows, err := c.send(ctx, false, bound.fence, write)
+	writes := []statement{write}
+	if bound.lazy {
+		writes = []statement{lazily, write}
+	}
+	rows, err := c.send(ctx, false, bound.fence, writes...)
 	if err != nil && pgconn.SafeToRetry(err) {
 		return nil, driver.ErrBadConn
 	}
@@ -110,7 +121,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
 	}
-	tx := &transaction{conn: c, ctx: ctx, fence: bound.fence}
+	tx := &transaction{conn: c, ctx: ctx, fence: bound.fence, lazy: bound.lazy}
 	if !bound.deferred {
 		if err := tx.begin(ctx); err != nil {
 			return nil, err
@@ -163,6 +174,7 @@ type transaction struct {
 	ctx     context.Context // of BeginTx, as database/sql gives none to Commit
 	fence   Fence
 	pending []statement
+	lazy    bool
 	begun   bool
 }
 
@@ -191,6 +203,9 @@ func (t *transaction) Commit() error {
 	}
 	if len(t.pending) == 0 {
 		return nil
+	}
+	if t.lazy {
+		t.pending = slices.Insert(t.pending, 0, lazily)
 	}
 	_, err := t.conn.send(t.ctx, false, t.fence, t.pending...)
 	return err

@@ -154,3 +154,32 @@ CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON whatsmeow.whatsmeow_sen
 		}
 	}
 }
+
+// What a crash of PostgreSQL may undo is what comes again: see DoDecryptionTxn of tables. Everything else is waited for.
+func TestOnlyCommitsThatMayBeUndoneAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := storeOf(b.load(t, "111", Options{Fence: b.fence(t, "s")}))
+	b.exec(t, `CREATE TABLE public.waited (of text, setting text)`)
+	b.exec(t, `CREATE FUNCTION public.waited() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO public.waited VALUES (replace(TG_TABLE_NAME, 'whatsmeow_', '') || ' ' || TG_OP, current_setting('synchronous_commit')); RETURN NEW; END $$`)
+	for _, table := range []string{"event_buffer", "sessions"} {
+		b.exec(t, `CREATE TRIGGER waited AFTER INSERT OR UPDATE ON whatsmeow.whatsmeow_`+table+` FOR EACH ROW EXECUTE FUNCTION public.waited()`)
+	}
+	for _, step := range []struct {
+		name, want string
+		do         func()
+	}{
+		{"a decryption", "event_buffer INSERT off, event_buffer UPDATE off, sessions INSERT off", func() { decryptOnce(b.ctx, t, s) }},
+		{"a send", "sessions INSERT on, sessions UPDATE on", func() { sendOnce(b.ctx, t, s) }},
+		{"an answer", "sessions UPDATE on", func() { answerOnce(b.ctx, t, s) }},
+	} {
+		b.exec(t, `TRUNCATE public.waited`)
+		step.do()
+		var got string
+		err := b.container.pool.QueryRowContext(b.ctx, `SELECT string_agg(w, ', ' ORDER BY w) FROM (SELECT DISTINCT of || ' ' || setting AS w FROM public.waited) d`).Scan(&got)
+		if err != nil || got != step.want {
+			t.Errorf("%s: %s, %v; want %s", step.name, got, err, step.want)
+		}
+	}
+}

@@ -199,3 +199,33 @@ func TestASendStoresIdentitiesWithItsSessions(t *testing.T) {
 		t.Errorf("another identity is trusted afterwards: %v, %v", trusted, err)
 	}
 }
+
+// A ciphertext may make libsignal panic, which whatsmeow catches far above (message.go, decryptMessages).
+func TestAPanicInADecryptionLeavesNothingLocked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var told failures
+	s := storeOf(b.load(t, "111", Options{Fence: b.fence(t, "s"), OnFailure: told.add}))
+	for range 20 { // more often than there are connections
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was lost")
+				}
+			}()
+			_ = s.DoDecryptionTxn(b.ctx, func(ctx context.Context) error {
+				if err := s.PutSession(ctx, "a:0", []byte("half")); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.GetSession(ctx, "a:0"); err != nil { // the transaction has begun
+					t.Error(err)
+				}
+				panic("hostile")
+			})
+		}()
+		isFree(b.ctx, t, s, "a decryption that panicked")
+	}
+	if has, err := s.HasSession(b.ctx, "a:0"); has || err != nil || len(told.all()) != 0 {
+		t.Errorf("HasSession = %v, %v; told %v", has, err, told.all())
+	}
+}

@@ -247,6 +247,15 @@ func (c *Container) Adopt(ctx context.Context, device *store.Device, o Options) 
 	return device, nil
 }
 
+// Break makes a Device that was loaded, or has been adopted, refuse everything from now on, as after a failure of its own. Its owner breaks
+// it when something else could not be kept: whatsmeow passes over the failure of some handlers (message.go, handleDecryptedMessage), would
+// note the message as done and take the next copy for one that was handled.
+func Break(device *store.Device, cause error) {
+	if s, ok := device.Container.(*deviceStore); ok {
+		s.Break(cause)
+	}
+}
+
 // Delete removes a device and all its state. No fence is asked. Devices loaded for this JID can no longer write.
 func (c *Container) Delete(ctx context.Context, jid types.JID) error {
 	err := c.lock(jid).Retire(ctx, func() error {

@@ -71,7 +71,7 @@ type tables struct {
 
 // PutSessions implements ratchet.Stores.
 func (t tables) PutSessions(ctx context.Context, identities map[string][32]byte, sessions map[string][]byte) error {
-	return t.db.DoTxn(bind(ctx, binding{t.fence, true}), nil, func(ctx context.Context) error {
+	return t.db.DoTxn(bind(ctx, binding{fence: t.fence, deferred: true}), nil, func(ctx context.Context) error {
 		for address, key := range identities {
 			if err := t.PutIdentity(ctx, address, key); err != nil {
 				return err
@@ -81,9 +81,11 @@ func (t tables) PutSessions(ctx context.Context, identities map[string][32]byte,
 	})
 }
 
-// DoDecryptionTxn implements ratchet.Stores.
+// DoDecryptionTxn implements ratchet.Stores. Its commit is not waited for: whoever keeps the message waits for a later one, and WhatsApp is
+// told of the message after that; so does every send that builds on the ratchet. Undone before, the message comes again and is decrypted
+// again, by the session as it was.
 func (t tables) DoDecryptionTxn(ctx context.Context, fn func(context.Context) error) error {
-	return t.SQLStore.DoDecryptionTxn(bind(ctx, binding{t.fence, true}), fn)
+	return t.SQLStore.DoDecryptionTxn(bind(ctx, binding{fence: t.fence, deferred: true, lazy: true}), fn)
 }
 
 // PutDevice stores the device's own row. The first time, after pairing, it replaces what an earlier link under the same JID left (sqlstore

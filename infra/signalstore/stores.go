@@ -16,7 +16,7 @@ import (
 
 // GetOrGenPreKeys stores new keys in one transaction. A link makes 812 of them, and sqlstore commits each by itself.
 func (s *deviceStore) GetOrGenPreKeys(ctx context.Context, count uint32) (made []*keys.PreKey, err error) {
-	err = s.run(ctx, binding{s.options.Fence, true}, func(ctx context.Context) error {
+	err = s.run(ctx, binding{fence: s.options.Fence, deferred: true}, func(ctx context.Context) error {
 		return s.container.db.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
 			made, err = s.inner.GetOrGenPreKeys(ctx, count)
 			return err
@@ -221,8 +221,9 @@ func (s *deviceStore) PutBufferedEvent(ctx context.Context, ciphertextHash [32]b
 	})
 }
 
+// ClearBufferedEventPlaintext is not waited for: undone, the message is handled once more if it comes again, and known.
 func (s *deviceStore) ClearBufferedEventPlaintext(ctx context.Context, ciphertextHash [32]byte) error {
-	return s.Do(ctx, func(ctx context.Context) error { return s.inner.ClearBufferedEventPlaintext(ctx, ciphertextHash) })
+	return s.run(ctx, binding{fence: s.options.Fence, lazy: true}, func(ctx context.Context) error { return s.inner.ClearBufferedEventPlaintext(ctx, ciphertextHash) })
 }
 
 func (s *deviceStore) DeleteOldBufferedHashes(ctx context.Context) error {

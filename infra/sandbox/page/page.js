@@ -338,7 +338,7 @@ for (const tab of document.querySelectorAll('[role=tab]')) {
 
 // Faults
 const switches = {
-  ackDelayMs: 'number', queryDelayMs: 'number', dropAcks: 'flag', silence: 'flag', refuseConnections: 'flag', noPreKeys: 'flag',
+  ackDelayMs: 'number', queryDelayMs: 'number', dropAcks: 'flag', silence: 'flag', refuseConnections: 'flag', pushAll: 'flag', noPreKeys: 'flag',
   drop: 'rate', duplicate: 'rate', reorder: 'rate', corrupt: 'rate', cutBefore: 'rate', cutAfter: 'rate',
 }
 let faults = {}

@@ -35,6 +35,8 @@ type Faults struct {
 	Drop, Duplicate, Reorder Sometimes
 	// Corrupt changes a byte of a message's ciphertext on its way to the companion.
 	Corrupt Sometimes
+	// PushAll sends everything that waits for the companion at once. It is not known how the real server pages what waited.
+	PushAll bool
 	// NoPreKeys gives key bundles of the account without a one-time prekey, as if all had been taken.
 	NoPreKeys bool
 	// Silence takes what the companion sends and does nothing with it, and sends nothing; the connection stands.

@@ -120,14 +120,21 @@ func (q *queue) append(r *row) {
 	q.fill()
 }
 
-// fill sends what is queued as far as the window allows; the caller holds the lock. Those that waited at login carry their number in
+// fill sends what is queued as far as the window allows, or all of it if the faults want that; the caller holds the lock. Those that waited at login carry their number in
 // `offline`, and a marker follows the last of them.
 func (q *queue) fill() {
 	c := q.reader
-	if c == nil || q.flight > refill {
+	if c == nil {
 		return
 	}
-	for q.flight < len(q.rows) && q.flight < window {
+	most, all := window, c.faults().PushAll
+	if all {
+		most = len(q.rows)
+	}
+	if q.flight > refill && !all {
+		return
+	}
+	for q.flight < len(q.rows) && q.flight < most {
 		r := q.rows[q.flight]
 		q.flight++
 		if q.backlog == 0 {
