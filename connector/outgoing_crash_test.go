@@ -72,7 +72,7 @@ func (b *bench) seen(number string) (texts []string) {
 	}
 	for _, m := range list {
 		if m.Media != nil {
-			m.Text = m.Media.Caption
+			m.Text = m.Caption
 		}
 		texts = append(texts, m.Text)
 	}
