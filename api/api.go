@@ -57,6 +57,8 @@ type Config struct {
 	Version    string               // the program's, for /v1/version
 	// MediaMaxBytes bounds a file; 0 means 256 MiB.
 	MediaMaxBytes int64
+	// MessageExpiry is how long a message without an expiresAt of its own may wait to be sent; 0 means 24 hours.
+	MessageExpiry time.Duration
 	// Listener is listened on instead of Addr, where it is there already.
 	Listener net.Listener
 
@@ -120,6 +122,7 @@ func New(config Config) (*Server, error) {
 	if s.guard = config.Guard; s.guard == nil {
 		s.guard = netguard.New(netguard.Config{})
 	}
+	s.config.MessageExpiry = cmp.Or(config.MessageExpiry, 24*time.Hour)
 	s.config.MediaMaxBytes = cmp.Or(config.MediaMaxBytes, 256<<20)
 	s.fetcher = s.newFetcher()
 	metrics := config.Metrics

@@ -25,8 +25,12 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
-// maxPreferredWait bounds Prefer: wait.
-const maxPreferredWait = 30
+const (
+	// maxPreferredWait bounds Prefer: wait.
+	maxPreferredWait = 30
+	// maxMessageExpiry bounds expiresAt: WhatsApp itself keeps a message that it could not deliver for 30 days.
+	maxMessageExpiry = 30 * 24 * time.Hour
+)
 
 // TextContent is a text to send. 65,536 characters are what WhatsApp's own apps accept.
 type TextContent struct {
@@ -160,7 +164,7 @@ type sendMessage struct {
 	To              string      `json:"to" minLength:"1" maxLength:"64" doc:"Whom to send it to: a phone number with its country code (digits, + allowed), or a JID of a person or group." example:"5491123456789"`
 	Content         sendContent `json:"content"`
 	ClientReference string      `json:"clientReference,omitempty" maxLength:"256" doc:"Any text of yours; it comes back in every form of the message." example:"order-4711"`
-	ExpiresAt       *time.Time  `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then." example:"2036-01-01T12:00:00Z"`
+	ExpiresAt       *time.Time  `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then; within 30 days. Without it the operator's default holds (24 hours, unless MESSAGE_EXPIRY_HOURS says otherwise), which the answer shows."`
 }
 
 type messageOutput struct {
@@ -188,12 +192,15 @@ func (s *Server) addMessages() {
 		method: "POST", path: "/v1/sessions/{sessionId}/messages", id: "send-message", tag: "Messages", status: 202, also: map[int]any{200: sent}, wait: fetchTimeout + describeTimeout + maxPreferredWait*time.Second, maxBody: maxMediaBody,
 		summary: "Send a message",
 		description: "Accepts a message and sends it in the background, in order: it survives every crash from here on, and the recipient sees it once. It is accepted in every state of the " +
-			"session but logged_out and banned, and waits until the session is connected. With Prefer: wait=N (up to 30) the answer waits: 200 once WhatsApp has it, 202 when N seconds " +
+			"session but logged_out and banned, and waits until the session is connected, or until its expiresAt. What ends otherwise says why in error.code, here and in message.status: " +
+			"recipient_not_on_whatsapp, account_restricted (WhatsApp does not let the account write to this recipient now), account_banned and session_logged_out (before it was sent), rate_limited (WhatsApp " +
+			"took none of the account's messages for 5 minutes), whatsapp_rejected, whatsapp_timeout (no answer: it may have been delivered all the same), media_expired, internal_error. A " +
+			"message that expired has a code only if it may have been delivered. With Prefer: wait=N (up to 30) the answer waits: 200 once WhatsApp has it, 202 when N seconds " +
 			"are over, or the problem that it failed with, with messageId.",
 		request:  map[string]any{"to": "5491123456789", "content": map[string]string{"type": "text", "text": "Your order is ready."}, "clientReference": "order-4711"},
 		response: exampleMessage,
 		codes: []Code{
-			SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, WhatsAppRejected, WhatsAppTimeout,
+			SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, AccountBanned, WhatsAppRejected, WhatsAppTimeout,
 			MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType,
 		},
 	}, s.sendMessage)
@@ -222,8 +229,13 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	if kind := events.KindOf(to); kind != events.KindUser && kind != events.KindGroup {
 		return nil, invalid("body.to", "expected a person or a group")
 	}
-	if in.Body.ExpiresAt != nil && !in.Body.ExpiresAt.After(time.Now()) {
-		return nil, invalid("body.expiresAt", "expected a time in the future")
+	if expires := in.Body.ExpiresAt; expires != nil {
+		switch left := time.Until(*expires); {
+		case left <= 0:
+			return nil, invalid("body.expiresAt", "expected a time in the future")
+		case left > maxMessageExpiry:
+			return nil, invalid("body.expiresAt", "expected a time within 30 days")
+		}
 	}
 	var attach func() (*attachment, error)
 	if content := &in.Body.Content; content.Media != nil {
@@ -312,13 +324,18 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 		return message, fmt.Errorf("encode content: %w", err)
 	}
 	id, now := events.NewID(), time.Now()
+	expires := body.ExpiresAt
+	if expires == nil {
+		at := now.Add(s.config.MessageExpiry)
+		expires = &at
+	}
 	var reference *string
 	if body.ClientReference != "" {
 		reference = &body.ClientReference
 	}
 	if err := s.q.MessageQueue(ctx, tx, db.MessageQueueParams{
 		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: newWhatsAppID(), Type: body.Content.Type, Content: content, MediaID: mediaID,
-		ClientReference: reference, ExpiresAt: body.ExpiresAt, Timestamp: now,
+		ClientReference: reference, ExpiresAt: expires, Timestamp: now,
 	}); err != nil {
 		if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
 			return message, problem(SessionNotFound, "there is no session "+sessionID)

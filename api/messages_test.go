@@ -97,6 +97,36 @@ func TestSend(t *testing.T) {
 	}
 }
 
+func TestEveryMessageHasABound(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	sales := f.session(legacySessionID)
+	about := func(at *time.Time, want time.Duration) bool {
+		return at != nil && time.Until(*at) > want-time.Minute && time.Until(*at) <= want
+	}
+	var sent events.Message
+	f.must(202, &sent, "POST", sales+"/messages", text("5491123456789", "x"))
+	if !about(sent.ExpiresAt, 24*time.Hour) {
+		t.Errorf("it may wait until %v", sent.ExpiresAt)
+	}
+	expiring := func(in time.Duration) map[string]any {
+		return map[string]any{"to": "5491123456789", "content": map[string]string{"type": "text", "text": "x"}, "expiresAt": time.Now().Add(in)}
+	}
+	f.must(202, &sent, "POST", sales+"/messages", expiring(29*24*time.Hour))
+	if !about(sent.ExpiresAt, 29*24*time.Hour) {
+		t.Errorf("it may wait until %v", sent.ExpiresAt)
+	}
+	if a := f.do("POST", sales+"/messages", expiring(31*24*time.Hour)); a.StatusCode != 422 || !strings.Contains(string(a.body), "30 days") {
+		t.Errorf("%s", a.body)
+	}
+	f.sending(func() answer {
+		return f.do("POST", "/api/send-message", map[string]any{"sessionId": legacySessionID, "number": "5491123456789", "message": "x"})
+	})
+	if n := f.count("messages WHERE expires_at IS NULL"); n != 0 {
+		t.Errorf("%d messages may wait for ever", n)
+	}
+}
+
 func TestSendIsAcceptedInEveryStateButTwo(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

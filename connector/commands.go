@@ -33,6 +33,7 @@ var quieter = map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}
 func newCommands(c *Connector) (*commands, error) {
 	subscriber, err := queue.NewSubscriber(queue.SubscriberConfig{
 		Pool: c.pool, CompletePool: c.complete, Waker: c.waker, Owner: c.cfg.Owner, Claims: true, Grace: drainWait, Logger: c.log,
+		MaxAttempts: panicsMost,
 	})
 	if err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func (k *commands) handle(msg *message.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			k.c.log.ErrorContext(msg.Context(), "command panicked", "panic", p, "stack", string(debug.Stack()))
-			err = queue.RetryAfter{D: limitedWait, Err: fmt.Errorf("panic: %v", p)}
+			err = queue.RetryAfter{D: panicWait, Err: fmt.Errorf("panic: %v", p)}
 		}
 		k.c.metrics.commands.WithLabelValues(outcome).Inc()
 		k.c.metrics.seconds.WithLabelValues("command").Observe(time.Since(started).Seconds())

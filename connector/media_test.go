@@ -291,7 +291,7 @@ func (b *bench) sendFile(session, number string, content events.Content, media u
 		}
 		payload, err := json.Marshal(events.SendCommand{MessageID: id, SessionID: session})
 		tx.Publish(events.TopicCommands, queue.Message{
-			Lane: events.SendLane(session), Session: session, Payload: payload, Metadata: map[string]string{events.MetaCommand: events.CommandSend},
+			ID: id, Lane: events.SendLane(session), Session: session, Payload: payload, Metadata: map[string]string{events.MetaCommand: events.CommandSend},
 		})
 		return err
 	})
@@ -337,7 +337,7 @@ func TestAFileWaitsWhileS3IsDown(t *testing.T) {
 		t.Fatalf("connection %v, S3 %v", conn, err)
 	}
 	// However long it has been tried for, it waits.
-	refused := &session{id: s.id, c: s.c, log: s.log, ctx: s.ctx, cancel: s.cancel, sending: attempt{id, time.Now().Add(-2 * sendPatience)}}
+	refused := &session{id: s.id, c: s.c, log: s.log, ctx: s.ctx, cancel: s.cancel, sending: attempt{id: id, since: time.Now().Add(-2 * sendPatience)}}
 	outcome, err := refused.refused(b.ctx(), conn, id, fmt.Errorf("upload media: %w", err))
 	var wait queue.WaitFor
 	if outcome != "waiting" || !errors.As(err, &wait) || b.status(id) == string(events.StatusFailed) {

@@ -54,6 +54,9 @@ func (s *session) retryMedia(ctx context.Context, id uuid.UUID) (outcome string,
 		s.log.InfoContext(s.ctx, "phone not asked for media yet", "media", events.MediaPrefix.Format(id), "error", err)
 		return "waiting", queue.WaitFor{D: brokenWait}
 	}
+	if err := s.c.queries.MediaAsked(ctx, s.c.pool, id); err != nil {
+		return s.again(fmt.Errorf("note that the phone was asked: %w", err))
+	}
 	return "asked", nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,17 +17,11 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
-	"github.com/chasqui/chasqui/infra/s3"
-	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
 const (
 	// sendTimeout bounds a send with all its queries: devices and keys of the recipient.
 	sendTimeout = time.Minute
-	// sendPatience is how long one message is tried before it fails, counted anew after the session was offline.
-	sendPatience = 5 * time.Minute
-	// limitedWait is the pause after WhatsApp says that it takes no more for now.
-	limitedWait = 30 * time.Second
 	// brokenWait is the pause after a connection ended under a send; the supervisor is about to say that the session is offline.
 	brokenWait = 200 * time.Millisecond
 )
@@ -37,16 +29,26 @@ const (
 var (
 	errNotConnected  = errors.New("the session is not connected")
 	errNotOnWhatsApp = errors.New("the recipient is not on WhatsApp")
+	// errLookAgain says that after an upload a message's row does not let it be sent: it ended, its time did, or the row cannot be read.
+	errLookAgain = errors.New("the message's row has to be looked at again")
 )
 
 // attempt is the message that a session is sending, over repetitions.
 type attempt struct {
 	id    uuid.UUID
-	since time.Time
+	since time.Time // when it was first tried, the time that its upload took left out; zero after the session was offline
+	// handed says that a copy may have reached WhatsApp: its answer never came, or another process began before this one. Only the answer to
+	// another copy, under the same id, tells.
+	handed    bool
+	malformed int // answers that call the stanza malformed
+	limited   int // answers that say too many, in a row and over messages: the limit is the account's
 }
 
 // send handles one send command. The messages row is the truth: the command only points at it, and one that is sent, or ended otherwise,
 // is done. The call to WhatsApp stands outside any transaction, and a crash after it repeats it under the same id.
+//
+// The message's time is looked at by the statement that marks it as being sent, so it is over either before anything leaves or not at all;
+// from then on it is the sender's to say how it ends.
 //
 // Failure policy: without a connection the lane is parked; what the connection, the database or WhatsApp's limits keep from being sent is
 // tried again, in order and without counting, for sendPatience; what WhatsApp refuses fails at once.
@@ -59,9 +61,10 @@ func (s *session) send(ctx context.Context, id uuid.UUID) (outcome string, err e
 	}
 	conn := s.sender()
 	if conn == nil {
+		s.sending.since = time.Time{}
 		return s.park()
 	}
-	m, err := s.c.queries.MessageBeginSend(ctx, s.c.pool, id, s.id, s.c.cfg.Owner, s.epoch)
+	m, err := s.begin(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) { // deleted, unless it is the claim that is gone
 		if err := s.hold(ctx, s.c.pool); err != nil {
 			return s.again(err)
@@ -69,28 +72,52 @@ func (s *session) send(ctx context.Context, id uuid.UUID) (outcome string, err e
 		return "repeated", nil
 	}
 	if err != nil {
-		return s.again(fmt.Errorf("begin send: %w", err))
+		return s.again(err)
 	}
 	switch status := events.MessageStatus(m.Status); {
+	case m.Begun:
 	case status != events.StatusQueued && status != events.StatusSending:
 		return "repeated", nil
 	case m.Expired:
-		return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusExpired)})
+		p := db.MessageFinishParams{Status: string(events.StatusExpired)}
+		if s.sending.id == id && s.sending.handed {
+			code, message := codeUnanswered, unanswered
+			p.ErrorCode, p.ErrorMessage = &code, &message
+		}
+		return s.finish(ctx, id, p)
+	default: // it ended while the statement waited for its row; the next look sees how
+		return "waiting", queue.WaitFor{}
 	}
-	if s.sending.id != id {
-		s.sending = attempt{id, time.Now()}
-	}
-	at, err := conn.send(ctx, m)
+	at, err := conn.send(ctx, id, m)
 	if err == nil {
 		return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &at})
 	}
 	return s.refused(ctx, conn, id, err)
 }
 
+// begin marks a message as being sent. A row that reads so already when this process first meets it was left by another, or by this one
+// before the claim went and came back: how far that came is unknown.
+func (s *session) begin(ctx context.Context, id uuid.UUID) (db.MessageBeginSendRow, error) {
+	first := s.sending.id != id
+	resolve := s.sending.handed && (s.sending.since.IsZero() || time.Since(s.sending.since) < sendPatience)
+	m, err := s.c.queries.MessageBeginSend(ctx, s.c.pool, db.MessageBeginSendParams{
+		ID: id, SessionID: s.id, Owner: s.c.cfg.Owner, Epoch: s.epoch, Resolve: first || resolve,
+	})
+	if err != nil {
+		return m, fmt.Errorf("begin send: %w", err)
+	}
+	if first && m.Begun {
+		s.sending = attempt{id: id, handed: m.Status == string(events.StatusSending), limited: s.sending.limited}
+	}
+	if s.sending.since.IsZero() {
+		s.sending.since = time.Now()
+	}
+	return m, nil
+}
+
 // park sets the session's commands aside until it is connected. While the row still says connected the supervisor is about to change it,
 // and the lane waits a moment instead.
 func (s *session) park() (string, error) {
-	s.sending = attempt{}
 	if s.online.Load() {
 		return "waiting", queue.WaitFor{D: brokenWait}
 	}
@@ -114,10 +141,18 @@ func (s *session) again(err error) (string, error) {
 }
 
 // send hands a message to WhatsApp and waits until it is acknowledged. It returns the time that WhatsApp gave it.
-func (c *connection) send(ctx context.Context, m db.MessageBeginSendRow) (time.Time, error) {
+func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSendRow) (time.Time, error) {
 	message, err := c.prepare(ctx, m)
 	if err != nil {
 		return time.Time{}, err
+	}
+	if m.MediaID != nil { // an upload may outlast the message's time, or the sweeper's patience
+		switch again, err := c.s.begin(ctx, id); {
+		case err != nil:
+			return time.Time{}, fmt.Errorf("%w: %w", errLookAgain, err)
+		case !again.Begun:
+			return time.Time{}, errLookAgain
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
@@ -146,8 +181,13 @@ func (c *connection) send(ctx context.Context, m db.MessageBeginSendRow) (time.T
 		return time.Time{}, errClaimLost
 	}
 	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: c.s.c.pace.ack}
+	before := c.s.sending.handed
+	c.s.sending.handed = true
 	resp, err := c.client.SendMessage(ctx, to, message, extra)
 	if err != nil {
+		if serverCode(err) != 0 { // it was not taken
+			c.s.sending.handed = before
+		}
 		return time.Time{}, fmt.Errorf("send message: %w", err)
 	}
 	return resp.Timestamp, nil
@@ -168,70 +208,6 @@ func (c *connection) prepare(ctx context.Context, m db.MessageBeginSendRow) (*wa
 		c.s.sending.since = c.s.sending.since.Add(time.Since(began))
 	}
 	return message, err
-}
-
-// refused decides what becomes of a message that was not sent.
-func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, err error) (string, error) {
-	var disconnected *whatsmeow.DisconnectedError
-	code := serverCode(err)
-	switch {
-	case errors.Is(err, errClaimLost):
-		return s.again(err)
-	case errors.Is(err, signalstore.ErrStolen), conn.ctx.Err() != nil, ctx.Err() != nil, errors.As(err, &disconnected),
-		errors.Is(err, whatsmeow.ErrNotConnected), errors.Is(err, whatsmeow.ErrNotLoggedIn), errors.Is(err, context.Canceled):
-		s.log.InfoContext(s.ctx, "send interrupted", "message", id, "error", err)
-		return "waiting", queue.WaitFor{D: brokenWait}
-	case s3.Unavailable(err): // ours, like the database; the message is not to fail for it
-		return s.again(err)
-	case errors.Is(err, errMediaGone):
-		return s.fail(ctx, id, "media_expired", "The file of this message is kept no more.")
-	case errors.Is(err, errNotOnWhatsApp):
-		return s.fail(ctx, id, "recipient_not_on_whatsapp", "The recipient's number is not on WhatsApp.")
-	case errors.Is(err, whatsmeow.ErrGroupNotFound), errors.Is(err, whatsmeow.ErrNotInGroup):
-		return s.fail(ctx, id, "whatsapp_rejected", "The account is not in this group.")
-	case code != 0 && !limited(code):
-		return s.fail(ctx, id, "whatsapp_rejected", fmt.Sprintf("WhatsApp refused the message with code %d.", code))
-	}
-	s.log.WarnContext(s.ctx, "message not sent", "message", id, "error", err)
-	if time.Since(s.sending.since) < sendPatience {
-		if limited(code) {
-			return "waiting", queue.WaitFor{D: limitedWait}
-		}
-		return "waiting", queue.WaitFor{D: 2 * time.Second}
-	}
-	switch {
-	case code == 463:
-		return s.fail(ctx, id, "account_restricted", "WhatsApp restricts this account: it may not write to this recipient now (code 463).")
-	case limited(code):
-		return s.fail(ctx, id, "rate_limited", fmt.Sprintf("WhatsApp takes no more messages of this account for now (code %d).", code))
-	case errors.Is(err, whatsmeow.ErrMessageTimedOut), errors.Is(err, whatsmeow.ErrIQTimedOut), errors.Is(err, context.DeadlineExceeded):
-		return s.fail(ctx, id, "whatsapp_timeout", "WhatsApp did not acknowledge the message. It may have been delivered all the same.")
-	default:
-		return s.fail(ctx, id, "internal_error", "The message could not be sent.")
-	}
-}
-
-// limited says whether a code means "not now": 463 (the account is restricted), 429 (too many), 479 (the stanza was not taken, which
-// WhatsApp also says under load).
-func limited(code int) bool { return code == 463 || code == 429 || code == 479 }
-
-// serverCode is the code with which WhatsApp's server refused a message or a query, or 0. For messages whatsmeow has it only as the end of
-// its error's text (send.go, SendMessage: "%w %d").
-func serverCode(err error) int {
-	var iq *whatsmeow.IQError
-	if errors.As(err, &iq) {
-		if iq.Code >= 500 && iq.Code != 501 {
-			return 0 // the server's own trouble, which passes; 501 is a query that it will never know
-		}
-		return iq.Code
-	}
-	if errors.Is(err, whatsmeow.ErrServerReturnedError) {
-		text := err.Error()
-		if code, err := strconv.Atoi(text[strings.LastIndexByte(text, ' ')+1:]); err == nil {
-			return code
-		}
-	}
-	return 0
 }
 
 func (s *session) fail(ctx context.Context, id uuid.UUID, code, message string) (string, error) {
@@ -263,12 +239,15 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 			m.Timestamp, m.ErrorCode, m.ErrorMessage = p.Timestamp.UTC(), nil, nil
 			return s.publishSent(tx, m, *p.Timestamp)
 		}
-		return publishEnd(tx, unsent{id, s.id, m.ChatID, m.WhatsappID}, events.MessageStatus(p.Status), p.ErrorCode, p.ErrorMessage, now)
+		return publishEnd(tx, unsent{id, s.id, m.ChatID, m.WhatsappID, p.ErrorCode, p.ErrorMessage}, events.MessageStatus(p.Status), now)
 	})
 	if err != nil {
 		return s.again(err)
 	}
-	s.sending = attempt{}
+	s.sending = attempt{limited: s.sending.limited}
+	if p.Status == string(events.StatusSent) {
+		s.sending.limited = 0
+	}
 	return p.Status, nil
 }
 
@@ -285,19 +264,21 @@ func (s *session) publishSent(tx *queue.Tx, v db.MessageView, at time.Time) erro
 
 // unsent is a message that will not be sent.
 type unsent struct {
-	ID         uuid.UUID
-	SessionID  string
-	ChatID     string
-	WhatsappID string
+	ID           uuid.UUID
+	SessionID    string
+	ChatID       string
+	WhatsappID   string
+	ErrorCode    *string
+	ErrorMessage *string
 }
 
 // publishEnd tells that a message will not be sent, and why.
-func publishEnd(tx *queue.Tx, m unsent, status events.MessageStatus, code, message *string, at time.Time) error {
+func publishEnd(tx *queue.Tx, m unsent, status events.MessageStatus, at time.Time) error {
 	data := events.StatusData{
 		MessageID: events.MessagePrefix.Format(m.ID), WhatsAppID: m.WhatsappID, ChatID: m.ChatID, Status: status, At: at.UTC(),
 	}
-	if code != nil {
-		data.Error = &events.MessageError{Code: *code, Message: *message}
+	if m.ErrorCode != nil {
+		data.Error = &events.MessageError{Code: *m.ErrorCode, Message: postgres.Text(m.ErrorMessage)}
 	}
 	_, err := events.Publish(tx, events.MessageUpdated, m.SessionID, m.ChatID, at, data)
 	return err

@@ -188,9 +188,9 @@ func TestRefusalsAreTold(t *testing.T) {
 		impatient bool
 		code      string // "" when it is tried again
 	}{
-		{refused(463), false, ""}, {refused(429), false, ""}, {refused(479), false, ""}, {whatsmeow.ErrMessageTimedOut, false, ""},
+		{refused(463), false, "account_restricted"}, {refused(429), false, ""}, {refused(479), false, ""}, {whatsmeow.ErrMessageTimedOut, false, ""},
 		{errors.New("anything"), false, ""}, {&whatsmeow.IQError{Code: 503}, true, "internal_error"},
-		{refused(463), true, "account_restricted"}, {refused(429), true, "rate_limited"}, {whatsmeow.ErrMessageTimedOut, true, "whatsapp_timeout"},
+		{&whatsmeow.IQError{Code: 429}, false, ""}, {refused(429), true, "rate_limited"}, {whatsmeow.ErrMessageTimedOut, true, "whatsapp_timeout"},
 		{refused(406), false, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 406}, false, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 501}, false, "whatsapp_rejected"},
 		{whatsmeow.ErrNotInGroup, false, "whatsapp_rejected"}, {errNotOnWhatsApp, false, "recipient_not_on_whatsapp"},
 		{&whatsmeow.DisconnectedError{Action: "message send"}, true, ""}, {whatsmeow.ErrNotConnected, true, ""},
@@ -198,7 +198,7 @@ func TestRefusalsAreTold(t *testing.T) {
 		id := events.NewID()
 		b.exec(`INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, timestamp)
 			VALUES ($1, 'sales', '5491100000002@s.whatsapp.net', $2, 'outgoing', 'sending', 'text', '{"type":"text"}', now())`, id, id.String())
-		s.sending = attempt{id, time.Now()}
+		s.sending = attempt{id: id, since: time.Now(), handed: errors.Is(tt.err, whatsmeow.ErrMessageTimedOut)}
 		if tt.impatient {
 			s.sending.since = time.Now().Add(-sendPatience)
 		}

@@ -348,6 +348,8 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 	s.online.Store(state == events.StateConnected)
 	if state == events.StateLoggedOut {
 		s.jid = nil
+	}
+	if state == events.StateLoggedOut || state == events.StateBanned {
 		signal(s.c.due) // what waited to be sent will not be
 	}
 	return nil

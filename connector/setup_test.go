@@ -243,7 +243,7 @@ func (b *bench) send(session, number, text string) uuid.UUID {
 		}
 		payload, _ := json.Marshal(events.SendCommand{MessageID: id, SessionID: session})
 		tx.Publish(events.TopicCommands, queue.Message{
-			Lane: events.SendLane(session), Session: session, Payload: payload,
+			ID: id, Lane: events.SendLane(session), Session: session, Payload: payload,
 			Metadata: map[string]string{events.MetaCommand: events.CommandSend},
 		})
 		return nil

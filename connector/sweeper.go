@@ -2,12 +2,14 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
-	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
 const (
@@ -15,14 +17,39 @@ const (
 	sweepEvery = 2 * time.Second
 	// sweepMost bounds the messages of one sweep's transaction.
 	sweepMost = 100
+	// sweepSending is how long after the last attempt began a message that reads sending is nobody's. An attempt ends within sendTimeout, the
+	// upload before it not counted (connection.send begins anew after it), and a process that sleeps longer has lost its claim, without
+	// which the Signal store encrypts nothing.
+	sweepSending = 10 * sendTimeout
+	// boundEvery is how often messages without a bound are looked for: those that a release before this one accepts.
+	boundEvery = time.Hour
 )
 
-// sweep ends messages whose time ran out, parked or not, and those of sessions that were logged out. Every connector sweeps, whoever holds
-// the session: what decides is time and the row, locked, and not the claim. Failure policy: an error is logged; the next sweep tries again.
+// ends are the states of a session that sends nothing any more until somebody links it anew, or WhatsApp lifts its ban, with what its waiting
+// messages fail with. In every other state they wait for as long as they are valid: somebody can start, restart or link the session.
+var ends = []struct {
+	state         events.SessionState
+	code, message string
+}{
+	{events.StateLoggedOut, "session_logged_out", "The session was logged out before the message was sent."},
+	{events.StateBanned, "account_banned", "WhatsApp banned the account before the message was sent."},
+}
+
+// sweep ends messages whose time ran out, parked or not, those of sessions that have ended, and those whose command cannot be handled. Every
+// connector sweeps, whoever holds the session: what decides is time and the row, locked, and not the claim. Failure policy: an error is
+// logged; the next sweep tries again.
 func (c *Connector) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	var bounded time.Time
 	for {
+		if time.Since(bounded) >= boundEvery {
+			if err := c.bound(ctx); err != nil {
+				c.logError(ctx, "bound messages", err)
+			} else {
+				bounded = time.Now()
+			}
+		}
 		for more := true; more; {
 			n, err := c.sweepOnce(ctx)
 			if err != nil {
@@ -39,34 +66,83 @@ func (c *Connector) sweep(ctx context.Context) {
 	}
 }
 
-// sweepOnce sweeps once of each kind and returns the larger number of messages.
+// bound gives messages that could wait for ever an end.
+func (c *Connector) bound(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
+	defer cancel()
+	_, err := c.queries.MessageBound(ctx, c.pool)
+	return err
+}
+
+// sweepOnce sweeps once of each kind and returns the largest number of messages.
 func (c *Connector) sweepOnce(ctx context.Context) (most int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
 	defer cancel()
 	err = c.db.InTx(ctx, func(tx *queue.Tx) error {
-		expired, err := c.queries.MessageSweepExpired(ctx, tx, sweepMost)
+		most = 0
+		expired, err := c.queries.MessageSweepExpired(ctx, tx, codeUnanswered, unanswered, sweepSending.Seconds(), sweepMost)
 		if err != nil {
 			return fmt.Errorf("sweep expired messages: %w", err)
 		}
-		for _, m := range expired {
-			if err := publishEnd(tx, unsent(m), events.StatusExpired, nil, nil, time.Now()); err != nil {
+		if err := swept(tx, events.StatusExpired, expired, &most); err != nil {
+			return err
+		}
+		for _, end := range ends {
+			stranded, err := c.queries.MessageSweepEnded(ctx, tx, &end.code, &end.message, string(end.state), sweepMost)
+			if err != nil {
+				return fmt.Errorf("sweep messages of sessions that ended: %w", err)
+			}
+			if err := swept(tx, events.StatusFailed, stranded, &most); err != nil {
 				return err
 			}
-			tx.Notify(events.WakeMessages, m.ID.String())
 		}
-		code, message := "session_logged_out", "The session was logged out before the message was sent."
-		stranded, err := c.queries.MessageSweepLoggedOut(ctx, tx, &code, &message, sweepMost)
-		if err != nil {
-			return fmt.Errorf("sweep messages of logged out sessions: %w", err)
-		}
-		for _, m := range stranded {
-			if err := publishEnd(tx, unsent(db.MessageSweepExpiredRow(m)), events.StatusFailed, &code, &message, time.Now()); err != nil {
-				return err
-			}
-			tx.Notify(events.WakeMessages, m.ID.String())
-		}
-		most = max(len(expired), len(stranded))
-		return nil
+		return c.sweepBroken(ctx, tx, &most)
 	})
 	return most, err
+}
+
+// sweepBroken fails messages whose command made the program fail or die again and again. A lane that such a command parked goes on: handled
+// once more, the command finds its message ended.
+func (c *Connector) sweepBroken(ctx context.Context, tx *queue.Tx, most *int) error {
+	code, message := "internal_error", "The program failed each time it tried to send the message. It may have been delivered all the same."
+	broken, err := c.queries.MessageSweepBroken(ctx, tx, &code, &message, events.TopicCommands, sweepMost)
+	if err != nil {
+		return fmt.Errorf("sweep messages of dead letters: %w", err)
+	}
+	for _, m := range broken {
+		c.log.ErrorContext(ctx, "message given up: its command failed or ended the process each time", "message", m.ID, "session", m.SessionID)
+	}
+	if err := swept(tx, events.StatusFailed, broken, most); err != nil {
+		return err
+	}
+	stuck, err := c.queries.MessageListStuck(ctx, tx, events.TopicCommands, sweepMost)
+	if err != nil {
+		return fmt.Errorf("list lanes that are stuck: %w", err)
+	}
+	for _, id := range stuck {
+		if err := queue.Resume(ctx, tx, events.TopicCommands, id); err != nil && !errors.Is(err, queue.ErrNoDeadLetter) { // another connector was faster
+			return err
+		}
+	}
+	return nil
+}
+
+// swept tells of messages that were swept, and raises most to their number.
+func swept[R ~struct {
+	ID           uuid.UUID
+	SessionID    string
+	ChatID       string
+	WhatsappID   string
+	ErrorCode    *string
+	ErrorMessage *string
+}](tx *queue.Tx, status events.MessageStatus, rows []R, most *int) error {
+	*most = max(*most, len(rows))
+	for _, row := range rows {
+		m := unsent(row)
+		if err := publishEnd(tx, m, status, time.Now()); err != nil {
+			return err
+		}
+		tx.Notify(events.WakeMessages, m.ID.String())
+	}
+	return nil
 }

@@ -267,6 +267,17 @@ func TestAFileThatIsNotThereIsAskedOfThePhoneOnce(t *testing.T) {
 		t.Errorf("at once: %v, %s", err, b.status(id))
 	}
 	b.exec(`UPDATE media SET asked_at = now() - interval '25 hours' WHERE id = $1`, id)
+	lane := events.TopicCommands + "/" + events.MediaLane("s")
+	b.exec(`UPDATE queue_lanes SET parked = 'session', ready_at = 'infinity' WHERE lane = $1`, lane) // nobody has asked it: the session is not connected
+	if err := d.sweepMedia(t.Context()); err != nil || b.status(id) != "pending" {
+		t.Errorf("while its session is not connected: %v, %s", err, b.status(id))
+	}
+	b.exec(`UPDATE media SET created_at = now() - interval '8 days' WHERE id = $1`, id) // for a week
+	if list, err := d.queries.MediaListOverdue(t.Context(), d.pool, phonePatience.Seconds(), 10); err != nil || len(list) != 1 {
+		t.Errorf("after a week %v, %v", list, err)
+	}
+	b.exec(`UPDATE media SET created_at = now() - interval '2 days' WHERE id = $1`, id)
+	b.exec(`UPDATE queue_lanes SET parked = NULL, ready_at = now() WHERE lane = $1`, lane)
 	if err := d.sweepMedia(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -93,6 +93,6 @@ type Message struct {
 	Error           *MessageError `json:"error,omitempty"`
 	Content         Content       `json:"content"`
 	ClientReference string        `json:"clientReference,omitempty" doc:"What the sender wrote there; chasqui only keeps it."`
-	ExpiresAt       *time.Time    `json:"expiresAt,omitempty" doc:"When it is given up if it could not be sent."`
+	ExpiresAt       *time.Time    `json:"expiresAt,omitempty" doc:"When it is given up if it could not be sent. Every message that is to be sent has one."`
 	Timestamp       time.Time     `json:"timestamp" doc:"When it was sent, as WhatsApp says; for a message not yet sent, when it was accepted."`
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strconv"
+	"time"
 )
 
 // Logging is every role's.
@@ -103,6 +104,21 @@ type Media struct {
 // MaxBytes is MaxMegabytes in bytes.
 func (m Media) MaxBytes() int64 { return int64(m.MaxMegabytes) << 20 }
 
+// Messages bounds how long messages wait.
+type Messages struct {
+	ExpiryHours int `env:"MESSAGE_EXPIRY_HOURS" kind:"count" default:"24" doc:"Hours that a message without an expiresAt of its own may wait to be sent, up to 720 (30 days). What is not sent by then expires."`
+}
+
+// Expiry is ExpiryHours as a duration.
+func (m Messages) Expiry() time.Duration { return time.Duration(m.ExpiryHours) * time.Hour }
+
+func (m *Messages) check() error {
+	if m.ExpiryHours > 720 {
+		return problem{"MESSAGE_EXPIRY_HOURS", "it is more than 30 days: give it at most 720"}
+	}
+	return nil
+}
+
 // MediaKeeping is how long the bytes of media stay.
 type MediaKeeping struct {
 	MediaDays int `env:"MEDIA_RETENTION_DAYS" kind:"count" default:"90" doc:"Days that the bytes of media are kept."`
@@ -168,6 +184,7 @@ type Serving struct {
 	Listener
 	Webhooks
 	Media
+	Messages
 }
 
 // API is the configuration of `chasqui api`.

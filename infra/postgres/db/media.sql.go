@@ -38,6 +38,16 @@ func (q *Queries) MediaAsk(ctx context.Context, db DBTX, id uuid.UUID) (int64, e
 	return result.RowsAffected(), nil
 }
 
+const mediaAsked = `-- name: MediaAsked :exec
+UPDATE media SET asked_at = clock_timestamp() WHERE id = $1 AND status = 'pending'
+`
+
+// The phone has been asked: its time to answer begins.
+func (q *Queries) MediaAsked(ctx context.Context, db DBTX, id uuid.UUID) error {
+	_, err := db.Exec(ctx, mediaAsked, id)
+	return err
+}
+
 const mediaDelete = `-- name: MediaDelete :one
 WITH changed AS (
     UPDATE media SET status = 'expired', object = NULL, direct_path = NULL, media_key = NULL, updated_at = clock_timestamp()
@@ -257,7 +267,10 @@ func (q *Queries) MediaListAsked(ctx context.Context, db DBTX, sessionID string,
 const mediaListOverdue = `-- name: MediaListOverdue :many
 SELECT id, (asked_at IS NOT NULL)::boolean AS asked FROM media
  WHERE status = 'pending' AND coalesce(asked_at, created_at) < statement_timestamp() - make_interval(secs => $1::float8)
-   AND (asked_at IS NOT NULL OR created_at < statement_timestamp() - interval '7 days') LIMIT $2
+   AND (created_at < statement_timestamp() - interval '7 days'
+        OR (asked_at IS NOT NULL AND NOT EXISTS (
+            SELECT FROM queue_lanes l WHERE l.lane = 'commands/' || media.session_id || '/media' AND l.parked = 'session')))
+ LIMIT $2
 `
 
 type MediaListOverdueRow struct {
@@ -265,8 +278,8 @@ type MediaListOverdueRow struct {
 	Asked bool
 }
 
-// Media that the phone was asked for and has not answered about; and those that nobody fetches any more, because their job is a dead letter,
-// after a week.
+// Media that the phone was asked for and has not answered about, unless the session that is to ask it has not been connected since: its lane is
+// set aside then. And after a week whatever still waits: for its session, or for a job that is a dead letter.
 func (q *Queries) MediaListOverdue(ctx context.Context, db DBTX, patienceSeconds float64, maxRows int32) ([]MediaListOverdueRow, error) {
 	rows, err := db.Query(ctx, mediaListOverdue, patienceSeconds, maxRows)
 	if err != nil {

@@ -19,12 +19,21 @@ WITH fence AS MATERIALIZED (
      WHERE c.session = $2::text AND c.owner = $3 AND c.epoch = $4 AND c.expires_at > clock_timestamp() FOR KEY SHARE
 ), begun AS (
     UPDATE messages SET status = 'sending', updated_at = clock_timestamp() FROM fence
-     WHERE messages.id = $1::uuid AND messages.session_id = fence.session AND messages.status = 'queued'
-       AND (messages.expires_at IS NULL OR messages.expires_at > clock_timestamp()))
-SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.media_id,
+     WHERE messages.id = $1::uuid AND messages.session_id = fence.session AND messages.status IN ('queued', 'sending')
+       AND (messages.expires_at IS NULL OR messages.expires_at > clock_timestamp() OR (messages.status = 'sending' AND $5::boolean))
+    RETURNING messages.id)
+SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
        coalesce(m.expires_at <= clock_timestamp(), false)::boolean AS expired
   FROM fence JOIN messages m ON m.id = $1::uuid AND m.session_id = fence.session
 `
+
+type MessageBeginSendParams struct {
+	ID        uuid.UUID
+	SessionID string
+	Owner     string
+	Epoch     int64
+	Resolve   bool
+}
 
 type MessageBeginSendRow struct {
 	ChatID     string
@@ -33,16 +42,21 @@ type MessageBeginSendRow struct {
 	Type       string
 	Content    json.RawMessage
 	MediaID    *uuid.UUID
+	Begun      bool
 	Expired    bool
 }
 
-// Reads the message and marks it sending, in one round trip. status is what it was before. No row: the message or the claim is gone.
-func (q *Queries) MessageBeginSend(ctx context.Context, db DBTX, iD uuid.UUID, sessionID string, owner string, epoch int64) (MessageBeginSendRow, error) {
+// Reads the message and, in the same round trip, marks it as being sent and notes when, as the last thing before a copy of it may leave.
+// begun is false when it must not leave: it has ended, or its time is over. status is what it was before, by this statement's snapshot; only
+// begun has waited for whoever was just changing the row. resolve lets one go on whose time is over, because an earlier copy may have reached
+// WhatsApp: whether it did is only known from the answer to another. No row: the message or the claim is gone.
+func (q *Queries) MessageBeginSend(ctx context.Context, db DBTX, arg MessageBeginSendParams) (MessageBeginSendRow, error) {
 	row := db.QueryRow(ctx, messageBeginSend,
-		iD,
-		sessionID,
-		owner,
-		epoch,
+		arg.ID,
+		arg.SessionID,
+		arg.Owner,
+		arg.Epoch,
+		arg.Resolve,
 	)
 	var i MessageBeginSendRow
 	err := row.Scan(
@@ -52,9 +66,24 @@ func (q *Queries) MessageBeginSend(ctx context.Context, db DBTX, iD uuid.UUID, s
 		&i.Type,
 		&i.Content,
 		&i.MediaID,
+		&i.Begun,
 		&i.Expired,
 	)
 	return i, err
+}
+
+const messageBound = `-- name: MessageBound :execrows
+UPDATE messages SET expires_at = clock_timestamp() + interval '24 hours'
+ WHERE status IN ('scheduled', 'queued', 'sending') AND expires_at IS NULL
+`
+
+// Gives messages that wait without a bound one; a release before this one accepted them.
+func (q *Queries) MessageBound(ctx context.Context, db DBTX) (int64, error) {
+	result, err := db.Exec(ctx, messageBound)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const messageFinish = `-- name: MessageFinish :one
@@ -133,6 +162,35 @@ func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishP
 	return i, err
 }
 
+const messageListStuck = `-- name: MessageListStuck :many
+SELECT h.id FROM queue_lanes l
+ CROSS JOIN LATERAL (SELECT x.id, x.uuid FROM queue_messages x WHERE x.lane = l.lane ORDER BY x.id LIMIT 1) h
+  JOIN messages m ON m.id = h.uuid
+ WHERE l.topic = $1 AND l.parked = 'crashes' AND m.status NOT IN ('scheduled', 'queued', 'sending')
+ LIMIT $2
+`
+
+// The commands that park a lane by crashing although their message has ended: handled once more they do nothing, and the lane goes on.
+func (q *Queries) MessageListStuck(ctx context.Context, db DBTX, topic string, maxRows int32) ([]int64, error) {
+	rows, err := db.Query(ctx, messageListStuck, topic, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const messageShow = `-- name: MessageShow :one
 SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name FROM message_views WHERE id = $1
 `
@@ -170,27 +228,144 @@ func (q *Queries) MessageShow(ctx context.Context, db DBTX, id uuid.UUID) (Messa
 	return i, err
 }
 
+const messageSweepBroken = `-- name: MessageSweepBroken :many
+UPDATE messages m
+   SET status = 'failed', error_code = $1, error_message = $2, updated_at = clock_timestamp()
+ WHERE m.id IN (SELECT w.id FROM messages w
+                 WHERE w.status IN ('queued', 'sending')
+                   AND w.id IN (SELECT d.uuid FROM queue_dead d WHERE d.topic = $3
+                                UNION ALL
+                                SELECT h.uuid FROM queue_lanes l
+                                 CROSS JOIN LATERAL (SELECT x.uuid FROM queue_messages x WHERE x.lane = l.lane ORDER BY x.id LIMIT 1) h
+                                 WHERE l.topic = $3 AND l.parked = 'crashes')
+                 LIMIT $4 FOR NO KEY UPDATE OF w SKIP LOCKED)
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message
+`
+
+type MessageSweepBrokenRow struct {
+	ID           uuid.UUID
+	SessionID    string
+	ChatID       string
+	WhatsappID   string
+	ErrorCode    *string
+	ErrorMessage *string
+}
+
+// Messages whose command is a dead letter, or stands at the front of a lane that was parked because processes kept dying with it in hand. A
+// send command has the id of its message.
+func (q *Queries) MessageSweepBroken(ctx context.Context, db DBTX, errorCode *string, errorMessage *string, topic string, maxRows int32) ([]MessageSweepBrokenRow, error) {
+	rows, err := db.Query(ctx, messageSweepBroken,
+		errorCode,
+		errorMessage,
+		topic,
+		maxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []MessageSweepBrokenRow{}
+	for rows.Next() {
+		var i MessageSweepBrokenRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.SessionID,
+			&i.ChatID,
+			&i.WhatsappID,
+			&i.ErrorCode,
+			&i.ErrorMessage,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const messageSweepEnded = `-- name: MessageSweepEnded :many
+UPDATE messages m
+   SET status = 'failed', error_code = $1, error_message = $2, updated_at = clock_timestamp()
+ WHERE m.id IN (SELECT w.id FROM messages w JOIN sessions s ON s.id = w.session_id
+                 WHERE s.state = $3 AND w.status IN ('scheduled', 'queued', 'sending')
+                 LIMIT $4 FOR NO KEY UPDATE OF w SKIP LOCKED)
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message
+`
+
+type MessageSweepEndedRow struct {
+	ID           uuid.UUID
+	SessionID    string
+	ChatID       string
+	WhatsappID   string
+	ErrorCode    *string
+	ErrorMessage *string
+}
+
+// Messages that wait for a session which has ended in a state that sends nothing any more.
+func (q *Queries) MessageSweepEnded(ctx context.Context, db DBTX, errorCode *string, errorMessage *string, state string, maxRows int32) ([]MessageSweepEndedRow, error) {
+	rows, err := db.Query(ctx, messageSweepEnded,
+		errorCode,
+		errorMessage,
+		state,
+		maxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []MessageSweepEndedRow{}
+	for rows.Next() {
+		var i MessageSweepEndedRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.SessionID,
+			&i.ChatID,
+			&i.WhatsappID,
+			&i.ErrorCode,
+			&i.ErrorMessage,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const messageSweepExpired = `-- name: MessageSweepExpired :many
 UPDATE messages m
-   SET status = 'expired', error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
+   SET status = 'expired', error_code = CASE WHEN m.status = 'sending' THEN $1::text END,
+       error_message = CASE WHEN m.status = 'sending' THEN $2::text END, updated_at = clock_timestamp()
  WHERE m.id IN (SELECT w.id FROM messages w
                  WHERE w.expires_at <= clock_timestamp()
-                   AND (w.status IN ('scheduled', 'queued') OR (w.status = 'sending' AND w.updated_at < clock_timestamp() - interval '10 minutes'))
-                 ORDER BY w.expires_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED)
-RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id
+                   AND (w.status IN ('scheduled', 'queued')
+                        OR (w.status = 'sending' AND w.updated_at < clock_timestamp() - make_interval(secs => $3::float8)))
+                 ORDER BY w.expires_at LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED)
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message
 `
 
 type MessageSweepExpiredRow struct {
-	ID         uuid.UUID
-	SessionID  string
-	ChatID     string
-	WhatsappID string
+	ID           uuid.UUID
+	SessionID    string
+	ChatID       string
+	WhatsappID   string
+	ErrorCode    *string
+	ErrorMessage *string
 }
 
-// Messages whose time ran out before they were sent. One that is being sent is left to its sender; only where that sender is gone for good
-// (ten minutes without a word: twice as long as any sender tries) it is swept too.
-func (q *Queries) MessageSweepExpired(ctx context.Context, db DBTX, maxRows int32) ([]MessageSweepExpiredRow, error) {
-	rows, err := db.Query(ctx, messageSweepExpired, maxRows)
+// Messages whose time ran out before they were sent. One that is being sent is left to its sender; only where no sender has begun an attempt
+// for so long that none can be under way (see sweepSending) it is swept too, with an error, since nobody knows how the last attempt ended.
+func (q *Queries) MessageSweepExpired(ctx context.Context, db DBTX, errorCode string, errorMessage string, sendingSeconds float64, maxRows int32) ([]MessageSweepExpiredRow, error) {
+	rows, err := db.Query(ctx, messageSweepExpired,
+		errorCode,
+		errorMessage,
+		sendingSeconds,
+		maxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -203,48 +378,8 @@ func (q *Queries) MessageSweepExpired(ctx context.Context, db DBTX, maxRows int3
 			&i.SessionID,
 			&i.ChatID,
 			&i.WhatsappID,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const messageSweepLoggedOut = `-- name: MessageSweepLoggedOut :many
-UPDATE messages m
-   SET status = 'failed', error_code = $1, error_message = $2, updated_at = clock_timestamp()
- WHERE m.id IN (SELECT w.id FROM messages w JOIN sessions s ON s.id = w.session_id
-                 WHERE s.state = 'logged_out' AND w.status IN ('scheduled', 'queued', 'sending')
-                 LIMIT $3 FOR NO KEY UPDATE OF w SKIP LOCKED)
-RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id
-`
-
-type MessageSweepLoggedOutRow struct {
-	ID         uuid.UUID
-	SessionID  string
-	ChatID     string
-	WhatsappID string
-}
-
-// Messages that wait for a session that has been logged out.
-func (q *Queries) MessageSweepLoggedOut(ctx context.Context, db DBTX, errorCode *string, errorMessage *string, maxRows int32) ([]MessageSweepLoggedOutRow, error) {
-	rows, err := db.Query(ctx, messageSweepLoggedOut, errorCode, errorMessage, maxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []MessageSweepLoggedOutRow{}
-	for rows.Next() {
-		var i MessageSweepLoggedOutRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.SessionID,
-			&i.ChatID,
-			&i.WhatsappID,
+			&i.ErrorCode,
+			&i.ErrorMessage,
 		); err != nil {
 			return nil, err
 		}

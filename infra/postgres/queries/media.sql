@@ -94,11 +94,14 @@ SELECT f.session_id, f.mimetype, f.file_name, f.size, f.sha256, m.id AS message,
 UPDATE deliveries SET media_id = NULL, run_at = least(run_at, statement_timestamp()) WHERE media_id = @media_id::uuid AND state IN ('pending', 'held');
 
 -- name: MediaListOverdue :many
--- Media that the phone was asked for and has not answered about; and those that nobody fetches any more, because their job is a dead letter,
--- after a week.
+-- Media that the phone was asked for and has not answered about, unless the session that is to ask it has not been connected since: its lane is
+-- set aside then. And after a week whatever still waits: for its session, or for a job that is a dead letter.
 SELECT id, (asked_at IS NOT NULL)::boolean AS asked FROM media
  WHERE status = 'pending' AND coalesce(asked_at, created_at) < statement_timestamp() - make_interval(secs => @patience_seconds::float8)
-   AND (asked_at IS NOT NULL OR created_at < statement_timestamp() - interval '7 days') LIMIT @max_rows;
+   AND (created_at < statement_timestamp() - interval '7 days'
+        OR (asked_at IS NOT NULL AND NOT EXISTS (
+            SELECT FROM queue_lanes l WHERE l.lane = 'commands/' || media.session_id || '/media' AND l.parked = 'session')))
+ LIMIT @max_rows;
 
 -- name: MediaExpire :execrows
 -- The bytes that have been kept long enough, unless a message still waits to be sent with them.
@@ -124,6 +127,10 @@ WITH fence AS MATERIALIZED (
 SELECT m.whatsapp_id, m.chat_id, m.sender_id, m.direction, f.media_key
   FROM fence JOIN media f ON f.session_id = fence.session JOIN messages m ON m.id = f.message_id
  WHERE f.id = @id AND f.status = 'pending' AND f.media_key IS NOT NULL;
+
+-- name: MediaAsked :exec
+-- The phone has been asked: its time to answer begins.
+UPDATE media SET asked_at = clock_timestamp() WHERE id = @id AND status = 'pending';
 
 -- name: MediaListAsked :many
 -- The media that an answer of the phone may be about. WhatsApp's ids are unique within a chat and a sender only, so its keys must tell.
