@@ -63,9 +63,9 @@ func refusalOf(err error) *refusal {
 		return known
 	case errors.As(err, &iq) && iq.Code != 0:
 		switch {
-		case iq.Code == 463:
+		case iq.Code == codeReachOut:
 			return &refusal{"account_restricted", "WhatsApp restricts this account for now (code 463)."}
-		case limited(iq.Code):
+		case iq.Code == codeTooMany:
 			return &refusal{"rate_limited", fmt.Sprintf("WhatsApp takes no more queries of this account for now (code %d).", iq.Code)}
 		case iq.Code == 401 || iq.Code == 403:
 			return &refusal{"forbidden", fmt.Sprintf("WhatsApp does not allow this account to know or do it (code %d).", iq.Code)}

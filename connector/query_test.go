@@ -387,7 +387,7 @@ func TestRefusalOf(t *testing.T) {
 		err  error
 		code string
 	}{
-		{&whatsmeow.IQError{Code: 429}, "rate_limited"}, {&whatsmeow.IQError{Code: 479}, "rate_limited"}, {&whatsmeow.IQError{Code: 463}, "account_restricted"},
+		{&whatsmeow.IQError{Code: 429}, "rate_limited"}, {&whatsmeow.IQError{Code: 479}, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 463}, "account_restricted"},
 		{&whatsmeow.IQError{Code: 401}, "forbidden"}, {whatsmeow.ErrIQForbidden, "forbidden"}, {whatsmeow.ErrIQNotFound, "not_found"}, {whatsmeow.ErrIQGone, "not_found"},
 		{&whatsmeow.IQError{Code: 501}, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 503}, "whatsapp_rejected"}, {whatsmeow.ErrIQBadRequest, "whatsapp_rejected"},
 		{whatsmeow.ErrIQTimedOut, "whatsapp_timeout"}, {context.DeadlineExceeded, "whatsapp_timeout"},
