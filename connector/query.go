@@ -62,14 +62,14 @@ func refusalOf(err error) *refusal {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &iq) && iq.Code != 0:
-		switch {
-		case iq.Code == codeReachOut:
+		switch iq.Code {
+		case codeReachOut:
 			return &refusal{"account_restricted", "WhatsApp restricts this account for now (code 463)."}
-		case iq.Code == codeTooMany:
+		case codeTooMany:
 			return &refusal{"rate_limited", fmt.Sprintf("WhatsApp takes no more queries of this account for now (code %d).", iq.Code)}
-		case iq.Code == 401 || iq.Code == 403:
+		case 401, 403:
 			return &refusal{"forbidden", fmt.Sprintf("WhatsApp does not allow this account to know or do it (code %d).", iq.Code)}
-		case iq.Code == 404 || iq.Code == 410:
+		case 404, 410:
 			return &refusal{"not_found", fmt.Sprintf("WhatsApp knows nothing of it (code %d).", iq.Code)}
 		}
 		return &refusal{"whatsapp_rejected", fmt.Sprintf("WhatsApp refused the query with code %d.", iq.Code)}

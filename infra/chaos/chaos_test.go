@@ -6,8 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"slices"
@@ -163,74 +161,6 @@ func TestATableOfNothingIsAProblem(t *testing.T) {
 	}
 	if p := (&Table{Sent: 1, Received: 1, Faults: 1, FilesLost: 1, Panics: 2}).problems(); !slices.Equal(p, []string{"filesLost is 1, and has to be 0", "panics is 2, and has to be 0"}) {
 		t.Errorf("problems are %q", p)
-	}
-}
-
-func TestAForwarderIsCutAndGoesSilentAndHeals(t *testing.T) {
-	t.Parallel()
-	server, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	go func() {
-		for {
-			conn, err := server.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _, _ = io.Copy(conn, conn) }()
-		}
-	}()
-	f, err := newForwarder("tcp", server.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.close()
-	dial := func() net.Conn {
-		t.Helper()
-		conn, err := net.Dial("tcp", f.listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return conn
-	}
-	echo := func(conn net.Conn, wait time.Duration) error {
-		if err := conn.SetDeadline(time.Now().Add(wait)); err != nil {
-			return err
-		}
-		if _, err := conn.Write([]byte("x")); err != nil {
-			return err
-		}
-		_, err := io.ReadFull(conn, make([]byte, 1))
-		return err
-	}
-	first := dial()
-	if err := echo(first, 10*time.Second); err != nil {
-		t.Fatalf("an open network: %v", err)
-	}
-	f.silence()
-	if err := echo(first, 50*time.Millisecond); err == nil {
-		t.Error("a silent network answered")
-	}
-	f.heal()
-	if err := echo(first, 10*time.Second); err != nil {
-		t.Errorf("a network that was silent: %v", err)
-	}
-	if _, err := io.ReadFull(first, make([]byte, 1)); err != nil { // what was sent into the silence came too
-		t.Errorf("what a silent network swallowed: %v", err)
-	}
-	f.sever()
-	if err := echo(first, 10*time.Second); err == nil {
-		t.Error("a connection outlived its network")
-	}
-	if err := echo(dial(), 10*time.Second); err == nil {
-		t.Error("a cut network took a connection")
-	}
-	f.heal()
-	if err := echo(dial(), 10*time.Second); err != nil {
-		t.Errorf("a healed network: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/sandbox/server"
+	"github.com/chasqui/chasqui/infra/testwire"
 )
 
 // A fault breaks something, waits, and heals it.
@@ -287,33 +288,25 @@ func (f *faults) disturbSessions() *target {
 	}
 }
 
-// network chooses a connector that nothing is being done to, and one of its networks.
-func (f *faults) network(of func(*joined) *forwarder, harm func(*forwarder)) *target {
+// network chooses a connector that nothing is being done to, and breaks one of its networks.
+func (f *faults) network(of func(*joined) *testwire.Wire, harm func(*testwire.Wire)) *target {
 	p := f.role("connector")
 	for _, j := range f.s.connectors {
 		if j.process == p {
-			line := of(j)
-			return &target{p.name, func() error { harm(line); return nil }, func() error { line.heal(); return nil }, p.release}
+			wire := of(j)
+			return &target{p.name, func() error { harm(wire); return nil }, func() error { wire.Mend(); return nil }, p.release}
 		}
 	}
 	return nil
 }
 
-func (f *faults) cutFromWhatsApp() *target {
-	return f.network(func(j *joined) *forwarder { return j.whatsApp }, (*forwarder).sever)
-}
+func toWhatsApp(j *joined) *testwire.Wire { return j.whatsApp }
+func toDatabase(j *joined) *testwire.Wire { return j.database }
 
-func (f *faults) silenceWhatsApp() *target {
-	return f.network(func(j *joined) *forwarder { return j.whatsApp }, (*forwarder).silence)
-}
-
-func (f *faults) cutFromPostgres() *target {
-	return f.network(func(j *joined) *forwarder { return j.database }, (*forwarder).sever)
-}
-
-func (f *faults) silencePostgres() *target {
-	return f.network(func(j *joined) *forwarder { return j.database }, (*forwarder).silence)
-}
+func (f *faults) cutFromWhatsApp() *target { return f.network(toWhatsApp, (*testwire.Wire).Cut) }
+func (f *faults) silenceWhatsApp() *target { return f.network(toWhatsApp, (*testwire.Wire).Blackhole) }
+func (f *faults) cutFromPostgres() *target { return f.network(toDatabase, (*testwire.Wire).Cut) }
+func (f *faults) silencePostgres() *target { return f.network(toDatabase, (*testwire.Wire).Blackhole) }
 
 func (f *faults) upsetReceiver() *target {
 	free := f.hold("receiver")

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +21,7 @@ import (
 	"github.com/chasqui/chasqui/infra/config"
 	"github.com/chasqui/chasqui/infra/devstack"
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/testwire"
 )
 
 // apiKey opens an API that only this machine reaches, for as long as the run takes.
@@ -47,7 +47,7 @@ type stack struct {
 // joined is a connector with the networks that lead from it.
 type joined struct {
 	*process
-	whatsApp, database *forwarder
+	whatsApp, database *testwire.Wire
 }
 
 // start brings everything up, with its sessions linked and connected.
@@ -124,25 +124,15 @@ func (s *stack) startRoles() error {
 	s.processes = nil
 	for i := range connectors {
 		j := &joined{}
-		database, err := url.Parse(s.postgres.DSN())
-		if err != nil {
-			return fmt.Errorf("parse DSN: %w", err)
-		}
-		query := database.Query()
-		if j.database, err = newForwarder("unix", filepath.Join(query.Get("host"), ".s.PGSQL."+query.Get("port"))); err != nil {
-			return err
-		}
 		s.connectors = append(s.connectors, j)
-		database.Host, database.RawQuery = net.JoinHostPort("127.0.0.1", strconv.Itoa(j.database.port())), "sslmode=disable"
-		whatsApp, err := url.Parse(s.sandbox.WhatsAppURL())
-		if err != nil {
-			return fmt.Errorf("parse WhatsApp's address: %w", err)
-		}
-		if j.whatsApp, err = newForwarder("tcp", whatsApp.Host); err != nil {
+		var database, whatsApp string
+		if j.database, database, err = testwire.OpenDatabase(s.postgres.DSN()); err != nil {
 			return err
 		}
-		whatsApp.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(j.whatsApp.port()))
-		env := append(append([]string(nil), common...), "DATABASE_URL="+database.String(), "WHATSAPP_URL="+whatsApp.String())
+		if j.whatsApp, whatsApp, err = testwire.OpenServer(s.sandbox.WhatsAppURL()); err != nil {
+			return err
+		}
+		env := append(append([]string(nil), common...), "DATABASE_URL="+database, "WHATSAPP_URL="+whatsApp)
 		if j.process, err = s.add(fmt.Sprintf("connector-%d", i+1), "connector", env); err != nil {
 			return err
 		}
@@ -245,9 +235,9 @@ func (s *stack) stop() {
 			}
 		}
 		for _, j := range s.connectors {
-			for _, f := range []*forwarder{j.whatsApp, j.database} {
-				if f != nil {
-					f.close()
+			for _, w := range []*testwire.Wire{j.whatsApp, j.database} {
+				if w != nil {
+					w.Close()
 				}
 			}
 		}

@@ -1,19 +1,19 @@
-// Package testwire puts a TCP forwarder between a program under test and a server, whose network the test can break and mend.
+// Package testwire puts a TCP forwarder between a program and a server, whose network a test, or the chaos harness, can break and mend.
 package testwire
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
 	"sync"
-	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Wire forwards TCP connections to one server. Make one with Forward.
+// Wire forwards TCP connections to one server. Make one with Open, or in tests with Forward.
 type Wire struct {
 	network  string
 	target   string
@@ -43,55 +43,99 @@ type pair struct {
 	stranded bool     // for good
 }
 
-// Database puts a wire before the PostgreSQL server of a connection string, and returns the string that leads through it, by TCP.
-func Database(t testing.TB, dsn string) (*Wire, string) {
-	t.Helper()
-	cfg, err := pgconn.ParseConfig(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	network, address := pgconn.NetworkAddress(cfg.Host, cfg.Port)
-	w := Forward(t, network, address)
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(cfg.User, cfg.Password), Host: w.Addr(), Path: cfg.Database, RawQuery: "sslmode=disable"}
-	return w, u.String()
-}
-
-// Server puts a wire before the server of a URL with a port, and returns the URL that leads through it.
-func Server(t testing.TB, address string) (*Wire, string) {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := Forward(t, "tcp", u.Host)
-	u.Host = w.Addr()
-	return w, u.String()
-}
-
-// Forward starts a wire to a server, which ends with the test. Its clients come by TCP.
-func Forward(t testing.TB, network, target string) *Wire {
-	t.Helper()
+// Open starts a wire to a server, which Close ends. Its clients come by TCP.
+func Open(network, target string) (*Wire, error) {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false) // whose sockets have no filters
-	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("open wire: %w", err)
 	}
 	w := &Wire{network: network, target: target, listener: listener.(*net.TCPListener), pairs: make(map[*pair]struct{})}
 	w.change = sync.NewCond(&w.mu)
 	w.work.Go(w.accept)
-	t.Cleanup(func() {
-		w.mu.Lock()
-		w.closed = true
-		_ = listener.Close()
-		for p := range w.pairs {
-			p.reset()
-		}
-		w.change.Broadcast()
-		w.mu.Unlock()
-		w.work.Wait()
-	})
+	return w, nil
+}
+
+// OpenDatabase starts a wire to the PostgreSQL server of a connection string, and returns the string that leads through it, by TCP.
+func OpenDatabase(dsn string) (*Wire, string, error) {
+	cfg, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return nil, "", fmt.Errorf("parse connection string: %w", err)
+	}
+	w, err := Open(pgconn.NetworkAddress(cfg.Host, cfg.Port))
+	if err != nil {
+		return nil, "", err
+	}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(cfg.User, cfg.Password), Host: w.Addr(), Path: cfg.Database, RawQuery: "sslmode=disable"}
+	return w, u.String(), nil
+}
+
+// OpenServer starts a wire to the server of a URL with a port, and returns the URL that leads through it.
+func OpenServer(address string) (*Wire, string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, "", fmt.Errorf("parse address: %w", err)
+	}
+	w, err := Open("tcp", u.Host)
+	if err != nil {
+		return nil, "", err
+	}
+	u.Host = w.Addr()
+	return w, u.String(), nil
+}
+
+// Close ends the wire and its connections.
+func (w *Wire) Close() {
+	w.mu.Lock()
+	w.closed = true
+	_ = w.listener.Close()
+	for p := range w.pairs {
+		p.reset()
+	}
+	w.change.Broadcast()
+	w.mu.Unlock()
+	w.work.Wait()
+}
+
+// T is what a test gives: a *testing.T, a *testing.B.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+	Cleanup(func())
+}
+
+// Forward is Open for a test, with which the wire ends.
+func Forward(t T, network, target string) *Wire {
+	t.Helper()
+	w, err := Open(network, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
 	return w
+}
+
+// Database is OpenDatabase for a test.
+func Database(t T, dsn string) (*Wire, string) {
+	t.Helper()
+	w, through, err := OpenDatabase(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	return w, through
+}
+
+// Server is OpenServer for a test.
+func Server(t T, address string) (*Wire, string) {
+	t.Helper()
+	w, through, err := OpenServer(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	return w, through
 }
 
 // Addr is where clients connect to instead of the server.
