@@ -25,6 +25,9 @@ const (
 	renewTimeout = 3 * time.Second
 	// claimMargin is how long before its claim ends a session is closed, by this process's own clocks.
 	claimMargin = 2 * time.Second
+	// replacedGrace is how long a session that was taken from an owner who did not give it back connects again when another login replaces
+	// its connection: that owner may have been stopped in the middle of one, and have sent its last bytes as he woke.
+	replacedGrace = time.Minute
 	// lookEvery is how soon claims that ended are noticed; with claimLength it keeps a failover well below 20 s.
 	lookEvery = time.Second
 	// handOverMost bounds the sessions given away in one look, so that a new connector is not met by all logins at once.
@@ -207,6 +210,8 @@ func (c *Connector) look(ctx context.Context, full, takeOver bool) error {
 type claim struct {
 	epoch int64
 	at    time.Time // when it was asked for
+	// abandoned says that the owner before did not give it back.
+	abandoned bool
 }
 
 // take claims up to n sessions and frees what their queue lanes were leased by, else failover would wait for those leases too.
@@ -226,7 +231,7 @@ func (c *Connector) take(ctx context.Context, n int, takeOver bool) (map[string]
 			if err := queue.Free(ctx, tx, row.Session); err != nil {
 				return err
 			}
-			taken[row.Session] = claim{row.Epoch, at}
+			taken[row.Session] = claim{row.Epoch, at, row.Abandoned}
 		}
 		return nil
 	})

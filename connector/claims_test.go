@@ -115,6 +115,35 @@ func TestTakeOverDoesNotWaitForThePredecessorsClaims(t *testing.T) {
 	}
 }
 
+// An owner who was stopped in the middle of a login sends the rest of it as he wakes, and WhatsApp believes the newer login.
+func TestTheOwnerBeforeDoesNotStopASessionByALoginOfHis(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	same := func(c *Config) { c.Owner, c.TakeOver = "dev", true }
+	first := b.connector(same)
+	b.linked("sales", "5491100000001")
+	b.abandon(first)
+	second := b.connector(same)
+	b.await("the session to be connected again", func() bool { return b.owned(second) == 1 && second.session("sales").sender() != nil })
+	states := len(b.events(events.SessionStatus))
+	if n, err := b.sandbox.StreamError(b.ctx(), "5491100000001", "replaced"); err != nil || n != 1 {
+		t.Fatalf("%d connections were replaced: %v", n, err)
+	}
+	b.await("the session to be connected once more", func() bool {
+		all := b.events(events.SessionStatus)
+		return len(all) > states+1 && all[len(all)-1].Data.Session.State == events.StateConnected
+	})
+
+	// Where the owner before gave it back, whoever replaces the connection is somebody else.
+	b.stop(second)
+	third := b.connector(same)
+	b.await("the session to be connected", func() bool { return b.owned(third) == 1 && third.session("sales").sender() != nil })
+	if _, err := b.sandbox.StreamError(b.ctx(), "5491100000001", "replaced"); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitState("sales", events.StateReplaced)
+}
+
 func TestStaleOwnerWritesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

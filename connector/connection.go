@@ -362,6 +362,9 @@ func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool
 	case *waevents.LoggedOut:
 		return ending{state: events.StateLoggedOut, reason: "WhatsApp says: " + evt.Reason.String(), logout: true}, true
 	case *waevents.StreamReplaced:
+		if !s.abandoned.IsZero() && time.Since(s.abandoned) < replacedGrace {
+			return s.retry("the connector that had the session before logged in once more", lasted), true
+		}
 		return ending{state: events.StateReplaced, reason: "another connection uses this device; restart the session to take it back"}, true
 	case *waevents.TemporaryBan:
 		return ending{state: events.StateBanned, reason: evt.String()}, true

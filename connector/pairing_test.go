@@ -52,7 +52,7 @@ func TestLinkIsFoundWhoseNewsWasLost(t *testing.T) {
 	c := b.connector()
 	b.linked("sales", owner)
 	held := c.session("sales")
-	unaware := newSession(c, db.SessionListControlRow{ID: "sales", Settings: []byte("{}")}, claim{held.epoch, time.Now()})
+	unaware := newSession(c, db.SessionListControlRow{ID: "sales", Settings: []byte("{}")}, claim{epoch: held.epoch, at: time.Now()})
 	defer unaware.cancel(nil)
 	conn, err := unaware.open()
 	if err != nil {
@@ -69,7 +69,7 @@ func TestPhoneIsShownTheSessionsDeviceName(t *testing.T) {
 	b := setup(t)
 	c := b.connector()
 	for settings, want := range map[string]string{`{}`: "chasqui", `{"deviceName":"Support desk"}`: "Support desk"} {
-		s := newSession(c, db.SessionListControlRow{ID: "sales", Settings: []byte(settings)}, claim{1, time.Now()})
+		s := newSession(c, db.SessionListControlRow{ID: "sales", Settings: []byte(settings)}, claim{epoch: 1, at: time.Now()})
 		defer s.cancel(nil)
 		b.exec(`INSERT INTO sessions (id, desired) VALUES ('sales', 'stopped') ON CONFLICT DO NOTHING`)
 		conn, err := s.open()

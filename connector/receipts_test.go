@@ -129,7 +129,7 @@ func TestEachStepOfAMessageTakesFewRoundTrips(t *testing.T) {
 	t.Cleanup(pool.Close)
 	beside := New(Config{Owner: c.cfg.Owner, Logger: quiet()})
 	beside.pool, beside.db, beside.ctx = pool, &queue.DB{Pool: pool}, b.ctx()
-	s := newSession(beside, db.SessionListControlRow{ID: "sales", Settings: []byte("{}")}, claim{live.epoch, time.Now()})
+	s := newSession(beside, db.SessionListControlRow{ID: "sales", Settings: []byte("{}")}, claim{epoch: live.epoch, at: time.Now()})
 	ctx, fail := context.WithCancelCause(b.ctx())
 	conn := &connection{s: s, device: live.sender().device, ctx: ctx, fail: fail, signals: make(chan any, 1)}
 

@@ -47,7 +47,8 @@ type session struct {
 	online  atomic.Bool // the row says connected
 	sending attempt     // of whoever holds inHand
 
-	term term // how long the claim is ours
+	term      term      // how long the claim is ours
+	abandoned time.Time // when it was taken from an owner who did not give it back; zero where he did
 
 	mu      sync.Mutex
 	control db.SessionListControlRow // what is asked of the session
@@ -71,6 +72,9 @@ func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
 	s.term.extend(cl.at)
+	if cl.abandoned {
+		s.abandoned = cl.at
+	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	s.online.Store(s.state == events.StateConnected)
 	if row.Jid != nil {

@@ -82,22 +82,23 @@ func (q *Queries) ClaimRenew(ctx context.Context, db DBTX, leaseSeconds float64,
 
 const claimTake = `-- name: ClaimTake :many
 WITH free AS MATERIALIZED (
-    SELECT c.session FROM claims c JOIN sessions s ON s.id = c.session
+    SELECT c.session, c.owner FROM claims c JOIN sessions s ON s.id = c.session
      WHERE s.wanted AND (c.expires_at <= clock_timestamp() OR ($3::boolean AND c.owner = $1))
      ORDER BY c.session LIMIT $4 FOR UPDATE OF c SKIP LOCKED)
 UPDATE claims c SET owner = $1, epoch = c.epoch + 1, expires_at = clock_timestamp() + make_interval(secs => $2)
   FROM free WHERE c.session = free.session
-RETURNING c.session, c.epoch
+RETURNING c.session, c.epoch, (free.owner <> '')::boolean AS abandoned
 `
 
 type ClaimTakeRow struct {
-	Session string
-	Epoch   int64
+	Session   string
+	Epoch     int64
+	Abandoned bool
 }
 
 // Takes wanted sessions whose claim has ended. FOR UPDATE waits out every fenced transaction of the owner before (it conflicts with their
 // FOR KEY SHARE, which the update alone would not); SKIP LOCKED, so that one stopped in the middle of a transaction does not hold up the
-// others. take_over takes the claims of a dead predecessor with the same name too.
+// others. take_over takes the claims of a dead predecessor with the same name too. abandoned: the owner before did not give it back.
 func (q *Queries) ClaimTake(ctx context.Context, db DBTX, owner string, leaseSeconds float64, takeOver bool, maxRows int32) ([]ClaimTakeRow, error) {
 	rows, err := db.Query(ctx, claimTake,
 		owner,
@@ -112,7 +113,7 @@ func (q *Queries) ClaimTake(ctx context.Context, db DBTX, owner string, leaseSec
 	items := []ClaimTakeRow{}
 	for rows.Next() {
 		var i ClaimTakeRow
-		if err := rows.Scan(&i.Session, &i.Epoch); err != nil {
+		if err := rows.Scan(&i.Session, &i.Epoch, &i.Abandoned); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -33,14 +33,14 @@ SELECT s.id, '', 0, to_timestamp(0) FROM sessions s
 -- name: ClaimTake :many
 -- Takes wanted sessions whose claim has ended. FOR UPDATE waits out every fenced transaction of the owner before (it conflicts with their
 -- FOR KEY SHARE, which the update alone would not); SKIP LOCKED, so that one stopped in the middle of a transaction does not hold up the
--- others. take_over takes the claims of a dead predecessor with the same name too.
+-- others. take_over takes the claims of a dead predecessor with the same name too. abandoned: the owner before did not give it back.
 WITH free AS MATERIALIZED (
-    SELECT c.session FROM claims c JOIN sessions s ON s.id = c.session
+    SELECT c.session, c.owner FROM claims c JOIN sessions s ON s.id = c.session
      WHERE s.wanted AND (c.expires_at <= clock_timestamp() OR (@take_over::boolean AND c.owner = @owner))
      ORDER BY c.session LIMIT @max_rows FOR UPDATE OF c SKIP LOCKED)
 UPDATE claims c SET owner = @owner, epoch = c.epoch + 1, expires_at = clock_timestamp() + make_interval(secs => @lease_seconds)
   FROM free WHERE c.session = free.session
-RETURNING c.session, c.epoch;
+RETURNING c.session, c.epoch, (free.owner <> '')::boolean AS abandoned;
 
 -- name: ClaimHold :one
 -- The fence: it fails when the claim is with another owner or has ended, and else keeps it from being taken until the transaction ends.
