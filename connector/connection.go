@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -64,7 +65,9 @@ func (s *session) connect() ending {
 	case err != nil:
 		s.log.WarnContext(s.ctx, "device cannot be loaded", "error", err)
 		s.untried()
-		return s.retry("the database does not answer", 0)
+		e := s.retry("the database does not answer", 0)
+		e.after = databaseWait + rand.N(databaseWait) // it says nothing of WhatsApp, whose waits grow
+		return e
 	}
 	defer conn.close()
 	return conn.run()
@@ -196,6 +199,13 @@ func (s *session) retry(reason string, lasted time.Duration) ending {
 	return e
 }
 
+// unanswered is retry after a silence of WhatsApp's, or of the network in between.
+func (s *session) unanswered(reason string, lasted time.Duration) ending {
+	e := s.retry(reason, lasted)
+	e.unanswered = true
+	return e
+}
+
 // run dials and then waits for what happens.
 func (c *connection) run() ending {
 	s := c.s
@@ -252,10 +262,12 @@ func (c *connection) run() ending {
 			}
 			if err != nil {
 				s.log.WarnContext(s.ctx, "WhatsApp cannot be reached", "error", err)
-				return s.retry("WhatsApp cannot be reached", 0)
+				e := s.retry("WhatsApp cannot be reached", 0)
+				e.unanswered = !answered(err)
+				return e
 			}
 		case <-limit.C:
-			return s.retry(late, 0)
+			return s.unanswered(late, 0)
 		case <-full:
 			full, drain = nil, time.After(intakeDrain)
 			s.log.InfoContext(s.ctx, "WhatsApp sent more at once than is taken in its order; the rest follows over another connection")
@@ -341,12 +353,12 @@ func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool
 		if s.jid == nil {
 			return c.codesEnded(), true
 		}
-		return s.retry("the connection to WhatsApp was lost", lasted), true
+		return s.unanswered("the connection to WhatsApp was lost", lasted), true
 	case *waevents.StreamError:
 		return s.retry(fmt.Sprintf("WhatsApp closed the connection (error %q)", evt.Code), lasted), true
 	case *waevents.KeepAliveTimeout:
 		if evt.ErrorCount >= pingsMost {
-			return s.retry("WhatsApp does not answer", lasted), true
+			return s.unanswered("WhatsApp does not answer", lasted), true
 		}
 	case *waevents.PairError:
 		s.log.WarnContext(s.ctx, "pairing failed", "error", evt.Error)

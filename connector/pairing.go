@@ -22,9 +22,11 @@ type pace struct {
 	pairing time.Duration
 	// ack is how long WhatsApp is given to acknowledge a message; then it is sent again under the same id. It answers within a second.
 	ack time.Duration
+	// reconnect is the first wait before a session connects again.
+	reconnect time.Duration
 }
 
-var usual = pace{firstCode: 60 * time.Second, nextCode: 20 * time.Second, pairing: 10 * time.Minute, ack: 20 * time.Second}
+var usual = pace{firstCode: 60 * time.Second, nextCode: 20 * time.Second, pairing: 10 * time.Minute, ack: 20 * time.Second, reconnect: reconnectFirst}
 
 // pairing is the set of QR codes at hand.
 type pairing struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,30 @@ type reach struct {
 	cutOff   atomic.Bool
 	answered atomic.Pointer[time.Time] // when WhatsApp last answered a session, whatever it said
 	probe    *http.Client
+
+	mu      sync.Mutex
+	waiting chan struct{} // closed when WhatsApp answers; nil while nobody waits for that
+}
+
+// back returns what is closed when WhatsApp next answers a session, or the probe of a connector that was cut off. The waits between dials
+// grow to a minute, and a network that is back serves all sessions.
+func (r *reach) back() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting == nil {
+		r.waiting = make(chan struct{})
+	}
+	return r.waiting
+}
+
+// wake ends the waiting.
+func (r *reach) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting != nil {
+		close(r.waiting)
+		r.waiting = nil
+	}
 }
 
 // newProbe returns a client that goes the way of the sessions, by the same proxy, without being a session's.
@@ -71,6 +96,7 @@ func (s *session) reached() {
 	now := time.Now()
 	s.c.reach.answered.Store(&now)
 	s.c.setCutOff(false, "it answered a session")
+	s.c.reach.wake()
 }
 
 // tries returns since when WhatsApp has not answered the session, or zero.
@@ -101,6 +127,7 @@ func (c *Connector) watchReach(ctx context.Context) {
 			probed = time.Now()
 			if err := c.askWhatsApp(ctx); answered(err) {
 				c.setCutOff(false, "it answers again")
+				c.reach.wake()
 			} else {
 				c.log.DebugContext(ctx, "WhatsApp still cannot be reached", "error", err)
 			}

@@ -214,3 +214,40 @@ func TestStopDoesNotWaitForAHandshake(t *testing.T) {
 	b.connector()
 	b.awaitState("sales", events.StateQR)
 }
+
+// The waits between dials grow to a minute, which would come on top of every outage.
+func TestSessionsConnectAsSoonAsOneReachesWhatsApp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	wire, behind := b.through()
+	c := b.prepared(behind)
+	c.pace.reconnect = reconnectMost
+	if err := c.Start(b.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	b.linked("a", "5491100000001")
+	b.linked("b", "5491100000002")
+	wire.Cut()
+	b.awaitState("a", events.StateReconnecting)
+	b.awaitState("b", events.StateReconnecting)
+	wire.Mend()
+	b.createSession("c")
+	b.awaitState("c", events.StateQR)
+	b.awaitFor(20*time.Second, "the others to be connected", func() bool { return b.owned(c) == 2 })
+}
+
+// What the database keeps from connecting says nothing of WhatsApp, and is tried again soon.
+func TestAnAbsentDatabaseDoesNotLengthenTheWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	wire, behind := b.wired()
+	c := b.connector(behind)
+	b.linked("a", "5491100000001")
+	s := c.session("a")
+	wire.Cut()
+	for range 3 {
+		if e := s.connect(); !e.again || e.after < databaseWait || e.after > 2*databaseWait {
+			t.Errorf("without the database: %+v", e)
+		}
+	}
+}

@@ -24,6 +24,10 @@ const (
 	// a thousand sessions do not come back in one instant.
 	reconnectFirst = 500 * time.Millisecond
 	reconnectMost  = time.Minute
+	// returnSpread is within how long the sessions that wait for WhatsApp connect once it has answered one of them, or a probe.
+	returnSpread = 3 * time.Second
+	// databaseWait is the least that a session waits for the database, and half of the most.
+	databaseWait = time.Second
 	// A connection that held this long was a good one: the next wait is the first again.
 	reconnectSettled = 30 * time.Second
 	// drainWait is what the command in hand is given to end when a session is handed over.
@@ -178,6 +182,8 @@ type ending struct {
 	after  time.Duration // the wait; 0 is the growing one
 	lasted time.Duration // how long it was logged in
 	logout bool          // the device is unlinked: its keys go
+	// unanswered says that WhatsApp could not be reached: the wait ends early when somebody else reaches it.
+	unanswered bool
 }
 
 // settle writes how a connection ended, and waits where there is to be another.
@@ -204,18 +210,26 @@ func (s *session) settle(e ending) error {
 		if e.lasted >= reconnectSettled {
 			s.failures = 0
 		}
-		wait = min(reconnectMost, reconnectFirst<<min(s.failures, 10))
+		wait = min(reconnectMost, s.c.pace.reconnect<<min(s.failures, 10))
 		wait = wait/2 + rand.N(wait/2+1)
 		s.failures++
 	}
 	s.log.InfoContext(s.ctx, "connecting again", "reason", e.reason, "in", wait.Round(time.Millisecond).String())
 	before := s.wish()
+	var back <-chan struct{} // nil, hence never, where WhatsApp is not what is waited for
+	if e.unanswered {
+		back = s.c.reach.back()
+	}
+	end := time.Now().Add(wait)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
 			return nil
+		case <-back:
+			back = nil
+			timer.Reset(min(time.Until(end), rand.N(returnSpread)))
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)
 		case <-s.changed:

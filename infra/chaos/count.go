@@ -183,12 +183,18 @@ func (s *stack) count(ctx context.Context, l *load) (*Table, error) {
 			}
 		}
 	}
-	for _, times := range gaps {
+	var longest [2]time.Time
+	whose := ""
+	for key, times := range gaps {
 		slices.SortFunc(times, time.Time.Compare)
 		for i := 1; i < len(times); i++ {
-			t.LongestGapSeconds = max(t.LongestGapSeconds, round(times[i].Sub(times[i-1])))
+			if times[i].Sub(times[i-1]) > longest[1].Sub(longest[0]) {
+				longest, whose = [2]time.Time{times[i-1], times[i]}, key
+			}
 		}
 	}
+	t.LongestGapSeconds = round(longest[1].Sub(longest[0]))
+	slog.InfoContext(ctx, "longest gap", "of", whose, "from", longest[0].UTC().Format(time.TimeOnly), "to", longest[1].UTC().Format(time.TimeOnly))
 	stats := s.sandbox.Stats()
 	t.OutgoingRepeated, t.UnknownStanzas = int(stats.RepeatedIDs), stats.UnknownStanzas
 	return t, nil
