@@ -134,6 +134,40 @@ func TestAnUnknownAnswerIsAskedForAlsoWhenTheTimeIsOver(t *testing.T) {
 	}
 }
 
+func TestAnAttemptWithoutAnAnswerIsRepeatedAlsoWhenTheTimeIsOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.prepared()
+	c.pace.ack = 500 * time.Millisecond
+	if err := c.Start(b.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	// Neither the answer nor the phone's receipt reaches the sender.
+	b.sandbox.SetFaults(server.Faults{DropAcks: true, Drop: server.Sometimes{Rate: 1}})
+	id := b.send("sales", juan, "in time")
+	b.shown(juan, 1)
+	b.exec(`UPDATE messages SET expires_at = now() WHERE id = $1`, id)
+	b.await("a repetition", func() bool { return b.sandbox.Stats().RepeatedIDs > 0 })
+	b.sandbox.SetFaults(server.Faults{})
+	b.await("the message to be sent", func() bool { return wasSent(events.MessageStatus(b.status(id))) })
+	if got := b.toldOf(id); got[0] != "sent" {
+		t.Errorf("told %q", got)
+	}
+
+	// One that another process left: nobody knows whether it had gone out.
+	b.exec(`UPDATE sessions SET desired = 'stopped'`)
+	b.awaitState("sales", events.StateStopped)
+	left := b.send("sales", juan, "left")
+	b.exec(`UPDATE messages SET status = 'sending', updated_at = clock_timestamp(), expires_at = now() WHERE id = $1`, left)
+	b.exec(`UPDATE sessions SET desired = 'started'`)
+	b.awaitStatus(left, events.StatusDelivered)
+	if got := b.seen(juan); !slices.Equal(got, []string{"in time", "left"}) {
+		t.Errorf("the phone shows %q", got)
+	}
+}
+
 func TestAFileWhoseTimeEndsDuringItsUploadIsNotSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
