@@ -264,13 +264,16 @@ func TestAClaimLostAndTakenAgainNeverRunsTwice(t *testing.T) {
 	b.phone(juan, "Juan")
 	b.linked("sales", owner)
 	before := c.session("sales")
+	phones := b.sandbox.Stats().Connections - 1
+	before.inHand <- struct{}{} // a command that does not end yet
 	b.exec(`UPDATE claims SET owner = 'another', epoch = epoch + 1, expires_at = now()`)
-	b.await("the session to run again", func() bool { s := c.session("sales"); return s != nil && s != before && s.sender() != nil })
-	select {
-	case <-before.done:
-	default:
-		t.Error("two run")
+	b.await("the claim to be taken again", func() bool { return one[int64](b, `SELECT epoch FROM claims`) == 3 })
+	during(2 * time.Second)
+	if n := b.sandbox.Stats().Connections; n != phones {
+		t.Errorf("%d connections while the session that lost its claim has not ended", n-phones)
 	}
+	<-before.inHand
+	b.await("the session to run again", func() bool { s := c.session("sales"); return s != nil && s != before && s.sender() != nil })
 	if epoch := one[int64](b, `SELECT epoch FROM claims`); epoch != 3 {
 		t.Errorf("the epoch is %d", epoch)
 	}

@@ -83,6 +83,7 @@ type Connector struct {
 	startStop sync.Mutex // held by Start and Stop
 	started   bool
 	stopped   bool
+	left      bool // the commands did not end in time
 
 	pool     *pgxpool.Pool // messages and states
 	control  *pgxpool.Pool // claims: apart, so that a busy pool never delays a renewal
@@ -243,8 +244,8 @@ func (c *Connector) listen(ctx context.Context) {
 	}
 }
 
-// drain hands everything over: first the commands, so that their lanes are free before the claims are, then the sessions. Failure policy: what
-// waits for the database longer than commandsWait does not keep the sessions, whose claims end.
+// drain hands everything over: first the commands, so that their lanes are free before the claims are, then the sessions. Failure policy: commands
+// that wait for the database longer than commandsWait do not keep the sessions, whose claims end, and those that wait longer than ctx are left.
 func (c *Connector) drain(ctx context.Context) {
 	c.draining.Store(true)
 	ready := make(chan struct{})
@@ -277,7 +278,12 @@ func (c *Connector) drain(ctx context.Context) {
 	for _, s := range closing {
 		<-s.done // each wait in it is bounded
 	}
-	<-ready
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		c.left = true
+		c.log.WarnContext(ctx, "commands were not ended in time; their leases run out by themselves")
+	}
 	ctx, cancel := context.WithTimeout(ctx, claimMargin)
 	defer cancel()
 	if err := c.queries.ConnectorDelete(ctx, c.control, c.cfg.Owner); err != nil {
@@ -287,7 +293,7 @@ func (c *Connector) drain(ctx context.Context) {
 
 // shutDown ends what start began, in reverse.
 func (c *Connector) shutDown() {
-	if c.commands != nil {
+	if c.commands != nil && !c.left {
 		c.commands.close()
 	}
 	c.cancel()

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -123,7 +124,11 @@ func TestStopEndsWhilePostgreSQLIsAway(t *testing.T) {
 			b.await("the phone to show something", func() bool { return len(b.shown("5491100000000", 1)) > 0 })
 			breaks(wire)
 			began := time.Now()
-			b.stop(c)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // as the program gives it
+			defer cancel()
+			if err := c.Stop(ctx); err != nil {
+				t.Error(err)
+			}
 			took := time.Since(began)
 			t.Logf("stopped after %s", took.Round(100*time.Millisecond))
 			if took > 20*time.Second {
