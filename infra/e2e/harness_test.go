@@ -424,15 +424,23 @@ func eventLog(api client) ([]event, error) {
 	}
 }
 
+// ports are those that tests were given, each once: its server may be down when another test looks for one.
+var ports sync.Map
+
 // freePort returns a port that was free a moment ago, for servers that must come back on the same one.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if _, given := ports.LoadOrStore(port, true); !given {
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func answers(url string) error {
