@@ -88,6 +88,7 @@ func converse(t *testing.T, api, sandbox client, session, number, other, about s
 // TestARestoredBackupReconnectsWithoutAQRCode loses everything but the sandbox and one file. The original goes on for a while after the
 // backup, so that the keys in it are not the latest: that is how a backup is when it is needed.
 func TestARestoredBackupReconnectsWithoutAQRCode(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	phones := map[string]string{"shop": business, "sales": "5491150000002"}
 	file := filepath.Join(s.dir, "backup.age")

@@ -19,6 +19,7 @@ import (
 // these in the middle: every client repeats its request until it is answered, and hears of the same message; the phone shows it once; S3
 // holds each file once.
 func TestTheSameKeyInParallelSendsOnce(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	s.startAll(t)
 	apis, startSecond := s.secondAPI(t)

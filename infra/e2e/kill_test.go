@@ -21,6 +21,7 @@ func customer(i int) string { return fmt.Sprintf("549116000000%d", i) }
 // TestNothingIsLostWhenAnyPartIsKilled sends 500 texts each way, five times, and kills another part each time in the middle of them: with
 // SIGKILL, as a crash or the kernel's memory killer does. Everything is counted from outside.
 func TestNothingIsLostWhenAnyPartIsKilled(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	s.startAll(t)
 	s.subscribe(t, "chat")
@@ -237,6 +238,7 @@ func (s *stack) awaitIncoming(t *testing.T, sent [][]string) {
 // TestTwoConnectorsShareSessions kills one of two connectors, each with a query of each session in hand; the other has all ten sessions within
 // 20 s, and answers the queries for which somebody still waits.
 func TestTwoConnectorsShareSessions(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	s.start("api", "api")
 	s.start("connector-1", "connector")
@@ -360,6 +362,7 @@ func (s *stack) askAll(t *testing.T, sessions int) func(*testing.T) {
 
 // TestReceiverThatWasDown gets everything within 60 s of coming back after 30 s, each event under one webhook-id, in order per chat.
 func TestReceiverThatWasDown(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	s.startAll(t)
 	s.subscribe(t, "chat")

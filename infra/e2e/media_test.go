@@ -186,6 +186,7 @@ func (r *legacyReceiver) message(id string) (legacyMessage, bool) {
 // TestMedia sends and receives an image, a voice note and a large document, and finds the same bytes at the phone, in S3, through the API and
 // in the original's webhook.
 func TestMedia(t *testing.T) {
+	t.Parallel()
 	tests3.EachServer(t, func(t *testing.T, objects *tests3.Server) {
 		s := newStackOn(t, objects)
 		s.startAll(t)
@@ -330,6 +331,7 @@ func (s *stack) checkObjects(t *testing.T, files []sample) {
 
 // TestMediaSurvivesKills sends 25 files each way and kills dispatcher, api and S3 in the middle of them: each comes once, and whole.
 func TestMediaSurvivesKills(t *testing.T) {
+	t.Parallel()
 	tests3.EachServer(t, func(t *testing.T, objects *tests3.Server) {
 		s := newStackOn(t, objects)
 		s.startAll(t)

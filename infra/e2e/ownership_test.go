@@ -279,6 +279,7 @@ func sum(list []int) (n int) {
 // TestAPausedConnectorDisturbsNobody stops one connector with SIGSTOP until the other has all its sessions, and lets it go on: it believes then,
 // for a moment, to own sessions that are connected elsewhere.
 func TestAPausedConnectorDisturbsNobody(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 6, nil)
 	f.begin(t)
 	f.goOn(t, 5)
@@ -311,6 +312,7 @@ func TestAPausedConnectorDisturbsNobody(t *testing.T) {
 // TestDrainedSessionsMoveAtOnce stops a connector with SIGTERM while a command of one of its sessions waits for WhatsApp's answer in vain: it was
 // routed, but neither the acknowledgement nor a receipt comes.
 func TestDrainedSessionsMoveAtOnce(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 6, nil)
 	const busy, number, peer = "busy", "5491190000001", "5491190000002"
 	link(t, f.api, f.sandbox, busy, number)
@@ -408,6 +410,7 @@ func TestDrainedSessionsMoveAtOnce(t *testing.T) {
 
 // TestAConnectorWithoutPostgreSQLGivesWay loses every packet between one connector and PostgreSQL.
 func TestAConnectorWithoutPostgreSQLGivesWay(t *testing.T) {
+	t.Parallel()
 	var wire *testwire.Wire
 	f := newFleet(t, 6, func(s *stack) []string {
 		var dsn string
@@ -433,6 +436,7 @@ func TestAConnectorWithoutPostgreSQLGivesWay(t *testing.T) {
 
 // TestAConnectorWithoutWhatsAppGivesWay cuts one connector off from WhatsApp alone, once with resets and once by losing every packet.
 func TestAConnectorWithoutWhatsAppGivesWay(t *testing.T) {
+	t.Parallel()
 	var wire *testwire.Wire
 	f := newFleet(t, 6, func(s *stack) []string {
 		for _, setting := range s.env {
