@@ -21,13 +21,13 @@ up: ## Run everything against the real WhatsApp (API_KEY must be set)
 # The two longest packages come first, side by side; their tests mostly wait, for claims and leases to end.
 test: ## Every test: unit, PostgreSQL, end to end and crash
 	$(GO) vet ./...
-	$(GO) test -timeout 14m -parallel 4 ./infra/e2e ./connector ./...
+	$(GO) test -timeout 14m -parallel 3 ./infra/e2e ./connector ./...
 
 test/race: ## The tests under the race detector, the program that the end-to-end tests run included
 	GOFLAGS="$(GOFLAGS) -race" $(GO) test -timeout 40m ./...
 
 e2e: ## Only the end-to-end and crash tests
-	$(GO) test -timeout 14m -parallel 4 -count=1 -v ./infra/e2e
+	$(GO) test -timeout 14m -parallel 3 -count=1 -v ./infra/e2e
 
 chaos: ## Break everything in turn under a load and count what was lost: SECONDS=180 SEED=1 JSON=file
 	$(GO) run . chaos --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) $(if $(JSON),--json $(JSON))

@@ -147,7 +147,7 @@ func TestTheSameKeyForTwoBodiesTakesOne(t *testing.T) {
 func (s *stack) awaitShown(t *testing.T, phone string, want []string) {
 	t.Helper()
 	var came []string
-	eventually(t, time.Minute, "the messages at phone "+phone, func() error {
+	eventually(t, 3*time.Minute, "the messages at phone "+phone, func() error {
 		all, err := shown(s.sandbox, phone)
 		came = came[:0]
 		for _, m := range all {
