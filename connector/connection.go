@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.mau.fi/whatsmeow"
+	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
@@ -209,6 +210,11 @@ func (s *session) unanswered(reason string, lasted time.Duration) ending {
 // run dials and then waits for what happens.
 func (c *connection) run() ending {
 	s := c.s
+	name := c.device.PushName // before whatsmeow works on the device
+	appear := func() {
+		name := name
+		c.work.Go(func() { c.appear(name) })
+	}
 	dialled := make(chan error, 1)
 	c.dialled = make(chan struct{})
 	s.dials()
@@ -324,9 +330,10 @@ func (c *connection) run() ending {
 				if err := s.write(events.StateConnected, ""); err != nil {
 					return ending{}
 				}
-				c.work.Go(c.appear)
+				appear()
 			case *waevents.PushNameSetting:
-				c.work.Go(c.appear)
+				name = evt.Action.GetName()
+				appear()
 			default:
 				if _, cut := said.(*waevents.Disconnected); cut && linked && s.jid == nil {
 					continue // PairSuccess is on its way
@@ -389,12 +396,16 @@ func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool
 }
 
 // appear tells WhatsApp the account's name and that nobody is looking, so that the owner's phone goes on notifying. Without a name, which
-// comes with the account's settings, whatsmeow sends nothing; it is called again when the name comes. Failure policy: best effort.
-func (c *connection) appear() {
+// comes with the account's settings, there is nothing to tell; it is called again when the name comes. whatsmeow's SendPresence reads the
+// name from the store while its own goroutines write it there (appstate.go, dispatchAppState). Failure policy: best effort.
+func (c *connection) appear(name string) {
+	if name == "" {
+		return
+	}
 	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
 	defer cancel()
-	err := c.client.SendPresence(ctx, types.PresenceUnavailable)
-	if err != nil && !errors.Is(err, whatsmeow.ErrNoPushName) && c.ctx.Err() == nil {
+	presence := waBinary.Node{Tag: "presence", Attrs: waBinary.Attrs{"type": string(types.PresenceUnavailable), "name": name}}
+	if err := c.client.DangerousInternals().SendNode(ctx, presence); err != nil && c.ctx.Err() == nil {
 		c.s.log.WarnContext(ctx, "presence not sent", "error", err)
 	}
 }
