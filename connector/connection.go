@@ -16,6 +16,7 @@ import (
 	waevents "go.mau.fi/whatsmeow/types/events"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
@@ -260,8 +261,13 @@ func (c *connection) run() ending {
 		case <-s.ctx.Done():
 			return ending{}
 		case <-c.ctx.Done():
-			s.log.WarnContext(s.ctx, "connection refuses everything from here on", "error", context.Cause(c.ctx))
-			return s.retry("a message or a key could not be stored", lasted())
+			cause := context.Cause(c.ctx)
+			s.log.WarnContext(s.ctx, "connection refuses everything from here on", "error", cause)
+			e := s.retry("a message or a key could not be stored", lasted())
+			if postgres.Away(cause) {
+				e.after = databaseWait + rand.N(databaseWait)
+			}
+			return e
 		case err := <-dialled:
 			if answered(err) {
 				s.reached()

@@ -29,7 +29,7 @@ const (
 	// databaseWait is the least that a session waits for the database, and half of the most.
 	databaseWait = time.Second
 	// A connection that held this long was a good one: the next wait is the first again.
-	reconnectSettled = 30 * time.Second
+	reconnectSettled = 10 * time.Second
 	// drainWait is what the command in hand is given to end when a session is handed over.
 	drainWait = time.Second
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -80,5 +81,28 @@ func TestRetryable(t *testing.T) {
 	}
 	if postgres.Retryable(pgx.ErrNoRows) || postgres.ErrorCode(nil) != "" {
 		t.Error("what PostgreSQL did not say is retryable")
+	}
+}
+
+func TestAwayIsAboutTheServerAndNotTheQuestion(t *testing.T) {
+	t.Parallel()
+	_, refused := pgx.Connect(t.Context(), "postgres://127.0.0.1:1/none?sslmode=disable")
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{refused, true},
+		{fmt.Errorf("store: %w", &pgconn.PgError{Code: "57P01"}), true},
+		{&pgconn.PgError{Code: "57P03"}, true},
+		{&pgconn.PgError{Code: "53300"}, true},
+		{fmt.Errorf("read: %w", io.ErrUnexpectedEOF), true},
+		{&pgconn.PgError{Code: "22021"}, false}, // a byte that no text may have
+		{&pgconn.PgError{Code: "23505"}, false},
+		{errors.New("handle message: panic"), false},
+		{nil, false},
+	} {
+		if got := postgres.Away(tt.err); got != tt.want {
+			t.Errorf("Away(%v) = %v", tt.err, got)
+		}
 	}
 }
