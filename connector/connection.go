@@ -411,7 +411,8 @@ func (c *connection) appear(name string) {
 	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
 	defer cancel()
 	presence := waBinary.Node{Tag: "presence", Attrs: waBinary.Attrs{"type": string(types.PresenceUnavailable), "name": name}}
-	if err := c.client.DangerousInternals().SendNode(ctx, presence); err != nil && c.ctx.Err() == nil {
+	err := c.client.DangerousInternals().SendNode(ctx, presence) //nolint:staticcheck // SA1019: there is no other way to send a stanza
+	if err != nil && c.ctx.Err() == nil {
 		c.s.log.WarnContext(ctx, "presence not sent", "error", err)
 	}
 }
