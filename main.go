@@ -353,8 +353,7 @@ func runSandbox(ctx context.Context, c *config.Sandbox, out io.Writer) error {
 	})
 }
 
-// runDev is the whole stack with a simulated WhatsApp, unless it is to use
-// another.
+// runDev is the whole stack with a simulated WhatsApp, unless it is to use another.
 func runDev(ctx context.Context, c *config.Dev, out io.Writer) error {
 	// On this machine, the receiver under development is what webhooks are for.
 	c.WebhookAllowCIDRs = append(c.WebhookAllowCIDRs, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
@@ -370,8 +369,7 @@ func runUp(ctx context.Context, c *config.Up, out io.Writer) error {
 	return stack(ctx, c.Stack, nil, out)
 }
 
-// stack runs every role in this process, with PostgreSQL as its child, and the
-// sandbox where there are settings for it.
+// stack runs every role in this process, with PostgreSQL as its child, and the sandbox where there are settings for it.
 func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, out io.Writer) error {
 	ctx, cancel := devstack.WithGoRun(ctx)
 	defer cancel()
@@ -477,8 +475,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 	}
 }
 
-// runMigrate brings every part of the schema up to date; the sandbox sees to its
-// own.
+// runMigrate brings every part of the schema up to date; the sandbox sees to its own.
 func runMigrate(ctx context.Context, c *config.Migrate, _ io.Writer) error {
 	if err := postgres.Await(ctx, c.DatabaseURL); err != nil {
 		return err
@@ -589,8 +586,7 @@ func guard(n config.Networks) *netguard.Guard {
 // release is what the image's build sets with -ldflags "-X main.release=v1.2.3".
 var release string
 
-// version is the release's, else the module's, or the commit's where it was built
-// from a checkout.
+// version is the release's, else the module's, or the commit's where it was built from a checkout.
 func version() string {
 	if release != "" {
 		return release

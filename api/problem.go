@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -17,7 +15,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/go-chi/chi/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/chasqui/chasqui/infra/postgres"
 )
@@ -262,19 +259,14 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 	return problem(InternalError, "something went wrong; the log has the cause under this requestId")
 }
 
-// isUnavailable says whether err means that PostgreSQL was not reached, went away or had no room: connections refused or broken, the pool's
-// wait timed out, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown, starting up), and 25006 (a standby).
+// isUnavailable says whether err means that a repetition may go through: PostgreSQL is away, the pool's wait timed out, it is a standby
+// (25006), or the transaction may simply be run again.
 func isUnavailable(err error) bool {
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) { // whatever the server's reason for refusing
+	if postgres.Away(err) || postgres.Retryable(err) {
 		return true
 	}
-	if code := postgres.ErrorCode(err); code != "" {
-		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57P") || code == "25006" || postgres.Retryable(err)
-	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
+	code := postgres.ErrorCode(err)
+	return code == "25006" || code == "" && errors.Is(err, context.DeadlineExceeded)
 }
 
 var problemPage = template.Must(template.New("problem").Parse(`<!doctype html>

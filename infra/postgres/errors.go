@@ -19,14 +19,17 @@ func ErrorCode(err error) string {
 }
 
 // Away says whether err is about the way to PostgreSQL, or the server's being there, and not about what was asked of it: no connection, one that
-// broke, a server that starts, stops or has no room (classes 08, 53 and 57).
+// broke, a server that starts, stops or has no room (classes 08, 53 and 57P).
 func Away(err error) bool {
-	if code := ErrorCode(err); code != "" {
-		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57")
-	}
 	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) { // whatever the server's reason for refusing
+		return true
+	}
+	if code := ErrorCode(err); code != "" {
+		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57P")
+	}
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // Retryable says whether the transaction that ended with err may simply be run again: serialization failure, deadlock, or a StalePlan.
