@@ -103,6 +103,15 @@ var eventShapes = func() map[events.Type]eventShape {
 		MessageID: exampleMessageID, WhatsAppID: exampleMessage.WhatsAppID, ChatID: exampleMessage.ChatID, Media: exampleFile,
 		Error: events.MessageError{Code: string(MediaFetchFailed), Message: "WhatsApp has the file no more, and neither has the phone."},
 	}
+	endpoint := events.WebhookEndpoint{ID: exampleEndpoint.ID, URL: exampleEndpoint.URL, State: "active"}
+	failing, disabled := endpoint, endpoint
+	failing.FailingSince, failing.ConsecutiveFailures, failing.Reason = &exampleTime, 10, "the last 10 deliveries failed: the receiver answered 500"
+	disabled.FailingSince, disabled.ConsecutiveFailures, disabled.State = &exampleTime, 412, "disabled"
+	disabled.Reason = "nothing was delivered for 5 days: the receiver answered 500"
+	about := func(t events.Type, data events.WebhookData) events.Event {
+		return events.Event{ID: exampleEventID, Type: t, Timestamp: exampleTime, Data: data}
+	}
+	webhook := reflect.TypeFor[events.WebhookData]()
 	session, message, status := reflect.TypeFor[events.SessionData](), reflect.TypeFor[events.MessageData](), reflect.TypeFor[events.StatusData]()
 	return map[events.Type]eventShape{
 		events.SessionStatus:   {"A session's state has changed", session, exampleEvent(events.SessionStatus, events.SessionData{Session: exampleSession})},
@@ -110,6 +119,9 @@ var eventShapes = func() map[events.Type]eventShape {
 		events.MessageReceived: {"A message has come in", message, exampleEvent(events.MessageReceived, events.MessageData{Message: incoming})},
 		events.MessageSent:     {"A message has gone out, from here or from the owner's phone", message, exampleEvent(events.MessageSent, events.MessageData{Message: sent})},
 		events.MediaFailed:     {"The file of a message cannot be had", reflect.TypeFor[events.MediaFailedData](), exampleEvent(events.MediaFailed, lost)},
+		events.WebhookTest:     {"A webhook endpoint is tried out, by POST .../test", webhook, about(events.WebhookTest, events.WebhookData{Endpoint: endpoint, Message: &incoming})},
+		events.WebhookFailing:  {"A webhook endpoint fails; the others are told", webhook, about(events.WebhookFailing, events.WebhookData{Endpoint: failing})},
+		events.WebhookDisabled: {"A webhook endpoint was given up; the others are told", webhook, about(events.WebhookDisabled, events.WebhookData{Endpoint: disabled})},
 		events.MessageUpdated:  {"A message was delivered, read or played, or has failed", status, exampleEvent(events.MessageUpdated, receipt)},
 	}
 }()

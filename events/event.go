@@ -5,6 +5,7 @@ package events
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,10 +24,13 @@ const (
 	MessageSent     Type = "message.sent"
 	MessageUpdated  Type = "message.status"
 	MediaFailed     Type = "media.failed"
+	WebhookTest     Type = "webhook.test"
+	WebhookFailing  Type = "webhook.failing"
+	WebhookDisabled Type = "webhook.disabled"
 )
 
 // Types lists every type, in the order of the documentation.
-var Types = []Type{SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated, MediaFailed}
+var Types = []Type{SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled}
 
 // An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and
 // every redelivery carry the same bytes and the same id.
@@ -86,6 +90,15 @@ func Publish(tx *queue.Tx, t Type, sessionID, chatID string, at time.Time, data 
 
 // PublishAwaiting is Publish for an event whose media (uuid.Nil: none) is still on its way; webhooks wait for it.
 func PublishAwaiting(tx *queue.Tx, t Type, sessionID, chatID string, at time.Time, data any, media uuid.UUID) (uuid.UUID, error) {
+	var more map[string]string
+	if media != uuid.Nil {
+		more = map[string]string{MetaMedia: media.String()}
+	}
+	return publish(tx, t, sessionID, chatID, EventLane(sessionID, chatID), at, data, more)
+}
+
+// publish puts an event on a lane, with metadata beside that which every event has.
+func publish(tx *queue.Tx, t Type, sessionID, chatID, lane string, at time.Time, data any, more map[string]string) (uuid.UUID, error) {
 	id := NewID()
 	body, err := json.Marshal(Event{ID: EventPrefix.Format(id), Type: t, Timestamp: at.UTC(), SessionID: sessionID, Data: data})
 	if err != nil {
@@ -94,9 +107,7 @@ func PublishAwaiting(tx *queue.Tx, t Type, sessionID, chatID string, at time.Tim
 	metadata := map[string]string{
 		MetaType: string(t), MetaSession: sessionID, MetaOrderKey: chatID, MetaTimestamp: at.UTC().Format(time.RFC3339Nano),
 	}
-	if media != uuid.Nil {
-		metadata[MetaMedia] = media.String()
-	}
-	tx.Publish(TopicEvents, queue.Message{ID: id, Lane: EventLane(sessionID, chatID), Payload: body, Metadata: metadata})
+	maps.Copy(metadata, more)
+	tx.Publish(TopicEvents, queue.Message{ID: id, Lane: lane, Payload: body, Metadata: metadata})
 	return id, nil
 }

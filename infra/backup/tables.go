@@ -23,7 +23,7 @@ var copied = []struct {
 	{name: "contacts", session: "session_id", where: "true"},
 	{name: "chats", session: "session_id", where: "true"},
 	{name: "webhook_endpoints", where: "state <> 'deleted'",
-		afresh: []string{"failing_since", "consecutive_failures", "breaker_until", "breaker_trips"}},
+		afresh: []string{"failing_since", "consecutive_failures", "breaker_until", "breaker_trips", "rate_tokens", "rate_at", "concurrency", "failing_told"}},
 }
 
 // leftOut are the other tables, and why. A test compares both lists with the schema, so that a new table is not forgotten.

@@ -354,4 +354,13 @@ type WebhookEndpoint struct {
 	UpdatedAt           time.Time
 	WaitForMedia        bool
 	ConfiguredUrl       *string
+	PreviousSecrets     json.RawMessage
+	ChatKinds           []string
+	FromMe              *bool
+	RetrySeconds        []int32
+	RatePerSecond       *int32
+	RateTokens          float64
+	RateAt              *time.Time
+	Concurrency         *int32
+	FailingTold         bool
 }

@@ -56,7 +56,7 @@ UPDATE webhook_endpoints
        breaker_until = CASE WHEN $10::boolean THEN NULL ELSE breaker_until END,
        breaker_trips = CASE WHEN $10::boolean THEN 0 ELSE breaker_trips END,
        consecutive_failures = CASE WHEN $10::boolean THEN 0 ELSE consecutive_failures END
- WHERE id = $11 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url
+ WHERE id = $11 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told
 `
 
 type EndpointChangeParams struct {
@@ -110,6 +110,15 @@ func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChang
 		&i.UpdatedAt,
 		&i.WaitForMedia,
 		&i.ConfiguredUrl,
+		&i.PreviousSecrets,
+		&i.ChatKinds,
+		&i.FromMe,
+		&i.RetrySeconds,
+		&i.RatePerSecond,
+		&i.RateTokens,
+		&i.RateAt,
+		&i.Concurrency,
+		&i.FailingTold,
 	)
 	return i, err
 }
@@ -143,7 +152,7 @@ func (q *Queries) EndpointDelete(ctx context.Context, db DBTX, id uuid.UUID) (in
 }
 
 const endpointGet = `-- name: EndpointGet :one
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted'
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted'
 `
 
 func (q *Queries) EndpointGet(ctx context.Context, db DBTX, id uuid.UUID) (WebhookEndpoint, error) {
@@ -170,13 +179,22 @@ func (q *Queries) EndpointGet(ctx context.Context, db DBTX, id uuid.UUID) (Webho
 		&i.UpdatedAt,
 		&i.WaitForMedia,
 		&i.ConfiguredUrl,
+		&i.PreviousSecrets,
+		&i.ChatKinds,
+		&i.FromMe,
+		&i.RetrySeconds,
+		&i.RatePerSecond,
+		&i.RateTokens,
+		&i.RateAt,
+		&i.Concurrency,
+		&i.FailingTold,
 	)
 	return i, err
 }
 
 const endpointInsert = `-- name: EndpointInsert :one
 INSERT INTO webhook_endpoints (id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, wait_for_media, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told
 `
 
 type EndpointInsertParams struct {
@@ -231,12 +249,21 @@ func (q *Queries) EndpointInsert(ctx context.Context, db DBTX, arg EndpointInser
 		&i.UpdatedAt,
 		&i.WaitForMedia,
 		&i.ConfiguredUrl,
+		&i.PreviousSecrets,
+		&i.ChatKinds,
+		&i.FromMe,
+		&i.RetrySeconds,
+		&i.RatePerSecond,
+		&i.RateTokens,
+		&i.RateAt,
+		&i.Concurrency,
+		&i.FailingTold,
 	)
 	return i, err
 }
 
 const endpointList = `-- name: EndpointList :many
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url FROM webhook_endpoints
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told FROM webhook_endpoints
  WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id < $1::uuid)
  ORDER BY id DESC LIMIT $2
 `
@@ -271,6 +298,15 @@ func (q *Queries) EndpointList(ctx context.Context, db DBTX, before *uuid.UUID, 
 			&i.UpdatedAt,
 			&i.WaitForMedia,
 			&i.ConfiguredUrl,
+			&i.PreviousSecrets,
+			&i.ChatKinds,
+			&i.FromMe,
+			&i.RetrySeconds,
+			&i.RatePerSecond,
+			&i.RateTokens,
+			&i.RateAt,
+			&i.Concurrency,
+			&i.FailingTold,
 		); err != nil {
 			return nil, err
 		}
@@ -283,7 +319,7 @@ func (q *Queries) EndpointList(ctx context.Context, db DBTX, before *uuid.UUID, 
 }
 
 const endpointLock = `-- name: EndpointLock :one
-SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE
+SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR UPDATE
 `
 
 func (q *Queries) EndpointLock(ctx context.Context, db DBTX, id uuid.UUID) (WebhookEndpoint, error) {
@@ -310,6 +346,15 @@ func (q *Queries) EndpointLock(ctx context.Context, db DBTX, id uuid.UUID) (Webh
 		&i.UpdatedAt,
 		&i.WaitForMedia,
 		&i.ConfiguredUrl,
+		&i.PreviousSecrets,
+		&i.ChatKinds,
+		&i.FromMe,
+		&i.RetrySeconds,
+		&i.RatePerSecond,
+		&i.RateTokens,
+		&i.RateAt,
+		&i.Concurrency,
+		&i.FailingTold,
 	)
 	return i, err
 }
