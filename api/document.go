@@ -400,8 +400,8 @@ func (s *Server) describeEvents() {
 		}
 		document.Webhooks[string(t)] = &huma.PathItem{Post: &huma.Operation{
 			OperationID: "on-" + strings.ReplaceAll(string(t), ".", "-"), Tags: []string{"Webhooks"}, Summary: shape.summary,
-			Description: shape.summary + ". Answer 2xx within the endpoint's timeoutSeconds. Anything else is tried again, always with the same webhook-id, 12 times in about 76 h; " +
-				"so an event can come twice, and webhook-id tells.",
+			Description: shape.summary + ". Answer 2xx within the endpoint's timeoutSeconds. Anything else is tried again, always with the same webhook-id, 12 times in about 76 h " +
+				"unless its retrySeconds say otherwise; so an event can come twice, and webhook-id tells. An event of more than 256 KiB comes without its data, as ThinEvent.",
 			Security: []map[string][]string{},
 			Parameters: []*huma.Param{
 				header("webhook-id", "The event's id, the same in every attempt.", exampleEventID),
@@ -409,7 +409,7 @@ func (s *Server) describeEvents() {
 				header("webhook-signature", "v1, and the HMAC-SHA256 of id.timestamp.body in base64, as Standard Webhooks 1.0 has it; several while a secret is being changed.", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
 			},
 			RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {
-				Schema: &huma.Schema{Ref: "#/components/schemas/" + component}, Example: shape.example,
+				Schema: s.thinOr(component), Example: shape.example,
 			}}},
 			Responses: map[string]*huma.Response{"2XX": {Description: "It is taken."}},
 		}}

@@ -110,8 +110,8 @@ func replayedHeader(replayed bool) string {
 	return ""
 }
 
-// sweep removes, every minute and when it is kicked, the idempotency keys, tickets and queries that have expired and the endpoints that were
-// deleted. Several processes may do it at once. Failure policy: what fails is logged and done in the next round; nothing depends on it being soon.
+// sweep removes, every minute and when it is kicked, the idempotency keys, tickets, queries and webhook secrets that have expired and the
+// endpoints that were deleted. Several processes may do it at once. Failure policy: what fails is logged and done in the next round; nothing depends on it being soon.
 func (s *Server) sweep() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -127,6 +127,7 @@ func (s *Server) sweep() {
 			},
 			func(ctx context.Context) (int64, error) { return s.q.DeliveryCancelDeleted(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.EndpointRemoveDeleted(ctx, s.pool) },
+			func(ctx context.Context) (int64, error) { return s.q.EndpointDropSecrets(ctx, s.pool) },
 			func(ctx context.Context) (int64, error) { return s.q.RateLimitSweep(ctx, s.pool) },
 		} {
 			for n := int64(sweepBatch); n == sweepBatch; {

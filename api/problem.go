@@ -39,6 +39,7 @@ const (
 	SessionNotConnected    Code = "session_not_connected"
 	SessionLoggedOut       Code = "session_logged_out"
 	PairingExpired         Code = "pairing_expired"
+	EndpointNotActive      Code = "endpoint_not_active"
 	IdempotencyInProgress  Code = "idempotency_in_progress"
 	CursorExpired          Code = "cursor_expired"
 	PayloadTooLarge        Code = "payload_too_large"
@@ -85,6 +86,7 @@ var explanations = map[Code]explanation{
 	SessionNotConnected:    {409, "Session not connected", "The session is not running, or has no connection to WhatsApp. Start it, or wait until its state is connected."},
 	SessionLoggedOut:       {409, "Session logged out", "The account has unlinked this session, or is banned. Start the session and scan a new QR code."},
 	PairingExpired:         {409, "Pairing expired", "Nobody scanned a QR code in time. Start or restart the session for new ones."},
+	EndpointNotActive:      {409, "Endpoint not active", "The webhook endpoint is paused or disabled, so nothing is sent to it. Set its state to active first: PATCH /v1/webhook-endpoints/{endpointId}."},
 	IdempotencyInProgress:  {409, "Still in progress", "A request with this Idempotency-Key is still running. Repeat it after the time in Retry-After."},
 	CursorExpired:          {410, "Cursor expired", "The event of this cursor is no longer kept. Read without after to begin at the oldest event that is."},
 	MediaNotFound:          {404, "Media not found", "Nothing has this media id. A file that came with a message has its id in the message's content."},

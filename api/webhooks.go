@@ -1,17 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,6 +16,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
@@ -31,38 +28,44 @@ var configuredEndpoint = uuid.MustParse("00000000-0000-7000-8000-000000000001")
 type Endpoint struct {
 	ID              string            `json:"id" example:"we_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	URL             string            `json:"url" example:"https://example.com/hook"`
-	Events          []string          `json:"events" doc:"The types of event it gets; * is all, those to come included."`
+	Events          []string          `json:"events" doc:"The types of event it gets; * is all, those to come included, and message.* are those that begin so."`
 	Sessions        []string          `json:"sessions" doc:"Only these sessions; empty is all."`
+	ChatKinds       []string          `json:"chatKinds" enum:"user,group,broadcast,status,channel" doc:"Of what happens in a chat, only that in chats of these kinds; empty is all."`
+	FromMe          *bool             `json:"fromMe,omitempty" doc:"true: of messages, only those of the session's own account; false: only those of others; absent: both."`
 	Format          string            `json:"format" enum:"standard,legacy" doc:"The form of the body: standard is the event as /v1/events has it; legacy is the message alone, in the form of the original (see the webhook legacy.message)."`
 	Headers         map[string]string `json:"headers" doc:"Headers of your own, sent with every delivery."`
 	TimeoutSeconds  int               `json:"timeoutSeconds" example:"15"`
 	MaxInFlight     int               `json:"maxInFlight" example:"16"`
+	RatePerSecond   *int32            `json:"ratePerSecond,omitempty" doc:"The most attempts a second; absent: no limit." example:"50"`
+	RetrySeconds    []int32           `json:"retrySeconds,omitempty" doc:"The waits between attempts; absent is the standard schedule: 5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h, which are 12 attempts in about 76 h."`
 	Order           string            `json:"order" enum:"none,chat,session" example:"none"`
 	WaitForMedia    bool              `json:"waitForMedia" doc:"Whether the event of a message with a file waits for it to be there, 30 s at most." example:"true"`
 	State           string            `json:"state" enum:"active,paused,disabled" doc:"disabled: chasqui gave up on it; disabledReason says why. Set it to active again when it is mended: what was held is then delivered."`
 	DisabledReason  string            `json:"disabledReason,omitempty"`
 	FailingSince    *time.Time        `json:"failingSince,omitempty" doc:"The first failure since the last success."`
 	ConsecutiveFail int               `json:"consecutiveFailures" doc:"Failures since the last success." example:"0"`
+	Breaker         string            `json:"breaker" enum:"closed,open,half_open" doc:"closed: deliveries go out. open: it failed too often in a row, so nothing goes out until breakerUntil, and no attempt is used up. half_open: one delivery at a time tries whether it answers again."`
+	BreakerUntil    *time.Time        `json:"breakerUntil,omitempty" doc:"Until when the breaker is open."`
+	Concurrency     int               `json:"concurrency" doc:"How many deliveries at once it bears, as far as its answers have shown: at most maxInFlight." example:"16"`
+	PreviousSecrets []time.Time       `json:"previousSecretsUntil" doc:"Until when earlier secrets sign beside the present one, the latest first."`
+	Backlog         *EndpointBacklog  `json:"backlog,omitempty" doc:"What waits for it; only where one endpoint is read."`
 	CreatedAt       time.Time         `json:"createdAt"`
 	UpdatedAt       time.Time         `json:"updatedAt"`
 }
+
+// EndpointBacklog is what waits for an endpoint.
+type EndpointBacklog struct {
+	Pending int `json:"pending" doc:"Deliveries that are due or wait for their time. 10000 means that many or more." example:"3"`
+	Held    int `json:"held" doc:"Deliveries that wait for the endpoint to be active. 10000 means that many or more." example:"0"`
+}
+
+// mostCounted bounds what a backlog counts: some 10 ms of work for each number.
+const mostCounted = 10000
 
 // CreatedEndpoint is what its creation answers.
 type CreatedEndpoint struct {
 	Endpoint
 	Secret string `json:"secret" doc:"What deliveries are signed with, as Standard Webhooks 1.0 has it. Also at .../secret." example:"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
-}
-
-// eventFilter is * or a type of event.
-type eventFilter string
-
-// Schema lists the types that exist: a typing error in a filter would be a webhook that never comes.
-func (eventFilter) Schema(huma.Registry) *huma.Schema {
-	names := []any{"*"}
-	for _, t := range events.Types {
-		names = append(names, string(t))
-	}
-	return &huma.Schema{Type: huma.TypeString, Enum: names, Examples: []any{"message.received"}}
 }
 
 // sessionFilter is a session's id.
@@ -73,24 +76,20 @@ func (sessionFilter) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Pattern: sessionIDPattern, Examples: []any{"sales"}}
 }
 
-// headerValue is the value of a header of the client's own.
-type headerValue string
-
-// Schema bounds the value and keeps line breaks out of it.
-func (headerValue) Schema(huma.Registry) *huma.Schema {
-	longest := 1024
-	return &huma.Schema{Type: huma.TypeString, MaxLength: &longest, Pattern: `^[\x20-\x7e]*$`}
-}
-
 // createEndpoint has defaults in the document; only url is required.
 type createEndpoint struct {
 	URL            string                 `json:"url" minLength:"1" maxLength:"2048" doc:"http or https. Private, loopback and metadata addresses are refused, unless WEBHOOK_ALLOW_CIDRS allows the network. user:password@ becomes Basic auth." example:"https://example.com/hook"`
-	Events         []eventFilter          `json:"events,omitempty" minItems:"1" maxItems:"100" doc:"The types of event to get; default *, which is all of them."`
+	Events         []eventFilter          `json:"events,omitempty" minItems:"1" maxItems:"100" doc:"The types of event to get, also as message.* and the like; default *, which is all of them. GET /v1/event-types lists them."`
 	Sessions       []sessionFilter        `json:"sessions,omitempty" maxItems:"1000" doc:"Only these sessions; default and empty: all."`
+	ChatKinds      []string               `json:"chatKinds,omitempty" enum:"user,group,broadcast,status,channel" maxItems:"5" doc:"Of what happens in a chat, only that in chats of these kinds; default and empty: all. Events that are about no chat come all the same."`
+	FromMe         *bool                  `json:"fromMe,omitempty" nullable:"true" doc:"true: of messages, only those of the session's own account; false: only those of others; null or absent: both. Events that are about no message come all the same."`
 	Format         string                 `json:"format,omitempty" enum:"standard,legacy" default:"standard" doc:"legacy sends the message alone, in the form of the original; events is then message.received, which is also its default."`
 	Headers        map[string]headerValue `json:"headers,omitempty" maxProperties:"20" doc:"Headers of your own, sent with every delivery."`
+	Secret         string                 `json:"secret,omitempty" minLength:"38" maxLength:"94" pattern:"^whsec_[A-Za-z0-9+/]+=*$" doc:"A secret of your own: whsec_ and 24 to 64 random bytes in padded base64, as Standard Webhooks has it. Without it one of 32 bytes is made." example:"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
 	TimeoutSeconds int                    `json:"timeoutSeconds,omitempty" minimum:"5" maximum:"60" default:"15" doc:"How long a delivery may take."`
 	MaxInFlight    int                    `json:"maxInFlight,omitempty" minimum:"1" maximum:"256" default:"16" doc:"The most deliveries at once."`
+	RatePerSecond  *int32                 `json:"ratePerSecond,omitempty" nullable:"true" minimum:"1" maximum:"1000" doc:"The most attempts a second; null or absent: no limit. What is beyond it waits, and uses up no attempt." example:"50"`
+	RetrySeconds   []int32                `json:"retrySeconds,omitempty" nullable:"true" minItems:"1" maxItems:"20" minimum:"1" maximum:"86400" doc:"The waits between attempts, in seconds, each spread by 20 %: n of them make n+1 attempts. null or absent: 5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400."`
 	Order          string                 `json:"order,omitempty" enum:"none,chat,session" default:"none" doc:"chat or session: the next event of the same chat or session is sent only when the one before is dealt with."`
 	WaitForMedia   *bool                  `json:"waitForMedia,omitempty" default:"true" doc:"Whether the event of a message with a file waits for it to be there, 30 s at most."`
 	State          string                 `json:"state,omitempty" enum:"active,paused" default:"active" doc:"paused: events are held until it is active."`
@@ -101,9 +100,13 @@ type changeEndpoint struct {
 	URL            *string                 `json:"url,omitempty" minLength:"1" maxLength:"2048" example:"https://example.com/hook"`
 	Events         *[]eventFilter          `json:"events,omitempty" minItems:"1" maxItems:"100"`
 	Sessions       *[]sessionFilter        `json:"sessions,omitempty" maxItems:"1000"`
+	ChatKinds      *[]string               `json:"chatKinds,omitempty" enum:"user,group,broadcast,status,channel" maxItems:"5" doc:"Empty: all."`
+	FromMe         nullable[bool]          `json:"fromMe,omitzero" doc:"null: those of the account and those of others."`
 	Headers        *map[string]headerValue `json:"headers,omitempty" maxProperties:"20"`
 	TimeoutSeconds *int                    `json:"timeoutSeconds,omitempty" minimum:"5" maximum:"60" example:"15"`
 	MaxInFlight    *int                    `json:"maxInFlight,omitempty" minimum:"1" maximum:"256" example:"16"`
+	RatePerSecond  nullable[int32]         `json:"ratePerSecond,omitzero" minimum:"1" maximum:"1000" doc:"null: no limit." example:"50"`
+	RetrySeconds   nullable[[]int32]       `json:"retrySeconds,omitzero" minItems:"1" maxItems:"20" minimum:"1" maximum:"86400" doc:"null: the standard schedule. Deliveries that have failed before go by it from their next failure on."`
 	Order          *string                 `json:"order,omitempty" enum:"none,chat,session"`
 	WaitForMedia   *bool                   `json:"waitForMedia,omitempty" example:"true"`
 	State          *string                 `json:"state,omitempty" enum:"active,paused" example:"active"`
@@ -122,65 +125,85 @@ type endpointCreated struct {
 	Body     CreatedEndpoint
 }
 
-// EndpointSecret is an endpoint's secret alone.
-type EndpointSecret struct {
-	Secret string `json:"secret" example:"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
-}
-
 var exampleEndpoint = Endpoint{
-	ID: "we_01932f0c5d6b7a10b1f4d0c4a8e2f001", URL: "https://example.com/hook", Events: []string{"*"}, Sessions: []string{}, Format: "standard", Headers: map[string]string{},
-	TimeoutSeconds: 15, MaxInFlight: 16, Order: "chat", WaitForMedia: true, State: "active", CreatedAt: exampleTime, UpdatedAt: exampleTime,
+	ID: "we_01932f0c5d6b7a10b1f4d0c4a8e2f001", URL: "https://example.com/hook", Events: []string{"*"}, Sessions: []string{}, ChatKinds: []string{}, Format: "standard",
+	Headers: map[string]string{}, TimeoutSeconds: 15, MaxInFlight: 16, Order: "chat", WaitForMedia: true, State: "active", Breaker: breakerClosed, Concurrency: 16,
+	PreviousSecrets: []time.Time{}, CreatedAt: exampleTime, UpdatedAt: exampleTime,
 }
 
-const exampleSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+// Where endpoints are, and one of them.
+const (
+	endpointsPath = "/v1/webhook-endpoints"
+	endpointPath  = endpointsPath + "/{endpointId}"
+)
 
 func (s *Server) addEndpoints() {
-	const path = "/v1/webhook-endpoints"
+	read := exampleEndpoint
+	read.Backlog = &EndpointBacklog{Pending: 3}
 	register(s, operation{
-		method: "GET", path: path, id: "list-webhook-endpoints", tag: "Webhooks", status: 200,
+		method: "GET", path: endpointsPath, id: "list-webhook-endpoints", tag: "Webhooks", status: 200,
 		summary: "List webhook endpoints", description: "All endpoints, newest first, without their secrets. The one of WEBHOOK_URL is the last.",
 		response: List[Endpoint]{Data: []Endpoint{exampleEndpoint}},
 	}, s.listEndpoints)
 	register(s, operation{
-		method: "POST", path: path, id: "create-webhook-endpoint", tag: "Webhooks", status: 201,
+		method: "POST", path: endpointsPath, id: "create-webhook-endpoint", tag: "Webhooks", status: 201,
 		summary: "Create a webhook endpoint", description: "Events from now on are delivered to it, signed with the secret in the answer.",
 		request: map[string]any{"url": "https://example.com/hook", "order": "chat"}, response: CreatedEndpoint{exampleEndpoint, exampleSecret},
 	}, s.createEndpoint)
 	register(s, operation{
-		method: "GET", path: path + "/{endpointId}", id: "get-webhook-endpoint", tag: "Webhooks", status: 200,
-		summary: "Read a webhook endpoint", description: "An endpoint with its state, without its secret.",
-		response: exampleEndpoint, codes: []Code{NotFound},
+		method: "GET", path: endpointPath, id: "get-webhook-endpoint", tag: "Webhooks", status: 200,
+		summary: "Read a webhook endpoint", description: "An endpoint with its state and what waits for it, without its secret.",
+		response: read, codes: []Code{NotFound},
 	}, s.getEndpoint)
 	register(s, operation{
-		method: "PATCH", path: path + "/{endpointId}", id: "change-webhook-endpoint", tag: "Webhooks", status: 200,
+		method: "PATCH", path: endpointPath, id: "change-webhook-endpoint", tag: "Webhooks", status: 200,
 		summary: "Change a webhook endpoint",
 		description: "Changes what is given and leaves the rest; each event falls wholly before or after the change. state paused holds events back; active delivers what was held, " +
 			"and forgives the failures before.",
 		request: map[string]any{"state": "active"}, response: exampleEndpoint, codes: []Code{NotFound},
 	}, s.changeEndpoint)
 	register(s, operation{
-		method: "DELETE", path: path + "/{endpointId}", id: "delete-webhook-endpoint", tag: "Webhooks", status: 204,
+		method: "DELETE", path: endpointPath, id: "delete-webhook-endpoint", tag: "Webhooks", status: 204,
 		summary: "Delete a webhook endpoint", description: "Nothing more is delivered to it, but for what is being sent at this moment. That of WEBHOOK_URL comes back when the setting changes.",
 		codes: []Code{NotFound},
 	}, s.deleteEndpoint)
-	register(s, operation{
-		method: "GET", path: path + "/{endpointId}/secret", id: "get-webhook-secret", tag: "Webhooks", status: 200,
-		summary: "Read a webhook endpoint's secret", description: "whsec_ and 32 bytes in base64, as the libraries of Standard Webhooks take it.",
-		response: EndpointSecret{exampleSecret}, codes: []Code{NotFound},
-	}, s.getEndpointSecret)
+	s.addEndpointSecrets()
+	s.addEndpointTests()
+	s.addEventTypes()
 }
 
-// publicEndpoint returns the public form of an endpoint.
+// The states of a breaker, as a client sees them.
+const (
+	breakerClosed   = "closed"
+	breakerOpen     = "open"
+	breakerHalfOpen = "half_open"
+)
+
+// publicEndpoint returns the public form of an endpoint, without its backlog.
 func publicEndpoint(v db.WebhookEndpoint) (Endpoint, error) {
+	now := time.Now()
 	e := Endpoint{
-		ID: events.EndpointPrefix.Format(v.ID), URL: v.Url, Events: v.Events, Sessions: v.Sessions, Format: v.Format, TimeoutSeconds: int(v.TimeoutSeconds),
-		MaxInFlight: int(v.MaxInFlight), Order: v.OrderMode, WaitForMedia: v.WaitForMedia, State: v.State, DisabledReason: v.DisabledReason, FailingSince: v.FailingSince,
-		ConsecutiveFail: int(v.ConsecutiveFailures), CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
+		ID: events.EndpointPrefix.Format(v.ID), URL: v.Url, Events: v.Events, Sessions: v.Sessions, ChatKinds: v.ChatKinds, FromMe: v.FromMe, Format: v.Format,
+		TimeoutSeconds: int(v.TimeoutSeconds), MaxInFlight: int(v.MaxInFlight), RatePerSecond: v.RatePerSecond, RetrySeconds: v.RetrySeconds, Order: v.OrderMode,
+		WaitForMedia: v.WaitForMedia, State: v.State, DisabledReason: v.DisabledReason, FailingSince: v.FailingSince, ConsecutiveFail: int(v.ConsecutiveFailures),
+		Breaker: breakerClosed, Concurrency: int(v.MaxInFlight), PreviousSecrets: []time.Time{}, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
+	}
+	if until := v.BreakerUntil; until != nil && until.After(now) {
+		e.Breaker, e.BreakerUntil = breakerOpen, until
+	} else if until != nil {
+		e.Breaker = breakerHalfOpen
+	}
+	if v.Concurrency != nil {
+		e.Concurrency = min(e.Concurrency, int(*v.Concurrency))
 	}
 	if err := json.Unmarshal(v.Headers, &e.Headers); err != nil {
 		return e, fmt.Errorf("decode headers of endpoint %s: %w", e.ID, err)
 	}
-	return e, nil
+	previous, err := postgres.PreviousSecrets(v.PreviousSecrets, now)
+	for _, p := range previous {
+		e.PreviousSecrets = append(e.PreviousSecrets, p.Until)
+	}
+	return e, err
 }
 
 func (s *Server) listEndpoints(ctx context.Context, in *struct{ Page }) (*listed[Endpoint], error) {
@@ -192,7 +215,7 @@ func (s *Server) listEndpoints(ctx context.Context, in *struct{ Page }) (*listed
 	if err != nil {
 		return nil, fmt.Errorf("list endpoints: %w", err)
 	}
-	return paged(rows, in.Limit, "/v1/webhook-endpoints", url.Values{}, publicEndpoint, func(v db.WebhookEndpoint) string { return events.EndpointPrefix.Format(v.ID) })
+	return paged(rows, in.Limit, endpointsPath, url.Values{}, publicEndpoint, func(v db.WebhookEndpoint) string { return events.EndpointPrefix.Format(v.ID) })
 }
 
 func (s *Server) createEndpoint(ctx context.Context, in *struct {
@@ -207,6 +230,13 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 		return nil, err
 	}
 	types := texts(in.Body.Events)
+	if err := checkEventFilters(types); err != nil {
+		return nil, err
+	}
+	secret := cmp.Or(in.Body.Secret, newSecret())
+	if err := checkSecret(secret); err != nil {
+		return nil, err
+	}
 	switch {
 	case in.Body.Format == formatLegacy && len(types) == 0:
 		types = legacyEvents
@@ -220,8 +250,10 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 			return created, err
 		}
 		row, err := s.q.EndpointInsert(ctx, tx, db.EndpointInsertParams{
-			ID: events.NewID(), Url: in.Body.URL, Events: types, Sessions: texts(in.Body.Sessions), Format: in.Body.Format, Headers: headers, Secret: newSecret(),
-			TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight), OrderMode: in.Body.Order, WaitForMedia: in.Body.WaitForMedia == nil || *in.Body.WaitForMedia, State: in.Body.State,
+			ID: events.NewID(), Url: in.Body.URL, Events: types, Sessions: texts(in.Body.Sessions), ChatKinds: texts(in.Body.ChatKinds), FromMe: in.Body.FromMe,
+			Format: in.Body.Format, Headers: headers, Secret: secret, TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight),
+			RatePerSecond: in.Body.RatePerSecond, RetrySeconds: in.Body.RetrySeconds, OrderMode: in.Body.Order,
+			WaitForMedia: in.Body.WaitForMedia == nil || *in.Body.WaitForMedia, State: in.Body.State,
 		})
 		if err != nil {
 			return created, fmt.Errorf("insert endpoint: %w", err)
@@ -233,7 +265,7 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &endpointCreated{Location: "/v1/webhook-endpoints/" + endpoint.ID, Replayed: replayedHeader(replayed), Body: endpoint}, nil
+	return &endpointCreated{Location: endpointsPath + "/" + endpoint.ID, Replayed: replayedHeader(replayed), Body: endpoint}, nil
 }
 
 // lockSequencer takes the sequencer's lock for the rest of the transaction, so that each event falls before or after what it changes.
@@ -244,13 +276,6 @@ func lockSequencer(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// newSecret returns a secret in the form of Standard Webhooks 1.0: whsec_ and 32 random bytes in padded standard base64.
-func newSecret() string {
-	var random [32]byte
-	_, _ = rand.Read(random[:]) // never fails: the runtime ends the program when the system has no randomness
-	return "whsec_" + base64.StdEncoding.EncodeToString(random[:])
-}
-
 // texts returns list as plain strings, never nil.
 func texts[T ~string](list []T) []string {
 	out := make([]string, len(list))
@@ -258,34 +283,6 @@ func texts[T ~string](list []T) []string {
 		out[i] = string(item)
 	}
 	return out
-}
-
-// goodHeaderName is a token of RFC 9110.
-var goodHeaderName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
-
-// reservedHeaders are set by the delivery itself or belong to the connection.
-var reservedHeaders = []string{"Host", "Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Connection", "Keep-Alive", "Te", "Trailer", "Upgrade",
-	"Expect", "User-Agent", "Proxy-Connection", "Proxy-Authorization", "Accept-Encoding"}
-
-// headersJSON checks a client's own headers and returns them as they are stored.
-func headersJSON(headers map[string]headerValue) (json.RawMessage, error) {
-	seen := map[string]bool{}
-	for name := range headers {
-		canonical := http.CanonicalHeaderKey(name)
-		switch {
-		case !goodHeaderName.MatchString(name):
-			return nil, invalid("body.headers", "expected header names of up to 64 letters, digits and hyphens")
-		case slices.Contains(reservedHeaders, canonical), strings.HasPrefix(canonical, "Webhook-"):
-			return nil, invalid("body.headers", canonical+" is set by chasqui")
-		case seen[canonical]:
-			return nil, invalid("body.headers", canonical+" stands there twice")
-		}
-		seen[canonical] = true
-	}
-	if headers == nil {
-		headers = map[string]headerValue{}
-	}
-	return json.Marshal(headers)
 }
 
 func parseEndpointID(s string) (uuid.UUID, error) {
@@ -317,19 +314,15 @@ func (s *Server) getEndpoint(ctx context.Context, in *struct{ EndpointPath }) (*
 		return nil, err
 	}
 	endpoint, err := publicEndpoint(row)
-	return &endpointShown{endpoint}, err
-}
-
-func (s *Server) getEndpointSecret(ctx context.Context, in *struct{ EndpointPath }) (*struct{ Body EndpointSecret }, error) {
-	id, err := parseEndpointID(in.EndpointID)
 	if err != nil {
 		return nil, err
 	}
-	row, err := endpointRow(s.q.EndpointGet(ctx, s.pool, id))
+	waiting, err := s.q.EndpointBacklog(ctx, s.pool, mostCounted, id)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("count what waits for endpoint: %w", err)
 	}
-	return &struct{ Body EndpointSecret }{EndpointSecret{row.Secret}}, nil
+	endpoint.Backlog = &EndpointBacklog{Pending: int(waiting.Pending), Held: int(waiting.Held)}
+	return &endpointShown{endpoint}, nil
 }
 
 func (s *Server) changeEndpoint(ctx context.Context, in *struct {
@@ -343,6 +336,11 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 	if in.Body.URL != nil {
 		if err := s.guard.CheckURL(ctx, *in.Body.URL); err != nil {
 			return nil, invalid("body.url", err.Error())
+		}
+	}
+	if in.Body.Events != nil {
+		if err := checkEventFilters(texts(*in.Body.Events)); err != nil {
+			return nil, err
 		}
 	}
 	var headers json.RawMessage
@@ -380,8 +378,9 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 // onto returns row with the change. Another URL, or a state that is asked for, gives the endpoint a clean record.
 func (c changeEndpoint) onto(row db.WebhookEndpoint) db.EndpointChangeParams {
 	p := db.EndpointChangeParams{
-		ID: row.ID, Url: row.Url, Events: row.Events, Sessions: row.Sessions, Headers: row.Headers, TimeoutSeconds: row.TimeoutSeconds,
-		MaxInFlight: row.MaxInFlight, OrderMode: row.OrderMode, WaitForMedia: row.WaitForMedia, State: row.State,
+		ID: row.ID, Url: row.Url, Events: row.Events, Sessions: row.Sessions, ChatKinds: row.ChatKinds, FromMe: c.FromMe.onto(row.FromMe), Headers: row.Headers,
+		TimeoutSeconds: row.TimeoutSeconds, MaxInFlight: row.MaxInFlight, RatePerSecond: c.RatePerSecond.onto(row.RatePerSecond), RetrySeconds: row.RetrySeconds,
+		OrderMode: row.OrderMode, WaitForMedia: row.WaitForMedia, State: row.State,
 		Fresh: c.State != nil || c.URL != nil && *c.URL != row.Url,
 	}
 	if c.URL != nil {
@@ -392,6 +391,14 @@ func (c changeEndpoint) onto(row db.WebhookEndpoint) db.EndpointChangeParams {
 	}
 	if c.Sessions != nil {
 		p.Sessions = texts(*c.Sessions)
+	}
+	if c.ChatKinds != nil {
+		p.ChatKinds = texts(*c.ChatKinds)
+	}
+	if waits := c.RetrySeconds.onto(&row.RetrySeconds); waits == nil {
+		p.RetrySeconds = nil
+	} else {
+		p.RetrySeconds = *waits
 	}
 	if c.TimeoutSeconds != nil {
 		p.TimeoutSeconds = int32(*c.TimeoutSeconds)

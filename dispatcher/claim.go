@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
@@ -36,6 +37,8 @@ type target struct {
 	format  string
 	headers map[string]string
 	timeout time.Duration
+	// previous are earlier secrets that sign too, until their time.
+	previous []postgres.PreviousSecret
 }
 
 // A delivery is one that was claimed.
@@ -95,6 +98,9 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]delive
 		t := &target{id: e.ID, url: e.Url, secret: e.Secret, format: e.Format, timeout: time.Duration(e.TimeoutSeconds) * time.Second}
 		if err := json.Unmarshal(e.Headers, &t.headers); err != nil {
 			return nil, fmt.Errorf("decode headers of endpoint: %w", err)
+		}
+		if t.previous, err = postgres.PreviousSecrets(e.PreviousSecrets, time.Now()); err != nil {
+			return nil, err
 		}
 		targets[e.ID] = t
 	}

@@ -118,7 +118,7 @@ func (r *encodingReader) Read(p []byte) (int, error) {
 // files says so.
 func (d *Dispatcher) contentOf(ctx context.Context, c delivery, files bool) (*content, error) {
 	if c.target.format != formatLegacy {
-		return &content{before: c.body}, nil
+		return &content{before: d.thin(c.body)}, nil
 	}
 	var event struct {
 		Type events.Type `json:"type"`
@@ -126,7 +126,7 @@ func (d *Dispatcher) contentOf(ctx context.Context, c delivery, files bool) (*co
 			Message *events.Message `json:"message"`
 		} `json:"data"`
 	}
-	if err := json.Unmarshal(c.body, &event); err != nil || event.Type != events.MessageReceived || event.Data.Message == nil {
+	if err := json.Unmarshal(c.body, &event); err != nil || event.Type != events.MessageReceived && event.Type != events.WebhookTest || event.Data.Message == nil {
 		return nil, errUnfit
 	}
 	message := events.Legacy(*event.Data.Message)

@@ -2,13 +2,9 @@ package dispatcher
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -157,7 +153,7 @@ func (d *Dispatcher) newRequest(ctx context.Context, c delivery, body *content, 
 		return nil, err
 	}
 	defer signing.Close()
-	signature, err := sign(c.target.secret, id, timestamp, signing)
+	signature, err := sign(c.target.secrets(at), id, timestamp, signing)
 	if err != nil {
 		return nil, err
 	}
@@ -173,20 +169,6 @@ func (d *Dispatcher) newRequest(ctx context.Context, c delivery, body *content, 
 	// connection turns out to be dead (net/http, Transport). The receiver knows a repeat by its webhook-id.
 	req.Header["Idempotency-Key"] = nil
 	return req, nil
-}
-
-// sign makes the signature of Standard Webhooks 1.0: HMAC-SHA256 over id.timestamp.body, keyed by what whsec_ and base64 stand for.
-func sign(secret, id, timestamp string, body io.Reader) (string, error) {
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
-	if err != nil || len(key) == 0 {
-		return "", errors.New("sign: the endpoint's secret is not valid")
-	}
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%s.", id, timestamp)
-	if _, err := io.Copy(mac, body); err != nil {
-		return "", fmt.Errorf("sign: %w", err)
-	}
-	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)), nil
 }
 
 // keepHeaders returns the header fields of an answer as JSON, without cookies, up to a bound.

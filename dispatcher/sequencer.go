@@ -118,6 +118,10 @@ func (d *Dispatcher) writeEvents(ctx context.Context, tx pgx.Tx, messages []queu
 		return 0, err
 	}
 	files := eventMedia(messages)
+	about, err := aboutEndpoints(messages)
+	if err != nil {
+		return 0, err
+	}
 	var made int64
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 		logged, err := d.queries.EventInsertMany(ctx, tx, rows)
@@ -133,7 +137,7 @@ func (d *Dispatcher) writeEvents(ctx context.Context, tx pgx.Tx, messages []queu
 				return err
 			}
 		}
-		deliveries := fanOut(rows, logged, endpoints, files)
+		deliveries := fanOut(rows, logged, endpoints, files, about)
 		if len(deliveries) == 0 {
 			return nil
 		}
@@ -193,8 +197,9 @@ func (d *Dispatcher) pendingMedia(ctx context.Context, tx pgx.Tx, files map[uuid
 	return waiting, nil
 }
 
-// fanOut returns the deliveries of the events that were logged, in their order. files are the media that deliveries wait for, by event.
-func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpoints []db.EndpointListForEventsRow, files map[uuid.UUID]uuid.UUID) []db.DeliveryInsertManyParams {
+// fanOut returns the deliveries of the events that were logged, in their order. files are the media that deliveries wait for, and about the
+// endpoints that events are about, by event.
+func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpoints []db.EndpointListForEventsRow, files, about map[uuid.UUID]uuid.UUID) []db.DeliveryInsertManyParams {
 	seqs := make(map[uuid.UUID]int64, len(logged))
 	for _, l := range logged {
 		seqs[l.ID] = l.Seq
@@ -207,7 +212,8 @@ func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpo
 		}
 		delete(seqs, id) // the same event twice in one batch is one event
 		for _, e := range endpoints {
-			if !matches(e, rows.Types[i], rows.SessionIds[i]) {
+			may, whatever := mayGo(rows.Types[i], about[id], e.ID)
+			if !may || !whatever && !matches(e, rows.Types[i], rows.SessionIds[i]) {
 				continue
 			}
 			state := "pending"

@@ -373,8 +373,8 @@ func (q *Queries) EndpointDisable(ctx context.Context, db DBTX, reason string, i
 }
 
 const endpointListClaimable = `-- name: EndpointListClaimable :many
-SELECT e.id, e.url, e.secret, e.format, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
-    SELECT w.id, w.url, w.secret, w.format, w.headers, w.timeout_seconds,
+SELECT e.id, e.url, e.secret, e.previous_secrets, e.format, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
+    SELECT w.id, w.url, w.secret, w.previous_secrets, w.format, w.headers, w.timeout_seconds,
            ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
              - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free,
            EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
@@ -387,15 +387,16 @@ SELECT e.id, e.url, e.secret, e.format, e.headers, e.timeout_seconds, e.free, e.
 `
 
 type EndpointListClaimableRow struct {
-	ID             uuid.UUID
-	Url            string
-	Secret         string
-	Format         string
-	Headers        json.RawMessage
-	TimeoutSeconds int32
-	Free           int32
-	Due            bool
-	DueOrdered     bool
+	ID              uuid.UUID
+	Url             string
+	Secret          string
+	PreviousSecrets json.RawMessage
+	Format          string
+	Headers         json.RawMessage
+	TimeoutSeconds  int32
+	Free            int32
+	Due             bool
+	DueOrdered      bool
 }
 
 // Endpoints that have something due and may take it: free is how many more they take at once. One whose breaker's time is over takes a
@@ -413,6 +414,7 @@ func (q *Queries) EndpointListClaimable(ctx context.Context, db DBTX) ([]Endpoin
 			&i.ID,
 			&i.Url,
 			&i.Secret,
+			&i.PreviousSecrets,
 			&i.Format,
 			&i.Headers,
 			&i.TimeoutSeconds,

@@ -34,11 +34,36 @@ func (q *Queries) DeliveryCancelDeleted(ctx context.Context, db DBTX, maxRows in
 	return result.RowsAffected(), nil
 }
 
+const deliveryOutcome = `-- name: DeliveryOutcome :one
+SELECT id, state, last_status, last_class FROM deliveries WHERE event_id = $1 AND endpoint_id = $2
+`
+
+type DeliveryOutcomeRow struct {
+	ID         uuid.UUID
+	State      string
+	LastStatus *int32
+	LastClass  *string
+}
+
+// What has come of an event at an endpoint so far.
+func (q *Queries) DeliveryOutcome(ctx context.Context, db DBTX, eventID uuid.UUID, endpointID uuid.UUID) (DeliveryOutcomeRow, error) {
+	row := db.QueryRow(ctx, deliveryOutcome, eventID, endpointID)
+	var i DeliveryOutcomeRow
+	err := row.Scan(
+		&i.ID,
+		&i.State,
+		&i.LastStatus,
+		&i.LastClass,
+	)
+	return i, err
+}
+
 const endpointAssign = `-- name: EndpointAssign :exec
 INSERT INTO webhook_endpoints AS w (id, url, secret, format, events) VALUES ($1, $2, $3, 'legacy', '{message.received}')
 ON CONFLICT (id) DO UPDATE
    SET url = excluded.url, format = excluded.format, events = excluded.events, updated_at = now(),
-       state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL, breaker_trips = 0, consecutive_failures = 0
+       state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL, breaker_trips = 0, consecutive_failures = 0,
+       concurrency = NULL, failing_told = false, rate_tokens = 0, rate_at = NULL
 `
 
 // What /webhook/config asks for: the same endpoint, active, with a clean record.
@@ -47,25 +72,56 @@ func (q *Queries) EndpointAssign(ctx context.Context, db DBTX, iD uuid.UUID, url
 	return err
 }
 
+const endpointBacklog = `-- name: EndpointBacklog :one
+SELECT (SELECT count(*) FROM (
+            (SELECT FROM deliveries a WHERE a.endpoint_id = $2 AND a.state = 'pending' AND a.order_key IS NULL LIMIT $1)
+            UNION ALL
+            (SELECT FROM deliveries b WHERE b.endpoint_id = $2 AND b.state = 'pending' AND b.order_key IS NOT NULL LIMIT $1)
+            LIMIT $1) p)::int AS pending,
+       (SELECT count(*) FROM (SELECT FROM deliveries h WHERE h.endpoint_id = $2 AND h.state = 'held' LIMIT $1) q)::int AS held
+`
+
+type EndpointBacklogRow struct {
+	Pending int32
+	Held    int32
+}
+
+// What waits for an endpoint, each counted up to a bound. The conditions are those of the indexes.
+func (q *Queries) EndpointBacklog(ctx context.Context, db DBTX, most int32, endpointID uuid.UUID) (EndpointBacklogRow, error) {
+	row := db.QueryRow(ctx, endpointBacklog, most, endpointID)
+	var i EndpointBacklogRow
+	err := row.Scan(&i.Pending, &i.Held)
+	return i, err
+}
+
 const endpointChange = `-- name: EndpointChange :one
 UPDATE webhook_endpoints
-   SET url = $1, events = $2, sessions = $3, headers = $4, timeout_seconds = $5,
-       max_in_flight = $6, order_mode = $7, wait_for_media = $8, state = $9, updated_at = now(),
-       disabled_reason = CASE WHEN $10::boolean THEN '' ELSE disabled_reason END,
-       failing_since = CASE WHEN $10::boolean THEN NULL ELSE failing_since END,
-       breaker_until = CASE WHEN $10::boolean THEN NULL ELSE breaker_until END,
-       breaker_trips = CASE WHEN $10::boolean THEN 0 ELSE breaker_trips END,
-       consecutive_failures = CASE WHEN $10::boolean THEN 0 ELSE consecutive_failures END
- WHERE id = $11 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told
+   SET url = $1, events = $2, sessions = $3, chat_kinds = $4, from_me = $5, headers = $6,
+       timeout_seconds = $7, max_in_flight = $8, rate_per_second = $9,
+       retry_seconds = $10, order_mode = $11, wait_for_media = $12, state = $13, updated_at = now(),
+       disabled_reason = CASE WHEN $14::boolean THEN '' ELSE disabled_reason END,
+       failing_since = CASE WHEN $14::boolean THEN NULL ELSE failing_since END,
+       breaker_until = CASE WHEN $14::boolean THEN NULL ELSE breaker_until END,
+       breaker_trips = CASE WHEN $14::boolean THEN 0 ELSE breaker_trips END,
+       concurrency = CASE WHEN $14::boolean THEN NULL ELSE concurrency END,
+       failing_told = failing_told AND NOT $14::boolean,
+       rate_tokens = CASE WHEN $14::boolean THEN 0 ELSE rate_tokens END,
+       rate_at = CASE WHEN $14::boolean THEN NULL ELSE rate_at END,
+       consecutive_failures = CASE WHEN $14::boolean THEN 0 ELSE consecutive_failures END
+ WHERE id = $15 RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told
 `
 
 type EndpointChangeParams struct {
 	Url            string
 	Events         []string
 	Sessions       []string
+	ChatKinds      []string
+	FromMe         *bool
 	Headers        json.RawMessage
 	TimeoutSeconds int32
 	MaxInFlight    int32
+	RatePerSecond  *int32
+	RetrySeconds   []int32
 	OrderMode      string
 	WaitForMedia   bool
 	State          string
@@ -79,9 +135,13 @@ func (q *Queries) EndpointChange(ctx context.Context, db DBTX, arg EndpointChang
 		arg.Url,
 		arg.Events,
 		arg.Sessions,
+		arg.ChatKinds,
+		arg.FromMe,
 		arg.Headers,
 		arg.TimeoutSeconds,
 		arg.MaxInFlight,
+		arg.RatePerSecond,
+		arg.RetrySeconds,
 		arg.OrderMode,
 		arg.WaitForMedia,
 		arg.State,
@@ -128,7 +188,8 @@ INSERT INTO webhook_endpoints AS w (id, url, secret, format, events, configured_
 VALUES ($1, $2::text, $3, 'legacy', '{message.received}', $2::text)
 ON CONFLICT (id) DO UPDATE
    SET url = excluded.url, format = excluded.format, events = excluded.events, configured_url = excluded.configured_url, updated_at = now(),
-       state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL, breaker_trips = 0, consecutive_failures = 0
+       state = 'active', disabled_reason = '', failing_since = NULL, breaker_until = NULL, breaker_trips = 0, consecutive_failures = 0,
+       concurrency = NULL, failing_told = false, rate_tokens = 0, rate_at = NULL
  WHERE w.configured_url IS DISTINCT FROM excluded.configured_url
 `
 
@@ -145,6 +206,23 @@ UPDATE webhook_endpoints SET state = 'deleted', updated_at = now() WHERE id = $1
 
 func (q *Queries) EndpointDelete(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, endpointDelete, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const endpointDropSecrets = `-- name: EndpointDropSecrets :execrows
+UPDATE webhook_endpoints w
+   SET previous_secrets = (SELECT coalesce(jsonb_agg(p.v ORDER BY p.n), '[]') FROM jsonb_array_elements(w.previous_secrets) WITH ORDINALITY p (v, n)
+                            WHERE (p.v->>'until')::timestamptz > now())
+ WHERE w.previous_secrets <> '[]'
+   AND EXISTS (SELECT FROM jsonb_array_elements(w.previous_secrets) p (v) WHERE (p.v->>'until')::timestamptz <= now())
+`
+
+// Secrets that sign no more are kept no longer.
+func (q *Queries) EndpointDropSecrets(ctx context.Context, db DBTX) (int64, error) {
+	result, err := db.Exec(ctx, endpointDropSecrets)
 	if err != nil {
 		return 0, err
 	}
@@ -193,8 +271,9 @@ func (q *Queries) EndpointGet(ctx context.Context, db DBTX, id uuid.UUID) (Webho
 }
 
 const endpointInsert = `-- name: EndpointInsert :one
-INSERT INTO webhook_endpoints (id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, wait_for_media, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told
+INSERT INTO webhook_endpoints (id, url, events, sessions, chat_kinds, from_me, format, headers, secret, timeout_seconds, max_in_flight,
+                               rate_per_second, retry_seconds, order_mode, wait_for_media, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told
 `
 
 type EndpointInsertParams struct {
@@ -202,11 +281,15 @@ type EndpointInsertParams struct {
 	Url            string
 	Events         []string
 	Sessions       []string
+	ChatKinds      []string
+	FromMe         *bool
 	Format         string
 	Headers        json.RawMessage
 	Secret         string
 	TimeoutSeconds int32
 	MaxInFlight    int32
+	RatePerSecond  *int32
+	RetrySeconds   []int32
 	OrderMode      string
 	WaitForMedia   bool
 	State          string
@@ -218,11 +301,15 @@ func (q *Queries) EndpointInsert(ctx context.Context, db DBTX, arg EndpointInser
 		arg.Url,
 		arg.Events,
 		arg.Sessions,
+		arg.ChatKinds,
+		arg.FromMe,
 		arg.Format,
 		arg.Headers,
 		arg.Secret,
 		arg.TimeoutSeconds,
 		arg.MaxInFlight,
+		arg.RatePerSecond,
+		arg.RetrySeconds,
 		arg.OrderMode,
 		arg.WaitForMedia,
 		arg.State,
@@ -374,6 +461,15 @@ func (q *Queries) EndpointRemoveDeleted(ctx context.Context, db DBTX) (int64, er
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const endpointSetSecret = `-- name: EndpointSetSecret :exec
+UPDATE webhook_endpoints SET secret = $1, previous_secrets = $2, updated_at = now() WHERE id = $3
+`
+
+func (q *Queries) EndpointSetSecret(ctx context.Context, db DBTX, secret string, previousSecrets json.RawMessage, iD uuid.UUID) error {
+	_, err := db.Exec(ctx, endpointSetSecret, secret, previousSecrets, iD)
+	return err
 }
 
 const endpointUnconfigure = `-- name: EndpointUnconfigure :exec

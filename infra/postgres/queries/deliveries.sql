@@ -8,8 +8,8 @@ SELECT pg_advisory_xact_lock(@key::bigint);
 -- name: EndpointListClaimable :many
 -- Endpoints that have something due and may take it: free is how many more they take at once. One whose breaker's time is over takes a
 -- single delivery, the probe, and only while nothing else of it is under way.
-SELECT e.id, e.url, e.secret, e.format, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
-    SELECT w.id, w.url, w.secret, w.format, w.headers, w.timeout_seconds,
+SELECT e.id, e.url, e.secret, e.previous_secrets, e.format, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
+    SELECT w.id, w.url, w.secret, w.previous_secrets, w.format, w.headers, w.timeout_seconds,
            ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
              - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free,
            EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
