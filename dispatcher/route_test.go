@@ -61,7 +61,9 @@ func TestEventsAboutEndpoints(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "all but what is held is delivered", func() bool { return b.count(`SELECT count(*) FROM deliveries WHERE state IN ('pending', 'sending')`) == 0 })
+	eventually(t, "all but what is held is delivered", func() bool {
+		return b.count(`SELECT count(*) FROM deliveries WHERE state IN ('pending', 'sending')`) == 0
+	})
 	if n := b.count(`SELECT count(*) FROM deliveries WHERE state <> 'succeeded' AND endpoint_id <> $1`, healthOnly.id); n != 0 {
 		t.Errorf("%d deliveries have not succeeded", n)
 	}
