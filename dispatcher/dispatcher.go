@@ -196,7 +196,7 @@ func (d *Dispatcher) open(ctx context.Context) (err error) {
 	if d.mediaClient, err = newMediaClient(d.cfg.WhatsAppURL); err != nil {
 		return err
 	}
-	pool, err := postgres.Open(ctx, d.cfg.DSN, postgres.Options{MaxConns: d.cfg.MaxConns, Name: "dispatcher"})
+	pool, err := postgres.Open(ctx, d.cfg.DSN, postgres.Options{MaxConns: d.cfg.MaxConns, Indexed: true, Name: "dispatcher"})
 	if err != nil {
 		return err
 	}

@@ -157,7 +157,7 @@ func (b *bench) settled(n int) func() bool {
 }
 
 // eventually waits until ok, which looks at something that no signal tells of.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	timeout, tick := time.After(deadline), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()

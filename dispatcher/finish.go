@@ -86,38 +86,52 @@ func (d *Dispatcher) collect() []result {
 	return batch
 }
 
-// write finishes a batch in one transaction: the deliveries, their attempts, and their endpoints' health.
+// write finishes a batch: the deliveries with their attempts and, in the same transaction, the health of endpoints to which it matters. A
+// batch that says of healthy endpoints that they are healthy, which is nearly every one, is a single statement; where an endpoint fails
+// meanwhile in another dispatcher's batch, its next success finds that.
 func (d *Dispatcher) write(ctx context.Context, batch []result) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	var rows db.DeliveryFinishManyParams
-	var attempts []db.AttemptInsertManyParams
 	tallies := map[uuid.UUID]*tally{}
-	var endpoints []uuid.UUID
+	var well, matter []uuid.UUID
 	for _, r := range batch {
 		d.verdict(r).appendTo(&rows, r)
-		if r.class == classAborted || r.class == classExpired || r.class == classUnfit {
+		if !r.tried() {
 			continue
 		}
-		attempts = append(attempts, r.record())
 		if tallies[r.target.id] == nil {
 			tallies[r.target.id] = &tally{}
-			endpoints = append(endpoints, r.target.id)
 		}
 		tallies[r.target.id].add(r.outcome)
 	}
+	for id, t := range tallies {
+		if *t == (tally{succeeded: true}) {
+			well = append(well, id)
+		} else {
+			matter = append(matter, id)
+		}
+	}
+	if len(well) > 0 {
+		unwell, err := d.queries.EndpointListUnwell(ctx, d.pool, well)
+		if err != nil {
+			return fmt.Errorf("look at endpoints: %w", err)
+		}
+		matter = append(matter, unwell...)
+	}
+	if len(matter) == 0 {
+		if err := d.queries.DeliveryFinishMany(ctx, d.pool, rows); err != nil {
+			return fmt.Errorf("finish deliveries: %w", err)
+		}
+		return nil
+	}
 	return pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		before, err := d.queries.EndpointLockHealth(ctx, tx, endpoints)
+		before, err := d.queries.EndpointLockHealth(ctx, tx, matter)
 		if err != nil {
 			return fmt.Errorf("lock endpoints: %w", err)
 		}
-		if _, err := d.queries.DeliveryFinishMany(ctx, tx, rows); err != nil {
+		if err := d.queries.DeliveryFinishMany(ctx, tx, rows); err != nil {
 			return fmt.Errorf("finish deliveries: %w", err)
-		}
-		if len(attempts) > 0 {
-			if _, err := d.queries.AttemptInsertMany(ctx, tx, attempts); err != nil {
-				return fmt.Errorf("record attempts: %w", err)
-			}
 		}
 		for _, e := range before {
 			if err := d.judge(ctx, tx, e, *tallies[e.ID]); err != nil {
@@ -200,6 +214,11 @@ func (d *Dispatcher) verdict(r result) verdict {
 }
 
 func (v verdict) appendTo(rows *db.DeliveryFinishManyParams, r result) {
+	try := 0
+	if r.tried() {
+		try = r.attempt + 1
+	}
+	rows.Ids = append(rows.Ids, r.id)
 	rows.EventIds = append(rows.EventIds, r.eventID)
 	rows.EndpointIds = append(rows.EndpointIds, r.target.id)
 	rows.ClaimIds = append(rows.ClaimIds, r.claimID)
@@ -210,19 +229,17 @@ func (v verdict) appendTo(rows *db.DeliveryFinishManyParams, r result) {
 	rows.Waits = append(rows.Waits, v.wait)
 	rows.DelaysMs = append(rows.DelaysMs, v.delay.Milliseconds())
 	rows.Loose = append(rows.Loose, v.loose)
+	rows.Tries = append(rows.Tries, int32(try))
+	rows.StartedAts = append(rows.StartedAts, r.started)
+	rows.DurationsMs = append(rows.DurationsMs, int32(r.took.Milliseconds()))
+	rows.Headers = append(rows.Headers, string(r.headers))
+	rows.Bodies = append(rows.Bodies, r.answer)
+	rows.Errors = append(rows.Errors, r.err)
 }
 
-// record is the attempt's row.
-func (r result) record() db.AttemptInsertManyParams {
-	a := db.AttemptInsertManyParams{
-		DeliveryID: r.id, Attempt: int32(r.attempt + 1), StartedAt: r.started, DurationMs: int32(r.took.Milliseconds()), Class: r.class,
-		Headers: r.headers, Body: r.answer, Error: r.err,
-	}
-	if r.status != 0 {
-		status := int32(r.status)
-		a.Status = &status
-	}
-	return a
+// tried says whether the endpoint was asked, so that there is an attempt to log and to judge by.
+func (r result) tried() bool {
+	return r.class != classAborted && r.class != classExpired && r.class != classUnfit
 }
 
 // report logs and counts an attempt that has been written.
@@ -235,6 +252,9 @@ func (d *Dispatcher) report(r result) {
 	if r.class == classOK {
 		level = slog.LevelDebug
 		d.metrics.latency.Observe(time.Since(madeAt(r.eventID)).Seconds())
+	}
+	if !d.log.Enabled(d.life, level) {
+		return
 	}
 	d.log.Log(d.life, level, "webhook attempt", "event", events.EventPrefix.Format(r.eventID), "delivery", events.DeliveryPrefix.Format(r.id),
 		"endpoint", events.EndpointPrefix.Format(r.target.id), "attempt", r.attempt+1, "early", r.early, "class", r.class, "status", r.status,

@@ -49,8 +49,8 @@ func (o outcome) gone() bool { return o.status == http.StatusGone }
 // newClient returns the client of all attempts.
 func newClient(guard *netguard.Guard) *http.Client {
 	t := guard.Transport()
-	t.MaxIdleConns = 1024
-	t.MaxIdleConnsPerHost = 64 // an endpoint has 16 in flight unless it asks for up to 256
+	t.MaxIdleConns = 2048
+	t.MaxIdleConnsPerHost = 256 // the most that an endpoint may have in flight; and many endpoints are often one host
 	return guard.Client(t, 0)
 }
 

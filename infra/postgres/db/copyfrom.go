@@ -9,46 +9,6 @@ import (
 	"context"
 )
 
-// iteratorForAttemptInsertMany implements pgx.CopyFromSource.
-type iteratorForAttemptInsertMany struct {
-	rows                 []AttemptInsertManyParams
-	skippedFirstNextCall bool
-}
-
-func (r *iteratorForAttemptInsertMany) Next() bool {
-	if len(r.rows) == 0 {
-		return false
-	}
-	if !r.skippedFirstNextCall {
-		r.skippedFirstNextCall = true
-		return true
-	}
-	r.rows = r.rows[1:]
-	return len(r.rows) > 0
-}
-
-func (r iteratorForAttemptInsertMany) Values() ([]interface{}, error) {
-	return []interface{}{
-		r.rows[0].DeliveryID,
-		r.rows[0].Attempt,
-		r.rows[0].StartedAt,
-		r.rows[0].DurationMs,
-		r.rows[0].Class,
-		r.rows[0].Status,
-		r.rows[0].Headers,
-		r.rows[0].Body,
-		r.rows[0].Error,
-	}, nil
-}
-
-func (r iteratorForAttemptInsertMany) Err() error {
-	return nil
-}
-
-func (q *Queries) AttemptInsertMany(ctx context.Context, db DBTX, arg []AttemptInsertManyParams) (int64, error) {
-	return db.CopyFrom(ctx, []string{"attempts"}, []string{"delivery_id", "attempt", "started_at", "duration_ms", "class", "status", "headers", "body", "error"}, &iteratorForAttemptInsertMany{rows: arg})
-}
-
 // iteratorForDeliveryInsertMany implements pgx.CopyFromSource.
 type iteratorForDeliveryInsertMany struct {
 	rows                 []DeliveryInsertManyParams

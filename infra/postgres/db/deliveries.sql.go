@@ -13,31 +13,6 @@ import (
 	"github.com/google/uuid"
 )
 
-type AttemptInsertManyParams struct {
-	DeliveryID uuid.UUID
-	Attempt    int32
-	StartedAt  time.Time
-	DurationMs int32
-	Class      string
-	Status     *int32
-	Headers    json.RawMessage
-	Body       []byte
-	Error      string
-}
-
-const claimLock = `-- name: ClaimLock :exec
-
-SELECT pg_advisory_xact_lock($1::bigint)
-`
-
-// Claiming, finishing and sweeping deliveries. Times are statement_timestamp(), the server's clock when the statement came: now() would be
-// the begin of a transaction that may have waited for its lock, and clock_timestamp() can use no index.
-// One dispatcher claims at a time, so that free slots, the heads of ordered keys and the breaker's single probe are exact.
-func (q *Queries) ClaimLock(ctx context.Context, db DBTX, key int64) error {
-	_, err := db.Exec(ctx, claimLock, key)
-	return err
-}
-
 const deliveryBringForward = `-- name: DeliveryBringForward :execrows
 UPDATE deliveries d SET planned_at = d.run_at, run_at = statement_timestamp()
  WHERE (d.event_id, d.endpoint_id) IN (
@@ -56,6 +31,81 @@ func (q *Queries) DeliveryBringForward(ctx context.Context, db DBTX, endpointID 
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const deliveryClaimDue = `-- name: DeliveryClaimDue :many
+
+WITH picked AS MATERIALIZED (
+    SELECT p.event_id, w.id AS endpoint_id, w.timeout_seconds FROM webhook_endpoints w
+     CROSS JOIN LATERAL (
+        SELECT CASE WHEN (SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
+                             AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1)
+                    THEN (CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
+                         - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
+                    ELSE 0 END AS free) s
+     CROSS JOIN LATERAL (
+        SELECT o.event_id, row_number() OVER (ORDER BY o.run_at) AS turn FROM (
+            SELECT d.event_id, d.run_at FROM deliveries d
+             WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL AND d.run_at <= statement_timestamp()
+             ORDER BY d.run_at LIMIT greatest(s.free, 0)) o) p
+     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())
+     ORDER BY p.turn LIMIT $1::int
+), claimed AS (
+    UPDATE deliveries d
+       SET state = 'sending', claim_id = $2, claimed_by = $3::text, media_id = NULL,
+           lease_until = statement_timestamp() + make_interval(secs => u.timeout_seconds + $4::int)
+      FROM picked u
+     WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
+    RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
+  FROM claimed c LEFT JOIN events e ON e.id = c.event_id
+`
+
+type DeliveryClaimDueRow struct {
+	ID         uuid.UUID
+	EventID    uuid.UUID
+	EndpointID uuid.UUID
+	Attempt    int32
+	Early      bool
+	Body       []byte
+}
+
+// Claiming, finishing and sweeping deliveries. Times are statement_timestamp(), the server's clock when the statement came: now() would be
+// the begin of a transaction that may have waited for its lock, and clock_timestamp() can use no index.
+// Claims deliveries without order, of each endpoint those that are due longest. Where there is not room for all, the endpoints take turns. An
+// endpoint whose breaker's time is over gets a single delivery, the probe, and only while nothing else of it is under way. Leases last as long
+// as the attempt may take and lease_slack more, for the wait before it and the finish after it. body is NULL when the event is gone; early says
+// that a failure costs no attempt.
+func (q *Queries) DeliveryClaimDue(ctx context.Context, db DBTX, room int32, claimID *uuid.UUID, owner string, leaseSlack int32) ([]DeliveryClaimDueRow, error) {
+	rows, err := db.Query(ctx, deliveryClaimDue,
+		room,
+		claimID,
+		owner,
+		leaseSlack,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeliveryClaimDueRow{}
+	for rows.Next() {
+		var i DeliveryClaimDueRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.EventID,
+			&i.EndpointID,
+			&i.Attempt,
+			&i.Early,
+			&i.Body,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const deliveryClaimMany = `-- name: DeliveryClaimMany :many
@@ -123,9 +173,20 @@ func (q *Queries) DeliveryClaimMany(ctx context.Context, db DBTX, arg DeliveryCl
 	return items, nil
 }
 
-const deliveryFinishMany = `-- name: DeliveryFinishMany :execrows
+const deliveryFinishMany = `-- name: DeliveryFinishMany :exec
+WITH u AS MATERIALIZED (
+    SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS event_id, unnest($3::uuid[]) AS endpoint_id,
+           unnest($4::uuid[]) AS claim_id, unnest($5::text[]) AS state, unnest($6::int[]) AS attempt,
+           nullif(unnest($7::int[]), 0) AS status, unnest($8::text[]) AS class, unnest($9::text[]) AS wait,
+           unnest($10::bigint[]) AS delay_ms, unnest($11::boolean[]) AS loose, unnest($12::int[]) AS try,
+           unnest($13::timestamptz[]) AS started_at, unnest($14::int[]) AS duration_ms, unnest($15::text[]) AS headers,
+           unnest($16::bytea[]) AS body, unnest($17::text[]) AS error
+), logged AS (
+    INSERT INTO attempts (delivery_id, attempt, started_at, duration_ms, class, status, headers, body, error)
+    SELECT u.id, u.try, u.started_at, u.duration_ms, u.class, u.status, nullif(u.headers, '')::jsonb, u.body, u.error FROM u WHERE u.try > 0
+)
 UPDATE deliveries d
-   SET state = u.state, attempt = u.attempt, last_status = nullif(u.status, 0), last_class = nullif(u.class, ''),
+   SET state = u.state, attempt = u.attempt, last_status = u.status, last_class = u.class,
        claim_id = NULL, claimed_by = NULL, lease_until = NULL,
        run_at = CASE u.wait WHEN 'same' THEN d.run_at WHEN 'planned' THEN coalesce(d.planned_at, d.run_at)
                             ELSE statement_timestamp() + u.delay_ms * interval '1 ms' END,
@@ -133,14 +194,12 @@ UPDATE deliveries d
                                 ELSE d.planned_at END,
        order_key = CASE WHEN u.loose THEN NULL ELSE d.order_key END,
        finished_at = CASE WHEN u.state IN ('succeeded', 'exhausted', 'cancelled') THEN statement_timestamp() END
-  FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id, unnest($3::uuid[]) AS claim_id,
-               unnest($4::text[]) AS state, unnest($5::int[]) AS attempt, unnest($6::int[]) AS status,
-               unnest($7::text[]) AS class, unnest($8::text[]) AS wait, unnest($9::bigint[]) AS delay_ms,
-               unnest($10::boolean[]) AS loose) u
+  FROM u
  WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.claim_id = u.claim_id
 `
 
 type DeliveryFinishManyParams struct {
+	Ids         []uuid.UUID
 	EventIds    []uuid.UUID
 	EndpointIds []uuid.UUID
 	ClaimIds    []uuid.UUID
@@ -151,13 +210,21 @@ type DeliveryFinishManyParams struct {
 	Waits       []string
 	DelaysMs    []int64
 	Loose       []bool
+	Tries       []int32
+	StartedAts  []time.Time
+	DurationsMs []int32
+	Headers     []string
+	Bodies      [][]byte
+	Errors      []string
 }
 
 // What was sent is over, or waits for its next time. Guarded by the claim: whose lease was taken cannot overwrite. How the time is set:
 // same leaves it, planned goes back to the one before it was brought forward, delay sets one, fixed sets one that is not to be brought
-// forward. loose takes a delivery out of its order.
-func (q *Queries) DeliveryFinishMany(ctx context.Context, db DBTX, arg DeliveryFinishManyParams) (int64, error) {
-	result, err := db.Exec(ctx, deliveryFinishMany,
+// forward. loose takes a delivery out of its order. The attempts are logged in the same statement, whether the claim still stands or not; those
+// without a start were none.
+func (q *Queries) DeliveryFinishMany(ctx context.Context, db DBTX, arg DeliveryFinishManyParams) error {
+	_, err := db.Exec(ctx, deliveryFinishMany,
+		arg.Ids,
 		arg.EventIds,
 		arg.EndpointIds,
 		arg.ClaimIds,
@@ -168,11 +235,14 @@ func (q *Queries) DeliveryFinishMany(ctx context.Context, db DBTX, arg DeliveryF
 		arg.Waits,
 		arg.DelaysMs,
 		arg.Loose,
+		arg.Tries,
+		arg.StartedAts,
+		arg.DurationsMs,
+		arg.Headers,
+		arg.Bodies,
+		arg.Errors,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
 }
 
 const deliveryHold = `-- name: DeliveryHold :execrows
@@ -207,31 +277,32 @@ func (q *Queries) DeliveryLag(ctx context.Context, db DBTX) (float64, error) {
 	return seconds, err
 }
 
-const deliveryListDue = `-- name: DeliveryListDue :many
-SELECT p.event_id, p.endpoint_id
-  FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS allowed) r
- CROSS JOIN LATERAL (
-    SELECT d.event_id, d.endpoint_id FROM deliveries d
-     WHERE d.endpoint_id = r.id AND d.state = 'pending' AND d.order_key IS NULL AND d.run_at <= statement_timestamp()
-     ORDER BY d.run_at LIMIT r.allowed FOR UPDATE SKIP LOCKED) p
+const deliveryListBehind = `-- name: DeliveryListBehind :many
+SELECT k.order_key::text AS order_key, b.event_id, (b.state = 'pending' AND b.run_at <= statement_timestamp())::boolean AS due
+  FROM unnest($1::text[]) AS k (order_key) CROSS JOIN LATERAL (
+    SELECT d.event_id, d.event_seq, d.state, d.run_at FROM deliveries d
+     WHERE d.endpoint_id = $2 AND d.order_key = k.order_key AND d.state IN ('pending', 'sending', 'held')
+     ORDER BY d.event_seq OFFSET 1 LIMIT $3::int) b
+ ORDER BY k.order_key, b.event_seq
 `
 
-type DeliveryListDueRow struct {
-	EventID    uuid.UUID
-	EndpointID uuid.UUID
+type DeliveryListBehindRow struct {
+	OrderKey string
+	EventID  uuid.UUID
+	Due      bool
 }
 
-// The deliveries without order that are due longest, for each endpoint as many as it is allowed.
-func (q *Queries) DeliveryListDue(ctx context.Context, db DBTX, endpointIds []uuid.UUID, allowed []int32) ([]DeliveryListDueRow, error) {
-	rows, err := db.Query(ctx, deliveryListDue, endpointIds, allowed)
+// What comes behind the heads of order keys, up to max_rows of each, in its order.
+func (q *Queries) DeliveryListBehind(ctx context.Context, db DBTX, orderKeys []string, endpointID uuid.UUID, maxRows int32) ([]DeliveryListBehindRow, error) {
+	rows, err := db.Query(ctx, deliveryListBehind, orderKeys, endpointID, maxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []DeliveryListDueRow{}
+	items := []DeliveryListBehindRow{}
 	for rows.Next() {
-		var i DeliveryListDueRow
-		if err := rows.Scan(&i.EventID, &i.EndpointID); err != nil {
+		var i DeliveryListBehindRow
+		if err := rows.Scan(&i.OrderKey, &i.EventID, &i.Due); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -372,21 +443,50 @@ func (q *Queries) EndpointDisable(ctx context.Context, db DBTX, reason string, i
 	return err
 }
 
-const endpointListClaimable = `-- name: EndpointListClaimable :many
-SELECT e.id, e.url, e.secret, e.previous_secrets, e.format, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
-    SELECT w.id, w.url, w.secret, w.previous_secrets, w.format, w.headers, w.timeout_seconds,
+const endpointListOrdered = `-- name: EndpointListOrdered :many
+SELECT e.id, e.timeout_seconds, e.free FROM (
+    SELECT w.id, w.timeout_seconds,
            ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
-             - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free,
-           EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
-                      AND d.run_at <= statement_timestamp()) AS due,
-           EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
-                      AND d.run_at <= statement_timestamp()) AS due_ordered
+             - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free
       FROM webhook_endpoints w
-     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())) e
- WHERE e.free > 0 AND (e.due OR e.due_ordered)
+     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())
+       AND (SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
+               AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1)) e
+ WHERE e.free > 0
 `
 
-type EndpointListClaimableRow struct {
+type EndpointListOrderedRow struct {
+	ID             uuid.UUID
+	TimeoutSeconds int32
+	Free           int32
+}
+
+// Endpoints that have something due whose order matters, and may take it: free is how many more they take at once.
+func (q *Queries) EndpointListOrdered(ctx context.Context, db DBTX) ([]EndpointListOrderedRow, error) {
+	rows, err := db.Query(ctx, endpointListOrdered)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EndpointListOrderedRow{}
+	for rows.Next() {
+		var i EndpointListOrderedRow
+		if err := rows.Scan(&i.ID, &i.TimeoutSeconds, &i.Free); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const endpointListTargets = `-- name: EndpointListTargets :many
+SELECT id, url, secret, previous_secrets, format, headers, timeout_seconds FROM webhook_endpoints WHERE id = ANY ($1::uuid[])
+`
+
+type EndpointListTargetsRow struct {
 	ID              uuid.UUID
 	Url             string
 	Secret          string
@@ -394,22 +494,17 @@ type EndpointListClaimableRow struct {
 	Format          string
 	Headers         json.RawMessage
 	TimeoutSeconds  int32
-	Free            int32
-	Due             bool
-	DueOrdered      bool
 }
 
-// Endpoints that have something due and may take it: free is how many more they take at once. One whose breaker's time is over takes a
-// single delivery, the probe, and only while nothing else of it is under way.
-func (q *Queries) EndpointListClaimable(ctx context.Context, db DBTX) ([]EndpointListClaimableRow, error) {
-	rows, err := db.Query(ctx, endpointListClaimable)
+func (q *Queries) EndpointListTargets(ctx context.Context, db DBTX, ids []uuid.UUID) ([]EndpointListTargetsRow, error) {
+	rows, err := db.Query(ctx, endpointListTargets, ids)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []EndpointListClaimableRow{}
+	items := []EndpointListTargetsRow{}
 	for rows.Next() {
-		var i EndpointListClaimableRow
+		var i EndpointListTargetsRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.Url,
@@ -418,9 +513,6 @@ func (q *Queries) EndpointListClaimable(ctx context.Context, db DBTX) ([]Endpoin
 			&i.Format,
 			&i.Headers,
 			&i.TimeoutSeconds,
-			&i.Free,
-			&i.Due,
-			&i.DueOrdered,
 		); err != nil {
 			return nil, err
 		}
@@ -459,6 +551,32 @@ func (q *Queries) EndpointListUnsettled(ctx context.Context, db DBTX) ([]Endpoin
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const endpointListUnwell = `-- name: EndpointListUnwell :many
+SELECT id FROM webhook_endpoints
+ WHERE id = ANY ($1::uuid[]) AND (consecutive_failures > 0 OR breaker_until IS NOT NULL OR concurrency IS NOT NULL OR failing_told)
+`
+
+// Those of the endpoints for which a success changes something.
+func (q *Queries) EndpointListUnwell(ctx context.Context, db DBTX, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, endpointListUnwell, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

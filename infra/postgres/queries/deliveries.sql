@@ -1,33 +1,50 @@
 -- Claiming, finishing and sweeping deliveries. Times are statement_timestamp(), the server's clock when the statement came: now() would be
 -- the begin of a transaction that may have waited for its lock, and clock_timestamp() can use no index.
 
--- name: ClaimLock :exec
--- One dispatcher claims at a time, so that free slots, the heads of ordered keys and the breaker's single probe are exact.
-SELECT pg_advisory_xact_lock(@key::bigint);
+-- name: DeliveryClaimDue :many
+-- Claims deliveries without order, of each endpoint those that are due longest. Where there is not room for all, the endpoints take turns. An
+-- endpoint whose breaker's time is over gets a single delivery, the probe, and only while nothing else of it is under way. Leases last as long
+-- as the attempt may take and lease_slack more, for the wait before it and the finish after it. body is NULL when the event is gone; early says
+-- that a failure costs no attempt.
+WITH picked AS MATERIALIZED (
+    SELECT p.event_id, w.id AS endpoint_id, w.timeout_seconds FROM webhook_endpoints w
+     CROSS JOIN LATERAL (
+        SELECT CASE WHEN (SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
+                             AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1)
+                    THEN (CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
+                         - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
+                    ELSE 0 END AS free) s
+     CROSS JOIN LATERAL (
+        SELECT o.event_id, row_number() OVER (ORDER BY o.run_at) AS turn FROM (
+            SELECT d.event_id, d.run_at FROM deliveries d
+             WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL AND d.run_at <= statement_timestamp()
+             ORDER BY d.run_at LIMIT greatest(s.free, 0)) o) p
+     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())
+     ORDER BY p.turn LIMIT @room::int
+), claimed AS (
+    UPDATE deliveries d
+       SET state = 'sending', claim_id = @claim_id, claimed_by = @owner::text, media_id = NULL,
+           lease_until = statement_timestamp() + make_interval(secs => u.timeout_seconds + @lease_slack::int)
+      FROM picked u
+     WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
+    RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
+  FROM claimed c LEFT JOIN events e ON e.id = c.event_id;
 
--- name: EndpointListClaimable :many
--- Endpoints that have something due and may take it: free is how many more they take at once. One whose breaker's time is over takes a
--- single delivery, the probe, and only while nothing else of it is under way.
-SELECT e.id, e.url, e.secret, e.previous_secrets, e.format, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
-    SELECT w.id, w.url, w.secret, w.previous_secrets, w.format, w.headers, w.timeout_seconds,
+-- name: EndpointListOrdered :many
+-- Endpoints that have something due whose order matters, and may take it: free is how many more they take at once.
+SELECT e.id, e.timeout_seconds, e.free FROM (
+    SELECT w.id, w.timeout_seconds,
            ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
-             - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free,
-           EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
-                      AND d.run_at <= statement_timestamp()) AS due,
-           EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
-                      AND d.run_at <= statement_timestamp()) AS due_ordered
+             - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free
       FROM webhook_endpoints w
-     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())) e
- WHERE e.free > 0 AND (e.due OR e.due_ordered);
+     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())
+       AND (SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
+               AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1)) e
+ WHERE e.free > 0;
 
--- name: DeliveryListDue :many
--- The deliveries without order that are due longest, for each endpoint as many as it is allowed.
-SELECT p.event_id, p.endpoint_id
-  FROM (SELECT unnest(@endpoint_ids::uuid[]) AS id, unnest(@allowed::int[]) AS allowed) r
- CROSS JOIN LATERAL (
-    SELECT d.event_id, d.endpoint_id FROM deliveries d
-     WHERE d.endpoint_id = r.id AND d.state = 'pending' AND d.order_key IS NULL AND d.run_at <= statement_timestamp()
-     ORDER BY d.run_at LIMIT r.allowed FOR UPDATE SKIP LOCKED) p;
+-- name: EndpointListTargets :many
+SELECT id, url, secret, previous_secrets, format, headers, timeout_seconds FROM webhook_endpoints WHERE id = ANY (@ids::uuid[]);
 
 -- name: DeliveryListHeads :many
 -- The earliest unfinished delivery of each order key after a given one, key by key (an index skip scan: one probe a key, however long the
@@ -45,6 +62,15 @@ WITH RECURSIVE heads AS (
 )
 SELECT h.order_key::text AS order_key, h.event_id, (h.state = 'pending' AND h.run_at <= statement_timestamp())::boolean AS due FROM heads h;
 
+-- name: DeliveryListBehind :many
+-- What comes behind the heads of order keys, up to max_rows of each, in its order.
+SELECT k.order_key::text AS order_key, b.event_id, (b.state = 'pending' AND b.run_at <= statement_timestamp())::boolean AS due
+  FROM unnest(@order_keys::text[]) AS k (order_key) CROSS JOIN LATERAL (
+    SELECT d.event_id, d.event_seq, d.state, d.run_at FROM deliveries d
+     WHERE d.endpoint_id = @endpoint_id AND d.order_key = k.order_key AND d.state IN ('pending', 'sending', 'held')
+     ORDER BY d.event_seq OFFSET 1 LIMIT @max_rows::int) b
+ ORDER BY k.order_key, b.event_seq;
+
 -- name: DeliveryClaimMany :many
 -- Leases last as long as the attempt may take and 30 s more, for the wait before it and the finish after it. body is NULL when the event is
 -- gone; early says that a failure costs no attempt.
@@ -59,17 +85,34 @@ WITH claimed AS (
 SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id;
 
+-- name: EndpointListUnwell :many
+-- Those of the endpoints for which a success changes something.
+SELECT id FROM webhook_endpoints
+ WHERE id = ANY (@ids::uuid[]) AND (consecutive_failures > 0 OR breaker_until IS NOT NULL OR concurrency IS NOT NULL OR failing_told);
+
 -- name: EndpointLockHealth :many
 -- In the order of ids, so that two who lock several never wait for each other in a circle.
 SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_trips, statement_timestamp()::timestamptz AS now
   FROM webhook_endpoints WHERE id = ANY (@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: DeliveryFinishMany :execrows
+-- name: DeliveryFinishMany :exec
 -- What was sent is over, or waits for its next time. Guarded by the claim: whose lease was taken cannot overwrite. How the time is set:
 -- same leaves it, planned goes back to the one before it was brought forward, delay sets one, fixed sets one that is not to be brought
--- forward. loose takes a delivery out of its order.
+-- forward. loose takes a delivery out of its order. The attempts are logged in the same statement, whether the claim still stands or not; those
+-- without a start were none.
+WITH u AS MATERIALIZED (
+    SELECT unnest(@ids::uuid[]) AS id, unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
+           unnest(@claim_ids::uuid[]) AS claim_id, unnest(@states::text[]) AS state, unnest(@attempts::int[]) AS attempt,
+           nullif(unnest(@statuses::int[]), 0) AS status, unnest(@classes::text[]) AS class, unnest(@waits::text[]) AS wait,
+           unnest(@delays_ms::bigint[]) AS delay_ms, unnest(@loose::boolean[]) AS loose, unnest(@tries::int[]) AS try,
+           unnest(@started_ats::timestamptz[]) AS started_at, unnest(@durations_ms::int[]) AS duration_ms, unnest(@headers::text[]) AS headers,
+           unnest(@bodies::bytea[]) AS body, unnest(@errors::text[]) AS error
+), logged AS (
+    INSERT INTO attempts (delivery_id, attempt, started_at, duration_ms, class, status, headers, body, error)
+    SELECT u.id, u.try, u.started_at, u.duration_ms, u.class, u.status, nullif(u.headers, '')::jsonb, u.body, u.error FROM u WHERE u.try > 0
+)
 UPDATE deliveries d
-   SET state = u.state, attempt = u.attempt, last_status = nullif(u.status, 0), last_class = nullif(u.class, ''),
+   SET state = u.state, attempt = u.attempt, last_status = u.status, last_class = u.class,
        claim_id = NULL, claimed_by = NULL, lease_until = NULL,
        run_at = CASE u.wait WHEN 'same' THEN d.run_at WHEN 'planned' THEN coalesce(d.planned_at, d.run_at)
                             ELSE statement_timestamp() + u.delay_ms * interval '1 ms' END,
@@ -77,14 +120,8 @@ UPDATE deliveries d
                                 ELSE d.planned_at END,
        order_key = CASE WHEN u.loose THEN NULL ELSE d.order_key END,
        finished_at = CASE WHEN u.state IN ('succeeded', 'exhausted', 'cancelled') THEN statement_timestamp() END
-  FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id, unnest(@claim_ids::uuid[]) AS claim_id,
-               unnest(@states::text[]) AS state, unnest(@attempts::int[]) AS attempt, unnest(@statuses::int[]) AS status,
-               unnest(@classes::text[]) AS class, unnest(@waits::text[]) AS wait, unnest(@delays_ms::bigint[]) AS delay_ms,
-               unnest(@loose::boolean[]) AS loose) u
+  FROM u
  WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.claim_id = u.claim_id;
-
--- name: AttemptInsertMany :copyfrom
-INSERT INTO attempts (delivery_id, attempt, started_at, duration_ms, class, status, headers, body, error) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: EndpointSetHealth :exec
 UPDATE webhook_endpoints
