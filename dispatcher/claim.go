@@ -36,6 +36,26 @@ type target struct {
 	format  string
 	headers map[string]string
 	timeout time.Duration
+	waits   []time.Duration // between attempts; nil: the standard ones
+	slots   int             // how many at once it was thought to bear when they were claimed
+	most    int             // how many at once it may have
+}
+
+func newTarget(e db.EndpointListClaimableRow) (*target, error) {
+	t := &target{
+		id: e.ID, url: e.Url, secret: e.Secret, format: e.Format, timeout: time.Duration(e.TimeoutSeconds) * time.Second,
+		slots: int(e.Slots), most: int(e.MaxInFlight),
+	}
+	if err := json.Unmarshal(e.Headers, &t.headers); err != nil {
+		return nil, fmt.Errorf("decode headers of endpoint: %w", err)
+	}
+	if e.RetrySeconds != nil {
+		t.waits = make([]time.Duration, len(e.RetrySeconds))
+		for i, s := range e.RetrySeconds {
+			t.waits[i] = time.Duration(s) * time.Second
+		}
+	}
+	return t, nil
 }
 
 // A delivery is one that was claimed.
@@ -45,7 +65,8 @@ type delivery struct {
 	claimedAt   time.Time
 	attempt     int // attempts that count so far
 	early       bool
-	body        []byte // nil: the event is gone
+	body        []byte    // nil: the event is gone
+	occurredAt  time.Time // of the event, as WhatsApp says
 	target      *target
 }
 
@@ -85,18 +106,26 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]delive
 	if len(endpoints) == 0 {
 		return nil, nil
 	}
+	rates := limit(endpoints)
 	allowed := share(endpoints, room)
 	claim, err := d.pick(ctx, tx, endpoints, allowed)
-	if err != nil || len(claim.EventIds) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if err := d.spend(ctx, tx, rates, claim.EndpointIds); err != nil {
+		return nil, err
+	}
+	if wait := rates.wait(); wait > 0 {
+		d.tokenDue.Reset(wait)
+	}
+	if len(claim.EventIds) == 0 {
+		return nil, nil
 	}
 	targets := make(map[uuid.UUID]*target, len(endpoints))
 	for _, e := range endpoints {
-		t := &target{id: e.ID, url: e.Url, secret: e.Secret, format: e.Format, timeout: time.Duration(e.TimeoutSeconds) * time.Second}
-		if err := json.Unmarshal(e.Headers, &t.headers); err != nil {
-			return nil, fmt.Errorf("decode headers of endpoint: %w", err)
+		if targets[e.ID], err = newTarget(e); err != nil {
+			return nil, err
 		}
-		targets[e.ID] = t
 	}
 	for _, id := range claim.EndpointIds {
 		claim.LeaseSeconds = append(claim.LeaseSeconds, int32((targets[id].timeout + leaseSlack).Seconds()))
@@ -110,6 +139,9 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]delive
 	list := make([]delivery, len(rows))
 	for i, r := range rows {
 		list[i] = delivery{id: r.ID, eventID: r.EventID, claimID: claimID, attempt: int(r.Attempt), early: r.Early, body: r.Body, target: targets[r.EndpointID]}
+		if r.OccurredAt != nil {
+			list[i].occurredAt = *r.OccurredAt
+		}
 	}
 	return list, nil
 }
@@ -138,7 +170,7 @@ func (d *Dispatcher) pick(ctx context.Context, tx pgx.Tx, endpoints []db.Endpoin
 		}
 	}
 	for _, e := range endpoints {
-		if !e.DueOrdered {
+		if !e.DueOrdered || allowed[e.ID] <= 0 {
 			continue
 		}
 		heads, err := d.heads(ctx, tx, e.ID, allowed[e.ID])

@@ -25,6 +25,28 @@ type AttemptInsertManyParams struct {
 	Error      string
 }
 
+const attemptLastFailure = `-- name: AttemptLastFailure :one
+SELECT a.class, coalesce(a.status, 0)::int AS status
+  FROM (SELECT f.id FROM deliveries f WHERE f.endpoint_id = $1 AND f.state = 'pending' AND f.order_key IS NULL AND f.attempt > 0
+        UNION ALL
+        SELECT o.id FROM deliveries o WHERE o.endpoint_id = $1 AND o.state = 'pending' AND o.order_key IS NOT NULL AND o.attempt > 0) d
+  JOIN attempts a ON a.delivery_id = d.id
+ WHERE a.class NOT IN ('ok', 'local', 'storage') ORDER BY a.started_at DESC LIMIT 1
+`
+
+type AttemptLastFailureRow struct {
+	Class  string
+	Status int32
+}
+
+// Of what waits for an endpoint. Few of them were tried: its breaker keeps the others back.
+func (q *Queries) AttemptLastFailure(ctx context.Context, db DBTX, endpointID uuid.UUID) (AttemptLastFailureRow, error) {
+	row := db.QueryRow(ctx, attemptLastFailure, endpointID)
+	var i AttemptLastFailureRow
+	err := row.Scan(&i.Class, &i.Status)
+	return i, err
+}
+
 const claimLock = `-- name: ClaimLock :exec
 
 SELECT pg_advisory_xact_lock($1::bigint)
@@ -41,15 +63,18 @@ func (q *Queries) ClaimLock(ctx context.Context, db DBTX, key int64) error {
 const deliveryBringForward = `-- name: DeliveryBringForward :execrows
 UPDATE deliveries d SET planned_at = d.run_at, run_at = statement_timestamp()
  WHERE (d.event_id, d.endpoint_id) IN (
-    SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = $1 AND a.state = 'pending' AND a.order_key IS NULL
-       AND a.run_at > statement_timestamp() AND a.planned_at IS NULL AND a.media_id IS NULL
+    SELECT x.event_id, x.endpoint_id FROM (
+        SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = $1 AND a.state = 'pending' AND a.order_key IS NULL
+           AND a.run_at > statement_timestamp() AND a.planned_at IS NULL AND a.media_id IS NULL FOR UPDATE SKIP LOCKED) x
     UNION ALL
-    SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = $1 AND b.state = 'pending' AND b.order_key IS NOT NULL
-       AND b.run_at > statement_timestamp() AND b.planned_at IS NULL AND b.media_id IS NULL)
+    SELECT y.event_id, y.endpoint_id FROM (
+        SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = $1 AND b.state = 'pending' AND b.order_key IS NOT NULL
+           AND b.run_at > statement_timestamp() AND b.planned_at IS NULL AND b.media_id IS NULL FOR UPDATE SKIP LOCKED) y)
    AND d.state = 'pending' AND d.planned_at IS NULL
 `
 
-// An endpoint answers again: what waits for a later time is due now, once for each of its waits. What waits for media goes on waiting.
+// An endpoint answers again: what waits for a later time is due now, once for each of its waits. What waits for media goes on waiting, and
+// what is locked is passed over: it is being claimed, and to wait for it with the endpoint's row in hand could be to wait in a circle.
 func (q *Queries) DeliveryBringForward(ctx context.Context, db DBTX, endpointID uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, deliveryBringForward, endpointID)
 	if err != nil {
@@ -67,7 +92,7 @@ WITH claimed AS (
                    unnest($5::int[]) AS lease_seconds) u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id
 `
 
@@ -86,6 +111,7 @@ type DeliveryClaimManyRow struct {
 	Attempt    int32
 	Early      bool
 	Body       []byte
+	OccurredAt *time.Time
 }
 
 // Leases last as long as the attempt may take and 30 s more, for the wait before it and the finish after it. body is NULL when the event is
@@ -112,6 +138,7 @@ func (q *Queries) DeliveryClaimMany(ctx context.Context, db DBTX, arg DeliveryCl
 			&i.Attempt,
 			&i.Early,
 			&i.Body,
+			&i.OccurredAt,
 		); err != nil {
 			return nil, err
 		}
@@ -121,6 +148,25 @@ func (q *Queries) DeliveryClaimMany(ctx context.Context, db DBTX, arg DeliveryCl
 		return nil, err
 	}
 	return items, nil
+}
+
+const deliveryCountUnfinished = `-- name: DeliveryCountUnfinished :one
+SELECT (SELECT count(*) FROM (SELECT FROM deliveries a WHERE a.state = 'pending' AND a.order_key IS NULL LIMIT $1) x)
+     + (SELECT count(*) FROM (SELECT FROM deliveries b WHERE b.state = 'pending' AND b.order_key IS NOT NULL LIMIT $1) y) AS pending,
+       (SELECT count(*) FROM (SELECT FROM deliveries c WHERE c.state = 'held' LIMIT $1) z) AS held
+`
+
+type DeliveryCountUnfinishedRow struct {
+	Pending int32
+	Held    int64
+}
+
+// Read from the partial indexes, each up to a bound, so that a backlog of millions costs no more than one of max_rows.
+func (q *Queries) DeliveryCountUnfinished(ctx context.Context, db DBTX, maxRows int32) (DeliveryCountUnfinishedRow, error) {
+	row := db.QueryRow(ctx, deliveryCountUnfinished, maxRows)
+	var i DeliveryCountUnfinishedRow
+	err := row.Scan(&i.Pending, &i.Held)
+	return i, err
 }
 
 const deliveryFinishMany = `-- name: DeliveryFinishMany :execrows
@@ -285,6 +331,66 @@ func (q *Queries) DeliveryListHeads(ctx context.Context, db DBTX, endpointID uui
 	return items, nil
 }
 
+const deliveryListOwners = `-- name: DeliveryListOwners :many
+WITH owners AS MATERIALIZED (
+    SELECT DISTINCT d.claimed_by AS owner FROM deliveries d WHERE d.state = 'sending' AND d.claimed_by <> $1::text)
+SELECT o.owner::text AS owner, pg_try_advisory_xact_lock_shared(hashtextextended('dispatcher ' || o.owner, 0))::boolean AS free FROM owners o
+`
+
+type DeliveryListOwnersRow struct {
+	Owner string
+	Free  bool
+}
+
+// Who else has deliveries under way, and whether nobody holds its lock. To try it, shared, for the length of this statement disturbs nobody:
+// others who look may share it, and an owner that comes at that very moment tries again.
+func (q *Queries) DeliveryListOwners(ctx context.Context, db DBTX, me string) ([]DeliveryListOwnersRow, error) {
+	rows, err := db.Query(ctx, deliveryListOwners, me)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeliveryListOwnersRow{}
+	for rows.Next() {
+		var i DeliveryListOwnersRow
+		if err := rows.Scan(&i.Owner, &i.Free); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deliveryOldestHeld = `-- name: DeliveryOldestHeld :many
+SELECT h.event_id FROM webhook_endpoints w CROSS JOIN LATERAL (
+    SELECT d.event_id FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held' ORDER BY d.event_id LIMIT 1) h
+ ORDER BY h.event_id LIMIT 1
+`
+
+// The oldest event that is held for an endpoint; none where nothing is held.
+func (q *Queries) DeliveryOldestHeld(ctx context.Context, db DBTX) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, deliveryOldestHeld)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var event_id uuid.UUID
+		if err := rows.Scan(&event_id); err != nil {
+			return nil, err
+		}
+		items = append(items, event_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deliveryReleaseExpired = `-- name: DeliveryReleaseExpired :execrows
 UPDATE deliveries d SET state = 'pending', claim_id = NULL, claimed_by = NULL, lease_until = NULL
  WHERE d.state = 'sending' AND d.lease_until < statement_timestamp()
@@ -372,10 +478,44 @@ func (q *Queries) EndpointDisable(ctx context.Context, db DBTX, reason string, i
 	return err
 }
 
+const endpointListBusiest = `-- name: EndpointListBusiest :many
+SELECT endpoint_id, count(*) AS sending FROM deliveries WHERE state = 'sending' GROUP BY endpoint_id ORDER BY sending DESC LIMIT $1
+`
+
+type EndpointListBusiestRow struct {
+	EndpointID uuid.UUID
+	Sending    int64
+}
+
+// The endpoints with the most deliveries under way.
+func (q *Queries) EndpointListBusiest(ctx context.Context, db DBTX, maxRows int32) ([]EndpointListBusiestRow, error) {
+	rows, err := db.Query(ctx, endpointListBusiest, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EndpointListBusiestRow{}
+	for rows.Next() {
+		var i EndpointListBusiestRow
+		if err := rows.Scan(&i.EndpointID, &i.Sending); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const endpointListClaimable = `-- name: EndpointListClaimable :many
-SELECT e.id, e.url, e.secret, e.format, e.headers, e.timeout_seconds, e.free, e.due, e.due_ordered FROM (
-    SELECT w.id, w.url, w.secret, w.format, w.headers, w.timeout_seconds,
-           ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
+SELECT e.id, e.url, e.secret, e.format, e.headers, e.timeout_seconds, e.retry_seconds, e.max_in_flight, e.slots,
+       e.rate_per_second, e.tokens, e.free, e.due, e.due_ordered FROM (
+    SELECT w.id, w.url, w.secret, w.format, w.headers, w.timeout_seconds, w.retry_seconds, w.max_in_flight, w.rate_per_second,
+           least(w.max_in_flight, w.concurrency)::int AS slots,
+           coalesce(least(w.rate_per_second, w.rate_tokens + w.rate_per_second
+             * CASE WHEN w.rate_at <= statement_timestamp() THEN extract(epoch FROM statement_timestamp() - w.rate_at) ELSE 1 END), 0)::float8 AS tokens,
+           ((CASE WHEN w.breaker_until IS NULL THEN least(w.max_in_flight, w.concurrency) ELSE 1 END)
              - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free,
            EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
                       AND d.run_at <= statement_timestamp()) AS due,
@@ -393,13 +533,19 @@ type EndpointListClaimableRow struct {
 	Format         string
 	Headers        json.RawMessage
 	TimeoutSeconds int32
+	RetrySeconds   []int32
+	MaxInFlight    int32
+	Slots          int32
+	RatePerSecond  *int32
+	Tokens         float64
 	Free           int32
 	Due            bool
 	DueOrdered     bool
 }
 
-// Endpoints that have something due and may take it: free is how many more they take at once. One whose breaker's time is over takes a
-// single delivery, the probe, and only while nothing else of it is under way.
+// Endpoints that have something due and may take it: free is how many more they take at once, slots how many in all while their breaker is
+// closed. One whose breaker's time is over takes a single delivery, the probe, and only while nothing else of it is under way. tokens is how
+// many requests its rate allows now, where it has one: all of them when none were used so far, or when the clock was set back since.
 func (q *Queries) EndpointListClaimable(ctx context.Context, db DBTX) ([]EndpointListClaimableRow, error) {
 	rows, err := db.Query(ctx, endpointListClaimable)
 	if err != nil {
@@ -416,6 +562,11 @@ func (q *Queries) EndpointListClaimable(ctx context.Context, db DBTX) ([]Endpoin
 			&i.Format,
 			&i.Headers,
 			&i.TimeoutSeconds,
+			&i.RetrySeconds,
+			&i.MaxInFlight,
+			&i.Slots,
+			&i.RatePerSecond,
+			&i.Tokens,
 			&i.Free,
 			&i.Due,
 			&i.DueOrdered,
@@ -423,6 +574,37 @@ func (q *Queries) EndpointListClaimable(ctx context.Context, db DBTX) ([]Endpoin
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const endpointListSpent = `-- name: EndpointListSpent :many
+SELECT w.id FROM webhook_endpoints w
+ WHERE w.state = 'active' AND w.failing_since <= statement_timestamp() - make_interval(secs => $1::float8)
+   AND w.breaker_trips >= $2::int AND w.breaker_until >= statement_timestamp() - make_interval(secs => $3::float8)
+   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
+   AND (EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL)
+     OR EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL))
+`
+
+// Endpoints that have failed for so long that they are to be disabled, with something that waits and nothing under way: one that nothing is
+// for may answer again, and one that is being asked is judged by what it answers.
+func (q *Queries) EndpointListSpent(ctx context.Context, db DBTX, outageSeconds float64, trips int32, gapSeconds float64) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, endpointListSpent, outageSeconds, trips, gapSeconds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -465,7 +647,8 @@ func (q *Queries) EndpointListUnsettled(ctx context.Context, db DBTX) ([]Endpoin
 }
 
 const endpointLockHealth = `-- name: EndpointLockHealth :many
-SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_trips, statement_timestamp()::timestamptz AS now
+SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_trips, failing_told, concurrency, max_in_flight,
+       statement_timestamp()::timestamptz AS now
   FROM webhook_endpoints WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 `
 
@@ -476,6 +659,9 @@ type EndpointLockHealthRow struct {
 	FailingSince        *time.Time
 	BreakerUntil        *time.Time
 	BreakerTrips        int32
+	FailingTold         bool
+	Concurrency         *int32
+	MaxInFlight         int32
 	Now                 time.Time
 }
 
@@ -496,6 +682,9 @@ func (q *Queries) EndpointLockHealth(ctx context.Context, db DBTX, ids []uuid.UU
 			&i.FailingSince,
 			&i.BreakerUntil,
 			&i.BreakerTrips,
+			&i.FailingTold,
+			&i.Concurrency,
+			&i.MaxInFlight,
 			&i.Now,
 		); err != nil {
 			return nil, err
@@ -511,8 +700,8 @@ func (q *Queries) EndpointLockHealth(ctx context.Context, db DBTX, ids []uuid.UU
 const endpointSetHealth = `-- name: EndpointSetHealth :exec
 UPDATE webhook_endpoints
    SET consecutive_failures = $1, failing_since = $2, breaker_until = $3,
-       breaker_trips = $4
- WHERE id = $5
+       breaker_trips = $4, failing_told = $5, concurrency = $6
+ WHERE id = $7
 `
 
 type EndpointSetHealthParams struct {
@@ -520,6 +709,8 @@ type EndpointSetHealthParams struct {
 	FailingSince        *time.Time
 	BreakerUntil        *time.Time
 	BreakerTrips        int32
+	FailingTold         bool
+	Concurrency         *int32
 	ID                  uuid.UUID
 }
 
@@ -529,7 +720,38 @@ func (q *Queries) EndpointSetHealth(ctx context.Context, db DBTX, arg EndpointSe
 		arg.FailingSince,
 		arg.BreakerUntil,
 		arg.BreakerTrips,
+		arg.FailingTold,
+		arg.Concurrency,
 		arg.ID,
 	)
 	return err
+}
+
+const endpointSpendTokens = `-- name: EndpointSpendTokens :exec
+WITH locked AS MATERIALIZED (
+    SELECT l.id FROM webhook_endpoints l WHERE l.id = ANY ($1::uuid[]) ORDER BY l.id FOR NO KEY UPDATE)
+UPDATE webhook_endpoints w
+   SET rate_at = statement_timestamp(),
+       rate_tokens = least(w.rate_per_second, w.rate_tokens + w.rate_per_second
+         * CASE WHEN w.rate_at <= statement_timestamp() THEN extract(epoch FROM statement_timestamp() - w.rate_at) ELSE 1 END) - u.tokens
+  FROM locked, (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS tokens) u
+ WHERE w.id = locked.id AND u.id = locked.id AND w.rate_per_second IS NOT NULL
+`
+
+// Takes tokens of endpoints that have a rate. The rows are locked in the order of ids, as those who finish deliveries do it.
+func (q *Queries) EndpointSpendTokens(ctx context.Context, db DBTX, ids []uuid.UUID, tokens []int32) error {
+	_, err := db.Exec(ctx, endpointSpendTokens, ids, tokens)
+	return err
+}
+
+const ownerTryLock = `-- name: OwnerTryLock :one
+SELECT pg_try_advisory_lock(hashtextextended('dispatcher ' || $1::text, 0))::boolean AS locked
+`
+
+// Held as long as the session (the connection) lives: it says that the dispatcher of that name does.
+func (q *Queries) OwnerTryLock(ctx context.Context, db DBTX, owner string) (bool, error) {
+	row := db.QueryRow(ctx, ownerTryLock, owner)
+	var locked bool
+	err := row.Scan(&locked)
+	return locked, err
 }
