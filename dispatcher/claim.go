@@ -53,6 +53,30 @@ type target struct {
 	timeout time.Duration
 	// previous are earlier secrets that sign too, until their time.
 	previous []postgres.PreviousSecret
+	waits    []time.Duration // between attempts; nil: the standard ones
+	slots    int             // how many at once it was thought to bear when they were claimed
+	most     int             // how many at once it may have
+}
+
+func newTarget(e db.EndpointListTargetsRow) (*target, error) {
+	t := &target{
+		id: e.ID, url: e.Url, secret: e.Secret, format: e.Format, timeout: time.Duration(e.TimeoutSeconds) * time.Second,
+		slots: int(e.Slots), most: int(e.MaxInFlight),
+	}
+	if err := json.Unmarshal(e.Headers, &t.headers); err != nil {
+		return nil, fmt.Errorf("decode headers of endpoint: %w", err)
+	}
+	var err error
+	if t.previous, err = postgres.PreviousSecrets(e.PreviousSecrets, time.Now()); err != nil {
+		return nil, err
+	}
+	if e.RetrySeconds != nil {
+		t.waits = make([]time.Duration, len(e.RetrySeconds))
+		for i, s := range e.RetrySeconds {
+			t.waits[i] = time.Duration(s) * time.Second
+		}
+	}
+	return t, nil
 }
 
 // A delivery is one that was claimed.
@@ -62,8 +86,9 @@ type delivery struct {
 	claimedAt   time.Time
 	attempt     int // attempts that count so far
 	early       bool
-	blocked     bool   // one before it in its run was not claimed: it is given back
-	body        []byte // nil: the event is gone
+	blocked     bool      // one before it in its run was not claimed: it is given back
+	body        []byte    // nil: the event is gone
+	occurredAt  time.Time // of the event, as WhatsApp says
 	target      *target
 }
 
@@ -114,10 +139,12 @@ func (d *Dispatcher) send(r run, claimedAt time.Time) {
 
 // claimIn claims up to room deliveries. Those without order may take half of it while there are others.
 func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]run, error) {
-	ordered, err := d.queries.EndpointListOrdered(ctx, tx)
+	limited, err := d.queries.EndpointListLimited(ctx, tx)
 	if err != nil {
-		return nil, fmt.Errorf("list endpoints with ordered deliveries: %w", err)
+		return nil, fmt.Errorf("list endpoints with an order or a rate: %w", err)
 	}
+	rates := ratesOf(limited)
+	ordered := slices.DeleteFunc(limited, func(e db.EndpointListLimitedRow) bool { return !e.DueOrdered })
 	loose := room
 	if len(ordered) > 0 {
 		loose = (room + 1) / 2
@@ -138,6 +165,12 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]run, e
 		}
 		rows = append(rows, claimed...)
 	}
+	if err := d.spend(ctx, tx, rates, rows); err != nil {
+		return nil, err
+	}
+	if wait := rates.wait(); wait > 0 {
+		d.tokenDue.Reset(wait)
+	}
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -156,6 +189,9 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]run, e
 	byLane := make([]run, len(lanes))
 	for _, r := range rows {
 		c := delivery{id: r.ID, eventID: r.EventID, claimID: claimID, attempt: int(r.Attempt), early: r.Early, body: r.Body, target: targets[r.EndpointID]}
+		if r.OccurredAt != nil {
+			c.occurredAt = *r.OccurredAt
+		}
 		if at := place[key{r.EventID, r.EndpointID}]; at > 0 {
 			byLane[at-1] = append(byLane[at-1], c)
 		} else {
@@ -194,7 +230,7 @@ func (l lane) sort(claimed run) run {
 
 // pickLanes chooses what of the endpoints' ordered deliveries goes out: the heads of as many keys as there are slots for, and behind them, in the
 // slots that are left, what is due too. taken was claimed already, and has slots of its endpoints.
-func (d *Dispatcher) pickLanes(ctx context.Context, tx pgx.Tx, endpoints []db.EndpointListOrderedRow, taken []db.DeliveryClaimDueRow, room int) (lanes []lane, err error) {
+func (d *Dispatcher) pickLanes(ctx context.Context, tx pgx.Tx, endpoints []db.EndpointListLimitedRow, taken []db.DeliveryClaimDueRow, room int) (lanes []lane, err error) {
 	busy := map[uuid.UUID]int32{}
 	for _, t := range taken {
 		busy[t.EndpointID]++
@@ -275,14 +311,9 @@ func (d *Dispatcher) targets(ctx context.Context, tx pgx.Tx, rows []db.DeliveryC
 		return nil, fmt.Errorf("read endpoints: %w", err)
 	}
 	for _, e := range endpoints {
-		t := &target{id: e.ID, url: e.Url, secret: e.Secret, format: e.Format, timeout: time.Duration(e.TimeoutSeconds) * time.Second}
-		if err := json.Unmarshal(e.Headers, &t.headers); err != nil {
-			return nil, fmt.Errorf("decode headers of endpoint: %w", err)
-		}
-		if t.previous, err = postgres.PreviousSecrets(e.PreviousSecrets, time.Now()); err != nil {
+		if targets[e.ID], err = newTarget(e); err != nil {
 			return nil, err
 		}
-		targets[e.ID] = t
 	}
 	return targets, nil
 }
@@ -326,9 +357,9 @@ func (d *Dispatcher) heads(ctx context.Context, tx pgx.Tx, endpoint uuid.UUID, l
 }
 
 // share divides room among endpoints: each gets its free slots, or an equal part where they do not suffice for all.
-func share(endpoints []db.EndpointListOrderedRow, room int) map[uuid.UUID]int {
+func share(endpoints []db.EndpointListLimitedRow, room int) map[uuid.UUID]int {
 	byFree := slices.Clone(endpoints)
-	slices.SortFunc(byFree, func(a, b db.EndpointListOrderedRow) int { return int(a.Free) - int(b.Free) })
+	slices.SortFunc(byFree, func(a, b db.EndpointListLimitedRow) int { return int(a.Free) - int(b.Free) })
 	allowed := make(map[uuid.UUID]int, len(endpoints))
 	for i, e := range byFree {
 		left := len(byFree) - i

@@ -396,6 +396,7 @@ func TestTakeOverFreesOnlyItsOwn(t *testing.T) {
 	dead := b.start(func(d *Dispatcher) { d.cfg.Owner = "dead" })
 	eventually(t, "they are being sent", func() bool { return b.count(`SELECT count(*) FROM deliveries WHERE claimed_by = 'dead'`) == 2 })
 	kill(dead)
+	b.holdOwner("alive")
 	b.exec(`UPDATE deliveries SET claimed_by = 'alive' WHERE event_seq = (SELECT min(event_seq) FROM deliveries)`)
 	b.start(func(d *Dispatcher) { d.cfg.Owner, d.cfg.TakeOver = "dead", true })
 	eventually(t, "the dead one's is sent again", func() bool {

@@ -6,7 +6,9 @@
 //   - An event is delivered at least once: a crash between sending and finishing sends it again, under the same webhook-id.
 //   - A claim's id guards every finish, so that a process which lost its lease writes nothing.
 //   - Where an endpoint wants order, only the earliest unfinished delivery of a chat or session goes out.
-//   - A breaker keeps an endpoint that fails from using up the attempts of what waits for it, and from costing others anything.
+//   - A breaker keeps an endpoint that fails from using up the attempts of what waits for it, and from costing others anything. One that fails
+//     for 5 days is disabled, and what waits for it is held.
+//   - A dispatcher holds a lock while it lives. Others take back what it was sending 5 s after its death, or when the lease runs out.
 package dispatcher
 
 import (
@@ -55,8 +57,9 @@ type Config struct {
 	Guard *netguard.Guard
 	// Owner names this process in its claims; "" makes a random name. Two dispatchers must never have one name at the same time.
 	Owner string
-	// TakeOver frees at once what a dead predecessor of the same Owner was sending, instead of when its leases have run out. It is for a
-	// caller that knows the predecessor to be dead, as the holder of the data directory's lock does.
+	// TakeOver frees at once what a dead predecessor of the same Owner was sending, instead of when its leases have run out: others take back
+	// what a dead owner had after 5 s, but never what seems to be their own. It is for a caller that knows the predecessor to be dead, as the
+	// holder of the data directory's lock does.
 	TakeOver bool
 	// Version stands in the User-Agent, chasqui/<version>.
 	Version string
@@ -113,10 +116,12 @@ type Dispatcher struct {
 	endLife, endLoops    context.CancelFunc
 	endSending           context.CancelFunc
 	looping, attempts    sync.WaitGroup
-	finishing            sync.WaitGroup
+	finishing, owning    sync.WaitGroup
 
 	inFlight   atomic.Int64         // attempts that hold a place of MaxInFlight
-	freed      chan struct{}        // holds one: places or heads of keys came free
+	freed      chan struct{}        // holds one: places, heads of keys or tokens of a rate came free
+	tokenDue   *time.Timer          // wakes the claims when the next token of a rate is there
+	owners     ownerWatch           // the sweep's alone
 	results    chan result          // of attempts, to the finisher
 	cursors    map[uuid.UUID]string // the order key at which the claims of an endpoint go on; theirs alone
 	resolvedAt atomic.Int64         // Unix nanoseconds of the last look-up of a name that succeeded
@@ -183,6 +188,8 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 		d.close()
 		return err
 	}
+	d.tokenDue = time.AfterFunc(poll, d.free)
+	d.holdOwner(ctx)
 	d.finishing.Go(d.finish)
 	d.looping.Go(d.runSequencer)
 	d.looping.Go(d.runClaims)
@@ -254,7 +261,9 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 	cancel()
 	close(d.results)
 	d.finishing.Wait()
+	d.tokenDue.Stop()
 	d.endLife()
+	d.owning.Wait()
 
 	d.close()
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
@@ -20,9 +20,6 @@ const (
 	// finishRetry is the pause before a batch that could not be written is tried again.
 	finishRetry = 500 * time.Millisecond
 )
-
-// goneReason is why an endpoint that answered 410 is disabled.
-const goneReason = "the receiver answered 410 Gone: it wants no more events"
 
 // A result is an attempt that ended.
 type result struct {
@@ -55,10 +52,15 @@ func (d *Dispatcher) finish() {
 		for _, r := range batch {
 			d.report(r)
 		}
-		select {
-		case d.freed <- struct{}{}:
-		default:
-		}
+		d.free()
+	}
+}
+
+// free wakes the claims.
+func (d *Dispatcher) free() {
+	select {
+	case d.freed <- struct{}{}:
+	default:
 	}
 }
 
@@ -86,7 +88,8 @@ func (d *Dispatcher) collect() []result {
 	return batch
 }
 
-// write finishes a batch: the deliveries with their attempts and, in the same transaction, the health of endpoints to which it matters. A
+// write finishes a batch: the deliveries with their attempts and, in the same transaction, the health of endpoints to which it matters, and
+// the events about those. A
 // batch that says of healthy endpoints that they are healthy, which is nearly every one, is a single statement; where an endpoint fails
 // meanwhile in another dispatcher's batch, its next success finds that.
 func (d *Dispatcher) write(ctx context.Context, batch []result) error {
@@ -103,10 +106,10 @@ func (d *Dispatcher) write(ctx context.Context, batch []result) error {
 		if tallies[r.target.id] == nil {
 			tallies[r.target.id] = &tally{}
 		}
-		tallies[r.target.id].add(r.outcome)
+		tallies[r.target.id].add(r)
 	}
 	for id, t := range tallies {
-		if *t == (tally{succeeded: true}) {
+		if t.well() {
 			well = append(well, id)
 		} else {
 			matter = append(matter, id)
@@ -125,7 +128,7 @@ func (d *Dispatcher) write(ctx context.Context, batch []result) error {
 		}
 		return nil
 	}
-	return pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+	return d.db.InTx(ctx, func(tx *queue.Tx) error {
 		before, err := d.queries.EndpointLockHealth(ctx, tx, matter)
 		if err != nil {
 			return fmt.Errorf("lock endpoints: %w", err)
@@ -140,32 +143,6 @@ func (d *Dispatcher) write(ctx context.Context, batch []result) error {
 		}
 		return nil
 	})
-}
-
-// judge writes what a batch says about an endpoint.
-func (d *Dispatcher) judge(ctx context.Context, tx pgx.Tx, e db.EndpointLockHealthRow, t tally) error {
-	if t.gone {
-		if err := d.queries.EndpointDisable(ctx, tx, goneReason, e.ID); err != nil {
-			return fmt.Errorf("disable endpoint: %w", err)
-		}
-		d.log.WarnContext(ctx, "webhook endpoint disabled", "endpoint", events.EndpointPrefix.Format(e.ID), "reason", goneReason)
-	}
-	old := health{failures: int(e.ConsecutiveFailures), since: e.FailingSince, until: e.BreakerUntil, trips: int(e.BreakerTrips)}
-	now := old.after(t, e.Now, d.timing)
-	if now != old {
-		err := d.queries.EndpointSetHealth(ctx, tx, db.EndpointSetHealthParams{
-			ID: e.ID, ConsecutiveFailures: int32(now.failures), FailingSince: now.since, BreakerUntil: now.until, BreakerTrips: int32(now.trips),
-		})
-		if err != nil {
-			return fmt.Errorf("set endpoint's health: %w", err)
-		}
-	}
-	if old.recovered(t) {
-		if _, err := d.queries.DeliveryBringForward(ctx, tx, e.ID); err != nil {
-			return fmt.Errorf("bring deliveries forward: %w", err)
-		}
-	}
-	return nil
 }
 
 // A verdict is what becomes of a delivery after an attempt.
@@ -202,11 +179,11 @@ func (d *Dispatcher) verdict(r result) verdict {
 	case r.early:
 		return verdict{state: "pending", attempt: r.attempt, wait: waitPlanned}
 	}
-	failed := r.attempt + 1
-	if failed >= d.timing.attempts() {
+	timing, failed := d.timing.of(r.target), r.attempt+1
+	if failed >= timing.attempts() {
 		return verdict{state: "exhausted", attempt: failed, wait: waitSame}
 	}
-	v := verdict{state: "pending", attempt: failed, wait: waitDelay, delay: d.timing.wait(failed), loose: failed >= orderPatience}
+	v := verdict{state: "pending", attempt: failed, wait: waitDelay, delay: timing.wait(failed), loose: timing.impatient(failed)}
 	if r.retryAfter > v.delay {
 		v.wait, v.delay = waitFixed, r.retryAfter
 	}
@@ -251,7 +228,7 @@ func (d *Dispatcher) report(r result) {
 	level := slog.LevelInfo
 	if r.class == classOK {
 		level = slog.LevelDebug
-		d.metrics.latency.Observe(time.Since(madeAt(r.eventID)).Seconds())
+		d.metrics.latency.Observe(max(0, r.started.Add(r.took).Sub(r.occurredAt).Seconds())) // less than 0: a clock is wrong
 	}
 	if !d.log.Enabled(d.life, level) {
 		return

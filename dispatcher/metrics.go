@@ -12,6 +12,10 @@ type metrics struct {
 	dueLag       prometheus.Gauge
 	endpoints    *prometheus.GaugeVec
 	inFlight     *prometheus.GaugeVec
+	inFlightOf   *prometheus.GaugeVec
+	unfinished   *prometheus.GaugeVec
+	heldAge      prometheus.Gauge
+	reclaimed    *prometheus.CounterVec
 	media        *prometheus.CounterVec
 	mediaBytes   prometheus.Counter
 	mediaSeconds prometheus.Histogram
@@ -33,7 +37,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "chasqui_webhook_attempts_total", Help: "Attempts to deliver, by what came of them.",
 		}, []string{"class"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "chasqui_webhook_latency_seconds", Help: "Time from an event's publication to the 2xx of a receiver.",
+			Name: "chasqui_webhook_latency_seconds", Help: "Time from an event, as WhatsApp dates it (to the second), to the 2xx of a receiver.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 3600, 86400},
 		}),
 		dueLag: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -45,6 +49,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chasqui_deliveries_in_flight", Help: "Deliveries being sent, by the same.",
 		}, []string{"breaker"}),
+		inFlightOf: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "chasqui_webhook_endpoint_in_flight", Help: "Deliveries being sent, by endpoint: the 1,000 that have most, and none that has none.",
+		}, []string{"endpoint"}),
+		unfinished: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "chasqui_deliveries_unfinished", Help: "Deliveries that wait for their time (pending) or for their endpoint to be active (held), counted up to 100,000.",
+		}, []string{"state"}),
+		heldAge: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "chasqui_deliveries_held_age_seconds", Help: "Age of the oldest event that is held for an endpoint; retention removes it in the end.",
+		}),
+		reclaimed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chasqui_deliveries_reclaimed_total", Help: "Deliveries taken back from other dispatchers: that died, or whose lease ran out because they stood still or were cut off.",
+		}, []string{"why"}),
 		media: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chasqui_media_fetches_total", Help: "Files fetched from WhatsApp, by what came of it: ready, asked (the phone), failed, failed_attempt, waiting (for the database or S3).",
 		}, []string{"outcome"}),
@@ -56,7 +72,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.batch, m.sequencerLag, m.deadEvents, m.attempts, m.latency, m.dueLag, m.endpoints, m.inFlight, m.media, m.mediaBytes, m.mediaSeconds)
+		r.MustRegister(m.batch, m.sequencerLag, m.deadEvents, m.attempts, m.latency, m.dueLag, m.endpoints, m.inFlight, m.inFlightOf,
+			m.unfinished, m.heldAge, m.reclaimed, m.media, m.mediaBytes, m.mediaSeconds)
 	}
 	return m
 }

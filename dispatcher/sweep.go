@@ -11,8 +11,12 @@ import (
 const (
 	// sweepBatch bounds the deliveries that one statement of a sweep changes, so that no lock is held for long.
 	sweepBatch = 1000
-	// sampleEvery is how often the metrics that need a query are refreshed.
+	// sampleEvery is how often the metrics that need a query are refreshed, and endpoints that have failed for days are looked for.
 	sampleEvery = 10 * time.Second
+	// busiestMany bounds the endpoints that have a metric of their own.
+	busiestMany = 1000
+	// countMany bounds what is counted of a backlog. 100,000 entries of an index are read in some tens of milliseconds.
+	countMany = 100_000
 )
 
 // runSweeps keeps deliveries in agreement with what happened beside them: leases that ran out, endpoints that were paused, disabled or
@@ -22,6 +26,9 @@ func (d *Dispatcher) runSweeps() {
 	d.repeat(d.loops, "sweeping deliveries", nil, nil, func(ctx context.Context) (bool, error) {
 		if time.Since(sampled) > sampleEvery {
 			sampled = time.Now()
+			if err := d.disableSpent(ctx); err != nil {
+				return false, err
+			}
 			if err := d.sample(ctx); err != nil {
 				return false, err
 			}
@@ -38,12 +45,17 @@ func (d *Dispatcher) sweep(ctx context.Context) (bool, error) {
 	}
 	if expired > 0 {
 		d.log.WarnContext(ctx, "deliveries of a dispatcher that died or stood still are due again", "deliveries", expired)
+		d.metrics.reclaimed.WithLabelValues("lease").Add(float64(expired))
+	}
+	reclaimed, err := d.reclaim(ctx)
+	if err != nil {
+		return false, err
 	}
 	unsettled, err := d.queries.EndpointListUnsettled(ctx, d.pool)
 	if err != nil {
 		return false, fmt.Errorf("list unsettled endpoints: %w", err)
 	}
-	more, due := false, expired > 0
+	more, due := false, expired+reclaimed > 0
 	for _, e := range unsettled {
 		settle := d.queries.DeliveryHold
 		if e.State == "active" {
@@ -71,7 +83,29 @@ func (d *Dispatcher) sample(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("count endpoints: %w", err)
 	}
+	busiest, err := d.queries.EndpointListBusiest(ctx, d.pool, busiestMany)
+	if err != nil {
+		return fmt.Errorf("count deliveries in flight: %w", err)
+	}
+	unfinished, err := d.queries.DeliveryCountUnfinished(ctx, d.pool, countMany)
+	if err != nil {
+		return fmt.Errorf("count unfinished deliveries: %w", err)
+	}
+	held, err := d.queries.DeliveryOldestHeld(ctx, d.pool)
+	if err != nil {
+		return fmt.Errorf("find the oldest held delivery: %w", err)
+	}
 	d.metrics.dueLag.Set(lag)
+	d.metrics.unfinished.WithLabelValues("pending").Set(float64(unfinished.Pending))
+	d.metrics.unfinished.WithLabelValues("held").Set(float64(unfinished.Held))
+	d.metrics.heldAge.Set(0)
+	if len(held) > 0 {
+		d.metrics.heldAge.Set(time.Since(madeAt(held[0])).Seconds())
+	}
+	d.metrics.inFlightOf.Reset()
+	for _, b := range busiest {
+		d.metrics.inFlightOf.WithLabelValues(events.EndpointPrefix.Format(b.EndpointID)).Set(float64(b.Sending))
+	}
 	d.metrics.endpoints.Reset()
 	d.metrics.inFlight.Reset()
 	for _, c := range counts {

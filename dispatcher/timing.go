@@ -32,9 +32,29 @@ const (
 	// maxRetryAfter is the longest that a receiver may ask us to wait.
 	maxRetryAfter = 24 * time.Hour
 	// orderPatience is after how many failed attempts (about 13 minutes) a delivery stops holding back those behind it in its chat or
-	// session: the receiver refuses this one event, or has been down for so long that being late is worse than being out of order.
+	// session: the receiver refuses this one event, or has been down for so long that being late is worse than being out of order. An endpoint
+	// with waits of its own, which may be of days, reaches orderTime sooner: the standard waits exceed that with the fifth, too.
 	orderPatience = 5
+	orderTime     = 15 * time.Minute
 )
+
+// of is the timing of an endpoint's deliveries: with its own waits, where it has some.
+func (t timing) of(e *target) timing {
+	if e.waits != nil {
+		t.waits = e.waits
+	}
+	return t
+}
+
+// impatient says whether a delivery no longer holds back those behind it after its failed-th failed attempt: it was tried often enough, or
+// would wait for too long in all.
+func (t timing) impatient(failed int) bool {
+	var waited time.Duration
+	for _, w := range t.waits[:min(failed, len(t.waits))] {
+		waited += w
+	}
+	return failed >= orderPatience || waited > orderTime
+}
 
 // attempts is how often a delivery is tried.
 func (t timing) attempts() int { return len(t.waits) + 1 }

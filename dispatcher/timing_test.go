@@ -51,7 +51,7 @@ func TestBreaker(t *testing.T) {
 	step := func(what string, t2 tally, wait, open time.Duration, failures int) {
 		t.Helper()
 		now = now.Add(wait)
-		h = h.after(t2, now, standardTiming)
+		h = h.after(t2, now, standardTiming, 16)
 		var got time.Duration
 		if h.until != nil {
 			got = h.until.Sub(now)

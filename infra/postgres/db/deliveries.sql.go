@@ -13,18 +13,43 @@ import (
 	"github.com/google/uuid"
 )
 
+const attemptLastFailure = `-- name: AttemptLastFailure :one
+SELECT a.class, coalesce(a.status, 0)::int AS status
+  FROM (SELECT f.id FROM deliveries f WHERE f.endpoint_id = $1 AND f.state = 'pending' AND f.order_key IS NULL AND f.attempt > 0
+        UNION ALL
+        SELECT o.id FROM deliveries o WHERE o.endpoint_id = $1 AND o.state = 'pending' AND o.order_key IS NOT NULL AND o.attempt > 0) d
+  JOIN attempts a ON a.delivery_id = d.id
+ WHERE a.class NOT IN ('ok', 'local', 'storage') ORDER BY a.started_at DESC LIMIT 1
+`
+
+type AttemptLastFailureRow struct {
+	Class  string
+	Status int32
+}
+
+// Of what waits for an endpoint. Few of them were tried: its breaker keeps the others back.
+func (q *Queries) AttemptLastFailure(ctx context.Context, db DBTX, endpointID uuid.UUID) (AttemptLastFailureRow, error) {
+	row := db.QueryRow(ctx, attemptLastFailure, endpointID)
+	var i AttemptLastFailureRow
+	err := row.Scan(&i.Class, &i.Status)
+	return i, err
+}
+
 const deliveryBringForward = `-- name: DeliveryBringForward :execrows
 UPDATE deliveries d SET planned_at = d.run_at, run_at = statement_timestamp()
  WHERE (d.event_id, d.endpoint_id) IN (
-    SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = $1 AND a.state = 'pending' AND a.order_key IS NULL
-       AND a.run_at > statement_timestamp() AND a.planned_at IS NULL AND a.media_id IS NULL
+    SELECT x.event_id, x.endpoint_id FROM (
+        SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = $1 AND a.state = 'pending' AND a.order_key IS NULL
+           AND a.run_at > statement_timestamp() AND a.planned_at IS NULL AND a.media_id IS NULL FOR UPDATE SKIP LOCKED) x
     UNION ALL
-    SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = $1 AND b.state = 'pending' AND b.order_key IS NOT NULL
-       AND b.run_at > statement_timestamp() AND b.planned_at IS NULL AND b.media_id IS NULL)
+    SELECT y.event_id, y.endpoint_id FROM (
+        SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = $1 AND b.state = 'pending' AND b.order_key IS NOT NULL
+           AND b.run_at > statement_timestamp() AND b.planned_at IS NULL AND b.media_id IS NULL FOR UPDATE SKIP LOCKED) y)
    AND d.state = 'pending' AND d.planned_at IS NULL
 `
 
-// An endpoint answers again: what waits for a later time is due now, once for each of its waits. What waits for media goes on waiting.
+// An endpoint answers again: what waits for a later time is due now, once for each of its waits. What waits for media goes on waiting, and
+// what is locked is passed over: it is being claimed, and to wait for it with the endpoint's row in hand could be to wait in a circle.
 func (q *Queries) DeliveryBringForward(ctx context.Context, db DBTX, endpointID uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, deliveryBringForward, endpointID)
 	if err != nil {
@@ -40,14 +65,15 @@ WITH picked AS MATERIALIZED (
      CROSS JOIN LATERAL (
         SELECT CASE WHEN (SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
                              AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1)
-                    THEN (CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
-                         - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
+                    THEN least((CASE WHEN w.breaker_until IS NULL THEN least(w.max_in_flight, w.concurrency) ELSE 1 END)
+                                 - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'),
+                               floor(rate_tokens_now(w.rate_per_second, w.rate_tokens, w.rate_at)))
                     ELSE 0 END AS free) s
      CROSS JOIN LATERAL (
         SELECT o.event_id, row_number() OVER (ORDER BY o.run_at) AS turn FROM (
             SELECT d.event_id, d.run_at FROM deliveries d
              WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL AND d.run_at <= statement_timestamp()
-             ORDER BY d.run_at LIMIT greatest(s.free, 0)) o) p
+             ORDER BY d.run_at LIMIT greatest(s.free, 0)::int) o) p
      WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())
      ORDER BY p.turn LIMIT $1::int
 ), claimed AS (
@@ -57,7 +83,7 @@ WITH picked AS MATERIALIZED (
       FROM picked u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id
 `
 
@@ -68,6 +94,7 @@ type DeliveryClaimDueRow struct {
 	Attempt    int32
 	Early      bool
 	Body       []byte
+	OccurredAt *time.Time
 }
 
 // Claiming, finishing and sweeping deliveries. Times are statement_timestamp(), the server's clock when the statement came: now() would be
@@ -97,6 +124,7 @@ func (q *Queries) DeliveryClaimDue(ctx context.Context, db DBTX, room int32, cla
 			&i.Attempt,
 			&i.Early,
 			&i.Body,
+			&i.OccurredAt,
 		); err != nil {
 			return nil, err
 		}
@@ -117,7 +145,7 @@ WITH claimed AS (
                    unnest($5::int[]) AS lease_seconds) u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id
 `
 
@@ -136,6 +164,7 @@ type DeliveryClaimManyRow struct {
 	Attempt    int32
 	Early      bool
 	Body       []byte
+	OccurredAt *time.Time
 }
 
 // Leases last as long as the attempt may take and 30 s more, for the wait before it and the finish after it. body is NULL when the event is
@@ -162,6 +191,7 @@ func (q *Queries) DeliveryClaimMany(ctx context.Context, db DBTX, arg DeliveryCl
 			&i.Attempt,
 			&i.Early,
 			&i.Body,
+			&i.OccurredAt,
 		); err != nil {
 			return nil, err
 		}
@@ -171,6 +201,25 @@ func (q *Queries) DeliveryClaimMany(ctx context.Context, db DBTX, arg DeliveryCl
 		return nil, err
 	}
 	return items, nil
+}
+
+const deliveryCountUnfinished = `-- name: DeliveryCountUnfinished :one
+SELECT (SELECT count(*) FROM (SELECT FROM deliveries a WHERE a.state = 'pending' AND a.order_key IS NULL LIMIT $1) x)
+     + (SELECT count(*) FROM (SELECT FROM deliveries b WHERE b.state = 'pending' AND b.order_key IS NOT NULL LIMIT $1) y) AS pending,
+       (SELECT count(*) FROM (SELECT FROM deliveries c WHERE c.state = 'held' LIMIT $1) z) AS held
+`
+
+type DeliveryCountUnfinishedRow struct {
+	Pending int32
+	Held    int64
+}
+
+// Read from the partial indexes, each up to a bound, so that a backlog of millions costs no more than one of max_rows.
+func (q *Queries) DeliveryCountUnfinished(ctx context.Context, db DBTX, maxRows int32) (DeliveryCountUnfinishedRow, error) {
+	row := db.QueryRow(ctx, deliveryCountUnfinished, maxRows)
+	var i DeliveryCountUnfinishedRow
+	err := row.Scan(&i.Pending, &i.Held)
+	return i, err
 }
 
 const deliveryFinishMany = `-- name: DeliveryFinishMany :exec
@@ -356,6 +405,66 @@ func (q *Queries) DeliveryListHeads(ctx context.Context, db DBTX, endpointID uui
 	return items, nil
 }
 
+const deliveryListOwners = `-- name: DeliveryListOwners :many
+WITH owners AS MATERIALIZED (
+    SELECT DISTINCT d.claimed_by AS owner FROM deliveries d WHERE d.state = 'sending' AND d.claimed_by <> $1::text)
+SELECT o.owner::text AS owner, pg_try_advisory_xact_lock_shared(hashtextextended('dispatcher ' || o.owner, 0))::boolean AS free FROM owners o
+`
+
+type DeliveryListOwnersRow struct {
+	Owner string
+	Free  bool
+}
+
+// Who else has deliveries under way, and whether nobody holds its lock. To try it, shared, for the length of this statement disturbs nobody:
+// others who look may share it, and an owner that comes at that very moment tries again.
+func (q *Queries) DeliveryListOwners(ctx context.Context, db DBTX, me string) ([]DeliveryListOwnersRow, error) {
+	rows, err := db.Query(ctx, deliveryListOwners, me)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeliveryListOwnersRow{}
+	for rows.Next() {
+		var i DeliveryListOwnersRow
+		if err := rows.Scan(&i.Owner, &i.Free); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deliveryOldestHeld = `-- name: DeliveryOldestHeld :many
+SELECT h.event_id FROM webhook_endpoints w CROSS JOIN LATERAL (
+    SELECT d.event_id FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held' ORDER BY d.event_id LIMIT 1) h
+ ORDER BY h.event_id LIMIT 1
+`
+
+// The oldest event that is held for an endpoint; none where nothing is held.
+func (q *Queries) DeliveryOldestHeld(ctx context.Context, db DBTX) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, deliveryOldestHeld)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var event_id uuid.UUID
+		if err := rows.Scan(&event_id); err != nil {
+			return nil, err
+		}
+		items = append(items, event_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deliveryReleaseExpired = `-- name: DeliveryReleaseExpired :execrows
 UPDATE deliveries d SET state = 'pending', claim_id = NULL, claimed_by = NULL, lease_until = NULL
  WHERE d.state = 'sending' AND d.lease_until < statement_timestamp()
@@ -443,35 +552,26 @@ func (q *Queries) EndpointDisable(ctx context.Context, db DBTX, reason string, i
 	return err
 }
 
-const endpointListOrdered = `-- name: EndpointListOrdered :many
-SELECT e.id, e.timeout_seconds, e.free FROM (
-    SELECT w.id, w.timeout_seconds,
-           ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
-             - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free
-      FROM webhook_endpoints w
-     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())
-       AND (SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
-               AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1)) e
- WHERE e.free > 0
+const endpointListBusiest = `-- name: EndpointListBusiest :many
+SELECT endpoint_id, count(*) AS sending FROM deliveries WHERE state = 'sending' GROUP BY endpoint_id ORDER BY sending DESC LIMIT $1
 `
 
-type EndpointListOrderedRow struct {
-	ID             uuid.UUID
-	TimeoutSeconds int32
-	Free           int32
+type EndpointListBusiestRow struct {
+	EndpointID uuid.UUID
+	Sending    int64
 }
 
-// Endpoints that have something due whose order matters, and may take it: free is how many more they take at once.
-func (q *Queries) EndpointListOrdered(ctx context.Context, db DBTX) ([]EndpointListOrderedRow, error) {
-	rows, err := db.Query(ctx, endpointListOrdered)
+// The endpoints with the most deliveries under way.
+func (q *Queries) EndpointListBusiest(ctx context.Context, db DBTX, maxRows int32) ([]EndpointListBusiestRow, error) {
+	rows, err := db.Query(ctx, endpointListBusiest, maxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []EndpointListOrderedRow{}
+	items := []EndpointListBusiestRow{}
 	for rows.Next() {
-		var i EndpointListOrderedRow
-		if err := rows.Scan(&i.ID, &i.TimeoutSeconds, &i.Free); err != nil {
+		var i EndpointListBusiestRow
+		if err := rows.Scan(&i.EndpointID, &i.Sending); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -482,8 +582,92 @@ func (q *Queries) EndpointListOrdered(ctx context.Context, db DBTX) ([]EndpointL
 	return items, nil
 }
 
+const endpointListLimited = `-- name: EndpointListLimited :many
+SELECT e.id, e.timeout_seconds, e.free, e.rate_per_second, coalesce(e.tokens, 0)::float8 AS tokens, e.due_ordered FROM (
+    SELECT w.id, w.timeout_seconds, w.rate_per_second, rate_tokens_now(w.rate_per_second, w.rate_tokens, w.rate_at) AS tokens,
+           least((CASE WHEN w.breaker_until IS NULL THEN least(w.max_in_flight, w.concurrency) ELSE 1 END)
+                   - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'),
+                 floor(rate_tokens_now(w.rate_per_second, w.rate_tokens, w.rate_at)))::int AS free,
+           coalesce((SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
+                        AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1), false)::boolean AS due_ordered
+      FROM webhook_endpoints w
+     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())) e
+ WHERE e.due_ordered OR e.rate_per_second IS NOT NULL
+`
+
+type EndpointListLimitedRow struct {
+	ID             uuid.UUID
+	TimeoutSeconds int32
+	Free           int32
+	RatePerSecond  *int32
+	Tokens         float64
+	DueOrdered     bool
+}
+
+// Endpoints for which DeliveryClaimDue alone is not enough: that have something due whose order matters, or a rate. free is how many more
+// deliveries they take at once, tokens how many requests the rate allows now.
+func (q *Queries) EndpointListLimited(ctx context.Context, db DBTX) ([]EndpointListLimitedRow, error) {
+	rows, err := db.Query(ctx, endpointListLimited)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EndpointListLimitedRow{}
+	for rows.Next() {
+		var i EndpointListLimitedRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.TimeoutSeconds,
+			&i.Free,
+			&i.RatePerSecond,
+			&i.Tokens,
+			&i.DueOrdered,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const endpointListSpent = `-- name: EndpointListSpent :many
+SELECT w.id FROM webhook_endpoints w
+ WHERE w.state = 'active' AND w.failing_since <= statement_timestamp() - make_interval(secs => $1::float8)
+   AND w.breaker_trips >= $2::int AND w.breaker_until >= statement_timestamp() - make_interval(secs => $3::float8)
+   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
+   AND (EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL)
+     OR EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL))
+`
+
+// Endpoints that have failed for so long that they are to be disabled, with something that waits and nothing under way: one that nothing is
+// for may answer again, and one that is being asked is judged by what it answers.
+func (q *Queries) EndpointListSpent(ctx context.Context, db DBTX, outageSeconds float64, trips int32, gapSeconds float64) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, endpointListSpent, outageSeconds, trips, gapSeconds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const endpointListTargets = `-- name: EndpointListTargets :many
-SELECT id, url, secret, previous_secrets, format, headers, timeout_seconds FROM webhook_endpoints WHERE id = ANY ($1::uuid[])
+SELECT id, url, secret, previous_secrets, format, headers, timeout_seconds, retry_seconds, max_in_flight,
+       least(max_in_flight, concurrency)::int AS slots
+  FROM webhook_endpoints WHERE id = ANY ($1::uuid[])
 `
 
 type EndpointListTargetsRow struct {
@@ -494,6 +678,9 @@ type EndpointListTargetsRow struct {
 	Format          string
 	Headers         json.RawMessage
 	TimeoutSeconds  int32
+	RetrySeconds    []int32
+	MaxInFlight     int32
+	Slots           int32
 }
 
 func (q *Queries) EndpointListTargets(ctx context.Context, db DBTX, ids []uuid.UUID) ([]EndpointListTargetsRow, error) {
@@ -513,6 +700,9 @@ func (q *Queries) EndpointListTargets(ctx context.Context, db DBTX, ids []uuid.U
 			&i.Format,
 			&i.Headers,
 			&i.TimeoutSeconds,
+			&i.RetrySeconds,
+			&i.MaxInFlight,
+			&i.Slots,
 		); err != nil {
 			return nil, err
 		}
@@ -585,7 +775,8 @@ func (q *Queries) EndpointListUnwell(ctx context.Context, db DBTX, ids []uuid.UU
 }
 
 const endpointLockHealth = `-- name: EndpointLockHealth :many
-SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_trips, statement_timestamp()::timestamptz AS now
+SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_trips, failing_told, concurrency, max_in_flight,
+       statement_timestamp()::timestamptz AS now
   FROM webhook_endpoints WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 `
 
@@ -596,6 +787,9 @@ type EndpointLockHealthRow struct {
 	FailingSince        *time.Time
 	BreakerUntil        *time.Time
 	BreakerTrips        int32
+	FailingTold         bool
+	Concurrency         *int32
+	MaxInFlight         int32
 	Now                 time.Time
 }
 
@@ -616,6 +810,9 @@ func (q *Queries) EndpointLockHealth(ctx context.Context, db DBTX, ids []uuid.UU
 			&i.FailingSince,
 			&i.BreakerUntil,
 			&i.BreakerTrips,
+			&i.FailingTold,
+			&i.Concurrency,
+			&i.MaxInFlight,
 			&i.Now,
 		); err != nil {
 			return nil, err
@@ -631,8 +828,8 @@ func (q *Queries) EndpointLockHealth(ctx context.Context, db DBTX, ids []uuid.UU
 const endpointSetHealth = `-- name: EndpointSetHealth :exec
 UPDATE webhook_endpoints
    SET consecutive_failures = $1, failing_since = $2, breaker_until = $3,
-       breaker_trips = $4
- WHERE id = $5
+       breaker_trips = $4, failing_told = $5, concurrency = $6
+ WHERE id = $7
 `
 
 type EndpointSetHealthParams struct {
@@ -640,6 +837,8 @@ type EndpointSetHealthParams struct {
 	FailingSince        *time.Time
 	BreakerUntil        *time.Time
 	BreakerTrips        int32
+	FailingTold         bool
+	Concurrency         *int32
 	ID                  uuid.UUID
 }
 
@@ -649,7 +848,36 @@ func (q *Queries) EndpointSetHealth(ctx context.Context, db DBTX, arg EndpointSe
 		arg.FailingSince,
 		arg.BreakerUntil,
 		arg.BreakerTrips,
+		arg.FailingTold,
+		arg.Concurrency,
 		arg.ID,
 	)
 	return err
+}
+
+const endpointSpendTokens = `-- name: EndpointSpendTokens :exec
+WITH locked AS MATERIALIZED (
+    SELECT l.id FROM webhook_endpoints l WHERE l.id = ANY ($1::uuid[]) ORDER BY l.id FOR NO KEY UPDATE)
+UPDATE webhook_endpoints w
+   SET rate_at = statement_timestamp(), rate_tokens = rate_tokens_now(w.rate_per_second, w.rate_tokens, w.rate_at) - u.tokens
+  FROM locked, (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS tokens) u
+ WHERE w.id = locked.id AND u.id = locked.id AND w.rate_per_second IS NOT NULL
+`
+
+// Takes tokens of endpoints that have a rate. The rows are locked in the order of ids, as those who finish deliveries do it.
+func (q *Queries) EndpointSpendTokens(ctx context.Context, db DBTX, ids []uuid.UUID, tokens []int32) error {
+	_, err := db.Exec(ctx, endpointSpendTokens, ids, tokens)
+	return err
+}
+
+const ownerTryLock = `-- name: OwnerTryLock :one
+SELECT pg_try_advisory_lock(hashtextextended('dispatcher ' || $1::text, 0))::boolean AS locked
+`
+
+// Held as long as the session (the connection) lives: it says that the dispatcher of that name does.
+func (q *Queries) OwnerTryLock(ctx context.Context, db DBTX, owner string) (bool, error) {
+	row := db.QueryRow(ctx, ownerTryLock, owner)
+	var locked bool
+	err := row.Scan(&locked)
+	return locked, err
 }

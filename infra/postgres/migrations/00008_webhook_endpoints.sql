@@ -16,7 +16,14 @@ ALTER TABLE webhook_endpoints
     ADD COLUMN concurrency      int CHECK (concurrency >= 1),
     ADD COLUMN failing_told     boolean NOT NULL DEFAULT false;
 
+-- How many tokens of its rate an endpoint has now; NULL without a rate. Where none was used yet, or the clock was set back since, they are all
+-- there.
+CREATE FUNCTION rate_tokens_now(rate int, tokens float8, since timestamptz) RETURNS float8 LANGUAGE sql STABLE AS $$
+    SELECT least(rate, tokens + rate * CASE WHEN since <= statement_timestamp() THEN extract(epoch FROM statement_timestamp() - since) ELSE 1 END)
+$$;
+
 -- +goose Down
+DROP FUNCTION rate_tokens_now(int, float8, timestamptz);
 ALTER TABLE webhook_endpoints
     DROP COLUMN previous_secrets, DROP COLUMN chat_kinds, DROP COLUMN from_me, DROP COLUMN retry_seconds, DROP COLUMN rate_per_second,
     DROP COLUMN rate_tokens, DROP COLUMN rate_at, DROP COLUMN concurrency, DROP COLUMN failing_told;

@@ -11,14 +11,15 @@ WITH picked AS MATERIALIZED (
      CROSS JOIN LATERAL (
         SELECT CASE WHEN (SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL
                              AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1)
-                    THEN (CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
-                         - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
+                    THEN least((CASE WHEN w.breaker_until IS NULL THEN least(w.max_in_flight, w.concurrency) ELSE 1 END)
+                                 - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'),
+                               floor(rate_tokens_now(w.rate_per_second, w.rate_tokens, w.rate_at)))
                     ELSE 0 END AS free) s
      CROSS JOIN LATERAL (
         SELECT o.event_id, row_number() OVER (ORDER BY o.run_at) AS turn FROM (
             SELECT d.event_id, d.run_at FROM deliveries d
              WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL AND d.run_at <= statement_timestamp()
-             ORDER BY d.run_at LIMIT greatest(s.free, 0)) o) p
+             ORDER BY d.run_at LIMIT greatest(s.free, 0)::int) o) p
      WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())
      ORDER BY p.turn LIMIT @room::int
 ), claimed AS (
@@ -28,23 +29,36 @@ WITH picked AS MATERIALIZED (
       FROM picked u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id;
 
--- name: EndpointListOrdered :many
--- Endpoints that have something due whose order matters, and may take it: free is how many more they take at once.
-SELECT e.id, e.timeout_seconds, e.free FROM (
-    SELECT w.id, w.timeout_seconds,
-           ((CASE WHEN w.breaker_until IS NULL THEN w.max_in_flight ELSE 1 END)
-             - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'))::int AS free
+-- name: EndpointListLimited :many
+-- Endpoints for which DeliveryClaimDue alone is not enough: that have something due whose order matters, or a rate. free is how many more
+-- deliveries they take at once, tokens how many requests the rate allows now.
+SELECT e.id, e.timeout_seconds, e.free, e.rate_per_second, coalesce(e.tokens, 0)::float8 AS tokens, e.due_ordered FROM (
+    SELECT w.id, w.timeout_seconds, w.rate_per_second, rate_tokens_now(w.rate_per_second, w.rate_tokens, w.rate_at) AS tokens,
+           least((CASE WHEN w.breaker_until IS NULL THEN least(w.max_in_flight, w.concurrency) ELSE 1 END)
+                   - (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending'),
+                 floor(rate_tokens_now(w.rate_per_second, w.rate_tokens, w.rate_at)))::int AS free,
+           coalesce((SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
+                        AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1), false)::boolean AS due_ordered
       FROM webhook_endpoints w
-     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())
-       AND (SELECT true FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL
-               AND d.run_at <= statement_timestamp() ORDER BY d.run_at LIMIT 1)) e
- WHERE e.free > 0;
+     WHERE w.state = 'active' AND (w.breaker_until IS NULL OR w.breaker_until <= statement_timestamp())) e
+ WHERE e.due_ordered OR e.rate_per_second IS NOT NULL;
 
 -- name: EndpointListTargets :many
-SELECT id, url, secret, previous_secrets, format, headers, timeout_seconds FROM webhook_endpoints WHERE id = ANY (@ids::uuid[]);
+SELECT id, url, secret, previous_secrets, format, headers, timeout_seconds, retry_seconds, max_in_flight,
+       least(max_in_flight, concurrency)::int AS slots
+  FROM webhook_endpoints WHERE id = ANY (@ids::uuid[]);
+
+-- name: EndpointSpendTokens :exec
+-- Takes tokens of endpoints that have a rate. The rows are locked in the order of ids, as those who finish deliveries do it.
+WITH locked AS MATERIALIZED (
+    SELECT l.id FROM webhook_endpoints l WHERE l.id = ANY (@ids::uuid[]) ORDER BY l.id FOR NO KEY UPDATE)
+UPDATE webhook_endpoints w
+   SET rate_at = statement_timestamp(), rate_tokens = rate_tokens_now(w.rate_per_second, w.rate_tokens, w.rate_at) - u.tokens
+  FROM locked, (SELECT unnest(@ids::uuid[]) AS id, unnest(@tokens::int[]) AS tokens) u
+ WHERE w.id = locked.id AND u.id = locked.id AND w.rate_per_second IS NOT NULL;
 
 -- name: DeliveryListHeads :many
 -- The earliest unfinished delivery of each order key after a given one, key by key (an index skip scan: one probe a key, however long the
@@ -82,7 +96,7 @@ WITH claimed AS (
                    unnest(@lease_seconds::int[]) AS lease_seconds) u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id;
 
 -- name: EndpointListUnwell :many
@@ -92,7 +106,8 @@ SELECT id FROM webhook_endpoints
 
 -- name: EndpointLockHealth :many
 -- In the order of ids, so that two who lock several never wait for each other in a circle.
-SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_trips, statement_timestamp()::timestamptz AS now
+SELECT id, state, consecutive_failures, failing_since, breaker_until, breaker_trips, failing_told, concurrency, max_in_flight,
+       statement_timestamp()::timestamptz AS now
   FROM webhook_endpoints WHERE id = ANY (@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: DeliveryFinishMany :exec
@@ -126,21 +141,43 @@ UPDATE deliveries d
 -- name: EndpointSetHealth :exec
 UPDATE webhook_endpoints
    SET consecutive_failures = @consecutive_failures, failing_since = @failing_since, breaker_until = @breaker_until,
-       breaker_trips = @breaker_trips
+       breaker_trips = @breaker_trips, failing_told = @failing_told, concurrency = sqlc.narg(concurrency)
  WHERE id = @id;
 
 -- name: EndpointDisable :exec
 UPDATE webhook_endpoints SET state = 'disabled', disabled_reason = @reason, updated_at = now() WHERE id = @id AND state = 'active';
 
+-- name: EndpointListSpent :many
+-- Endpoints that have failed for so long that they are to be disabled, with something that waits and nothing under way: one that nothing is
+-- for may answer again, and one that is being asked is judged by what it answers.
+SELECT w.id FROM webhook_endpoints w
+ WHERE w.state = 'active' AND w.failing_since <= statement_timestamp() - make_interval(secs => @outage_seconds::float8)
+   AND w.breaker_trips >= @trips::int AND w.breaker_until >= statement_timestamp() - make_interval(secs => @gap_seconds::float8)
+   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending')
+   AND (EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NULL)
+     OR EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'pending' AND d.order_key IS NOT NULL));
+
+-- name: AttemptLastFailure :one
+-- Of what waits for an endpoint. Few of them were tried: its breaker keeps the others back.
+SELECT a.class, coalesce(a.status, 0)::int AS status
+  FROM (SELECT f.id FROM deliveries f WHERE f.endpoint_id = @endpoint_id AND f.state = 'pending' AND f.order_key IS NULL AND f.attempt > 0
+        UNION ALL
+        SELECT o.id FROM deliveries o WHERE o.endpoint_id = @endpoint_id AND o.state = 'pending' AND o.order_key IS NOT NULL AND o.attempt > 0) d
+  JOIN attempts a ON a.delivery_id = d.id
+ WHERE a.class NOT IN ('ok', 'local', 'storage') ORDER BY a.started_at DESC LIMIT 1;
+
 -- name: DeliveryBringForward :execrows
--- An endpoint answers again: what waits for a later time is due now, once for each of its waits. What waits for media goes on waiting.
+-- An endpoint answers again: what waits for a later time is due now, once for each of its waits. What waits for media goes on waiting, and
+-- what is locked is passed over: it is being claimed, and to wait for it with the endpoint's row in hand could be to wait in a circle.
 UPDATE deliveries d SET planned_at = d.run_at, run_at = statement_timestamp()
  WHERE (d.event_id, d.endpoint_id) IN (
-    SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = @endpoint_id AND a.state = 'pending' AND a.order_key IS NULL
-       AND a.run_at > statement_timestamp() AND a.planned_at IS NULL AND a.media_id IS NULL
+    SELECT x.event_id, x.endpoint_id FROM (
+        SELECT a.event_id, a.endpoint_id FROM deliveries a WHERE a.endpoint_id = @endpoint_id AND a.state = 'pending' AND a.order_key IS NULL
+           AND a.run_at > statement_timestamp() AND a.planned_at IS NULL AND a.media_id IS NULL FOR UPDATE SKIP LOCKED) x
     UNION ALL
-    SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = @endpoint_id AND b.state = 'pending' AND b.order_key IS NOT NULL
-       AND b.run_at > statement_timestamp() AND b.planned_at IS NULL AND b.media_id IS NULL)
+    SELECT y.event_id, y.endpoint_id FROM (
+        SELECT b.event_id, b.endpoint_id FROM deliveries b WHERE b.endpoint_id = @endpoint_id AND b.state = 'pending' AND b.order_key IS NOT NULL
+           AND b.run_at > statement_timestamp() AND b.planned_at IS NULL AND b.media_id IS NULL FOR UPDATE SKIP LOCKED) y)
    AND d.state = 'pending' AND d.planned_at IS NULL;
 
 -- name: DeliveryReleaseExpired :execrows
@@ -151,6 +188,17 @@ UPDATE deliveries d SET state = 'pending', claim_id = NULL, claimed_by = NULL, l
 -- name: DeliveryReleaseOwned :execrows
 UPDATE deliveries d SET state = 'pending', claim_id = NULL, claimed_by = NULL, lease_until = NULL
  WHERE d.state = 'sending' AND d.claimed_by = @owner::text;
+
+-- name: OwnerTryLock :one
+-- Held as long as the session (the connection) lives: it says that the dispatcher of that name does.
+SELECT pg_try_advisory_lock(hashtextextended('dispatcher ' || @owner::text, 0))::boolean AS locked;
+
+-- name: DeliveryListOwners :many
+-- Who else has deliveries under way, and whether nobody holds its lock. To try it, shared, for the length of this statement disturbs nobody:
+-- others who look may share it, and an owner that comes at that very moment tries again.
+WITH owners AS MATERIALIZED (
+    SELECT DISTINCT d.claimed_by AS owner FROM deliveries d WHERE d.state = 'sending' AND d.claimed_by <> @me::text)
+SELECT o.owner::text AS owner, pg_try_advisory_xact_lock_shared(hashtextextended('dispatcher ' || o.owner, 0))::boolean AS free FROM owners o;
 
 -- name: EndpointListUnsettled :many
 -- Endpoints whose deliveries do not agree with their state: active with held ones, paused or disabled with pending ones.
@@ -189,3 +237,19 @@ SELECT b.breaker::text AS breaker, count(*) AS endpoints, coalesce(sum(b.sending
            (SELECT count(*) FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'sending') AS sending
       FROM webhook_endpoints w WHERE w.state <> 'deleted') b
  GROUP BY b.breaker;
+
+-- name: EndpointListBusiest :many
+-- The endpoints with the most deliveries under way.
+SELECT endpoint_id, count(*) AS sending FROM deliveries WHERE state = 'sending' GROUP BY endpoint_id ORDER BY sending DESC LIMIT @max_rows;
+
+-- name: DeliveryCountUnfinished :one
+-- Read from the partial indexes, each up to a bound, so that a backlog of millions costs no more than one of max_rows.
+SELECT (SELECT count(*) FROM (SELECT FROM deliveries a WHERE a.state = 'pending' AND a.order_key IS NULL LIMIT @max_rows) x)
+     + (SELECT count(*) FROM (SELECT FROM deliveries b WHERE b.state = 'pending' AND b.order_key IS NOT NULL LIMIT @max_rows) y) AS pending,
+       (SELECT count(*) FROM (SELECT FROM deliveries c WHERE c.state = 'held' LIMIT @max_rows) z) AS held;
+
+-- name: DeliveryOldestHeld :many
+-- The oldest event that is held for an endpoint; none where nothing is held.
+SELECT h.event_id FROM webhook_endpoints w CROSS JOIN LATERAL (
+    SELECT d.event_id FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held' ORDER BY d.event_id LIMIT 1) h
+ ORDER BY h.event_id LIMIT 1;
