@@ -116,11 +116,11 @@ type stream struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	at     place // where it begins
-	filter EventFilter
+	filter events.Filter
 }
 
 // serveStream opens a stream of a kind and counts it until run returns, with the reason. run answers the client, and waits for what it starts.
-func (s *Server) serveStream(kind string, hc huma.Context, at place, filter EventFilter, run func(*stream) error) {
+func (s *Server) serveStream(kind string, hc huma.Context, at place, filter events.Filter, run func(*stream) error) {
 	r, w := humachi.Unwrap(hc)
 	if !s.tail.enter(s.limits.streams) {
 		s.writeProblem(w, r, problem(Unavailable, fmt.Sprintf("%d event streams are open here, and no more are possible", s.limits.streams)))
@@ -205,7 +205,7 @@ func (s *stream) whyEnded() error {
 
 // nextEvents returns what comes after a place, from the tail or, where that does not reach back so far, from the log. news is closed once there
 // may be more.
-func (s *Server) nextEvents(ctx context.Context, from place, filter EventFilter) (rows []db.EventPageRow, to place, news <-chan struct{}, err error) {
+func (s *Server) nextEvents(ctx context.Context, from place, filter events.Filter) (rows []db.EventPageRow, to place, news <-chan struct{}, err error) {
 	rows, to, ok, news := s.tail.after(from, filter, streamPage)
 	if ok {
 		return rows, to, news, nil
@@ -247,7 +247,7 @@ func (s *Server) streamEvents(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) { s.serveStream("sse", hc, at, in.EventFilter, (*stream).serveSSE) }}, nil
+	return &huma.StreamResponse{Body: func(hc huma.Context) { s.serveStream("sse", hc, at, in.filter(), (*stream).serveSSE) }}, nil
 }
 
 // serveSSE writes server-sent events. A body is one line, since it is JSON as encoding/json writes it. An id without data moves a client's

@@ -431,12 +431,12 @@ func TestPlaceGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, next, _, err := f.nextEvents(t.Context(), at, EventFilter{})
+	rows, next, _, err := f.nextEvents(t.Context(), at, events.Filter{})
 	if err != nil || len(rows) != streamPage {
 		t.Fatalf("%d events: %v", len(rows), err)
 	}
 	f.exec("DELETE FROM events WHERE seq <= $1", next.seq+10)
-	if rows, _, _, err := f.nextEvents(t.Context(), next, EventFilter{}); !errors.Is(err, errPlaceGone) || len(rows) > 0 {
+	if rows, _, _, err := f.nextEvents(t.Context(), next, events.Filter{}); !errors.Is(err, errPlaceGone) || len(rows) > 0 {
 		t.Errorf("%d events: %v", len(rows), err)
 	}
 	f.problem(f.do("GET", "/v1/events/stream", nil, "Last-Event-ID", ids[0]), CursorExpired)

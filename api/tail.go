@@ -106,7 +106,7 @@ func (t *tail) changed() {
 
 // after returns up to limit events that come after a place and that the filter lets pass, and the place up to which they were looked for.
 // It is not ok where the tail does not reach back to that place. news is closed once there may be more than what was returned.
-func (t *tail) after(from place, filter EventFilter, limit int) (rows []db.EventPageRow, to place, ok bool, news <-chan struct{}) {
+func (t *tail) after(from place, filter events.Filter, limit int) (rows []db.EventPageRow, to place, ok bool, news <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.known || from.seq < t.low.seq {
@@ -117,7 +117,7 @@ func (t *tail) after(from place, filter EventFilter, limit int) (rows []db.Event
 	}
 	first := sort.Search(len(t.recent), func(i int) bool { return t.recent[i].Seq > from.seq })
 	for _, row := range t.recent[first:] {
-		if !filter.wants(row) {
+		if !filter.Wants(factsOf(row)) {
 			continue
 		}
 		if len(rows) == limit {
@@ -173,7 +173,7 @@ func (s *Server) readTail(ctx context.Context) (more bool, err error) {
 		s.tail.begin(at)
 		return true, nil
 	}
-	rows, to, more, err := s.readEvents(ctx, from, EventFilter{}, tailPage)
+	rows, to, more, err := s.readEvents(ctx, from, events.Filter{}, tailPage)
 	if err != nil {
 		return false, err
 	}
