@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,8 +18,9 @@ import (
 )
 
 const (
-	// streamPage is how many events a stream holds in its hands: with the largest, 8 MB.
-	streamPage = 32
+	// streamPage and streamBytes are how many events, and bytes of them, a stream holds in its hands while its client takes them: 500 clients
+	// that do not, each at another place of the log, cost 500 MB. One event is held whatever its size.
+	streamPage, streamBytes = 32, 1 << 20
 	// backlogReaders is how many streams at once read the log itself because they are behind the tail: they take at most so many of the
 	// pool's 24 connections.
 	backlogReaders = 4
@@ -219,6 +221,7 @@ func (s *Server) nextEvents(ctx context.Context, from place, filter events.Filte
 	ctx, cancel := context.WithTimeout(ctx, databaseBudget)
 	defer cancel()
 	rows, to, _, err = s.readEvents(ctx, from, filter, streamPage)
+	rows, to = held(rows, to)
 	if err != nil || to.seq == from.seq || from.cursor == "" {
 		return rows, to, news, err
 	}
@@ -233,6 +236,17 @@ func (s *Server) nextEvents(ctx context.Context, from place, filter events.Filte
 		return nil, from, news, fmt.Errorf("read event's place: %w", err)
 	}
 	return rows, to, news, nil
+}
+
+// held returns of rows, after which all up to a place was looked at, the first ones that a stream may hold, and the place up to which those go.
+func held(rows []db.EventPageRow, to place) ([]db.EventPageRow, place) {
+	bytes := 0
+	for i, row := range rows {
+		if bytes += len(row.Body); bytes > streamBytes && i > 0 {
+			return slices.Clone(rows[:i]), placeOf(rows[i-1].Seq, rows[i-1].ID)
+		}
+	}
+	return rows, to
 }
 
 func (s *Server) streamEvents(ctx context.Context, in *struct {

@@ -93,15 +93,17 @@ func (f *fixture) sse(query string, headers ...string) *follower {
 	return &follower{response.Header, next, func() string { return last }, cancel}
 }
 
-// websocket opens a stream over a WebSocket.
+// websocket opens a stream over a WebSocket, with the key.
 func (f *fixture) websocket(query string) *follower {
+	f.t.Helper()
+	return f.websocketWith(query, http.Header{"X-Api-Key": {testKey}, "Origin": {"https://elsewhere.example"}}) // what opens the stream is no cookie
+}
+
+func (f *fixture) websocketWith(query string, header http.Header) *follower {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	f.t.Cleanup(cancel)
-	// An origin of somewhere else: what opens the stream is no cookie.
-	ws, response, err := websocket.Dial(ctx, f.base+"/v1/events/ws?"+query, &websocket.DialOptions{
-		HTTPHeader: http.Header{"X-Api-Key": {testKey}, "Origin": {"https://elsewhere.example"}}, HTTPClient: client,
-	})
+	ws, response, err := websocket.Dial(ctx, f.base+"/v1/events/ws?"+query, &websocket.DialOptions{HTTPHeader: header, HTTPClient: client})
 	if err != nil {
 		f.t.Fatalf("open WebSocket: %v", err)
 	}

@@ -104,7 +104,8 @@ func (t *tail) changed() {
 	t.news = make(chan struct{})
 }
 
-// after returns up to limit events that come after a place and that the filter lets pass, and the place up to which they were looked for.
+// after returns up to limit events, and as many bytes as a stream may hold, that come after a place and that the filter lets pass, and the place
+// up to which they were looked for.
 // It is not ok where the tail does not reach back to that place. news is closed once there may be more than what was returned.
 func (t *tail) after(from place, filter events.Filter, limit int) (rows []db.EventPageRow, to place, ok bool, news <-chan struct{}) {
 	t.mu.Lock()
@@ -121,10 +122,12 @@ func (t *tail) after(from place, filter events.Filter, limit int) (rows []db.Eve
 			continue
 		}
 		if len(rows) == limit {
-			return rows, placeOf(rows[limit-1].Seq, rows[limit-1].ID), true, t.news
+			to = placeOf(rows[limit-1].Seq, rows[limit-1].ID)
+			break
 		}
 		rows = append(rows, row)
 	}
+	rows, to = held(rows, to)
 	return rows, to, true, t.news
 }
 
