@@ -91,11 +91,7 @@ func TestEventFilters(t *testing.T) {
 		{Type: "webhook.failing"},
 		{Type: "message.received", SessionID: "other", ChatID: events.StatusChat, FromMe: new(false)},
 	}
-	var ids []string
-	for _, e := range log {
-		ids = append(ids, f.keep(e))
-	}
-	for query, want := range map[string][]int{
+	queries := map[string][]int{
 		"":                          {0, 1, 2, 3, 4, 5, 6},
 		"type=*":                    {0, 1, 2, 3, 4, 5, 6},
 		"type=message.*":            {0, 1, 2, 3, 6},
@@ -108,7 +104,20 @@ func TestEventFilters(t *testing.T) {
 		"fromMe=true":               {2, 3, 4, 5},
 		"fromMe=false":              {0, 1, 4, 5, 6},
 		"type=message.*&sessionId=sales,support&chatKind=group&fromMe=true": {2},
-	} {
+	}
+	type opened struct{ kind, query string }
+	live := map[opened]*follower{} // before anything happens, so that they get it from the tail
+	for query := range queries {
+		live[opened{"sse", query}], live[opened{"websocket", query}] = f.sse(query), f.websocket(query)
+	}
+	f.open(len(live))
+	f.eventually("the tail", func() bool { _, known, _ := f.tail.end(); return known })
+	var ids []string
+	for _, e := range log {
+		ids = append(ids, f.keep(e))
+	}
+	f.wake.Notify(events.WakeLog)
+	for query, want := range queries {
 		expected := []string{}
 		for _, i := range want {
 			expected = append(expected, ids[i])
@@ -118,7 +127,10 @@ func TestEventFilters(t *testing.T) {
 				t.Errorf("pages of %s with %q: %v up to %s, want %v", limit, query, got, end, expected)
 			}
 		}
-		for kind, c := range map[string]*follower{"sse": f.sse(query + "&after=" + first), "websocket": f.websocket(query + "&after=" + first)} {
+		for kind, c := range map[string]*follower{
+			"sse": f.sse(query + "&after=" + first), "websocket": f.websocket(query + "&after=" + first),
+			"live sse": live[opened{"sse", query}], "live websocket": live[opened{"websocket", query}],
+		} {
 			if got, _ := c.must(t, len(expected)); !slices.Equal(got, expected) {
 				t.Errorf("%s with %q: %v, want %v", kind, query, got, expected)
 			}
