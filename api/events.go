@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,7 +19,7 @@ import (
 const (
 	// maxEventWait bounds ?wait of the event log.
 	maxEventWait = 30 * time.Second
-	// eventScan is how much of the log one request looks at for the types it wants: some 20 ms of work. A page that ends there may be empty
+	// eventScan is how much of the log one request looks at for what it wants: some 20 ms of work. A page that ends there may be empty
 	// and still have more behind it.
 	eventScan = 10000
 )
@@ -42,23 +39,11 @@ func (storedEvent) Schema(r huma.Registry) *huma.Schema {
 	return s
 }
 
-// eventType is a type of event.
-type eventType string
-
-// Schema lists the types that exist.
-func (eventType) Schema(huma.Registry) *huma.Schema {
-	var names []any
-	for _, t := range events.Types {
-		names = append(names, string(t))
-	}
-	return &huma.Schema{Type: huma.TypeString, Enum: names}
-}
-
 // EventPage is a part of the event log, oldest first.
 type EventPage struct {
 	Data       []storedEvent `json:"data" doc:"The events, oldest first, byte for byte as webhooks carry them."`
 	NextCursor string        `json:"nextCursor" doc:"Pass it as after to read on, now or later: always there, and empty only while nothing has ever happened." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
-	HasMore    bool          `json:"hasMore" doc:"Whether more can be read right away. A page can be empty and have more behind it, when type leaves out much."`
+	HasMore    bool          `json:"hasMore" doc:"Whether more can be read right away. A page can be empty and have more behind it, when the filter leaves out much."`
 }
 
 type eventsOutput struct {
@@ -159,17 +144,6 @@ func (s *Server) addEvents() {
 	}, s.getEvent)
 }
 
-// An EventFilter chooses events.
-type EventFilter struct {
-	Type      []eventType `query:"type" maxItems:"50" doc:"Only these types, separated by commas."`
-	SessionID string      `query:"sessionId" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"Only this session." example:"sales"`
-}
-
-// wants says whether the filter lets an event pass, as the query EventPage does.
-func (f EventFilter) wants(e db.EventPageRow) bool {
-	return (f.SessionID == "" || f.SessionID == e.SessionID) && (len(f.Type) == 0 || slices.Contains(f.Type, eventType(e.Type)))
-}
-
 // A place in the event log is that of an event, everything up to which was read. The zero place is before the first.
 type place struct {
 	seq    int64
@@ -188,11 +162,12 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	filter := in.filter()
 	listener := s.waker.Listen(events.WakeLog)
 	defer listener.Close()
 	out := &eventsOutput{Body: EventPage{Data: []storedEvent{}}}
 	err = s.await(ctx, listener, time.Duration(in.Wait)*time.Second, func(ctx context.Context) (bool, error) {
-		rows, to, more, err := s.readEvents(ctx, at, in.EventFilter, in.Limit)
+		rows, to, more, err := s.readEvents(ctx, at, filter, in.Limit)
 		for _, row := range rows {
 			out.Body.Data = append(out.Body.Data, row.Body)
 		}
@@ -203,14 +178,7 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if out.Body.NextCursor = at.cursor; out.Body.HasMore {
-		query := url.Values{}
-		if in.SessionID != "" {
-			query.Set("sessionId", in.SessionID)
-		}
-		if len(in.Type) > 0 {
-			query.Set("type", strings.Join(texts(in.Type), ","))
-		}
-		out.Link = nextLink("/v1/events", query, "after", out.Body.NextCursor, in.Limit)
+		out.Link = nextLink("/v1/events", in.query(), "after", out.Body.NextCursor, in.Limit)
 	}
 	return out, nil
 }
@@ -249,14 +217,16 @@ func (s *Server) newestPlace(ctx context.Context) (place, error) {
 
 // readEvents returns up to limit events after a place, the place up to which it has looked, and whether there is more behind that. The
 // newest event is read first: what is below it is visible then, because places are given and committed in order.
-func (s *Server) readEvents(ctx context.Context, from place, filter EventFilter, limit int) (rows []db.EventPageRow, to place, more bool, err error) {
+func (s *Server) readEvents(ctx context.Context, from place, filter events.Filter, limit int) (rows []db.EventPageRow, to place, more bool, err error) {
 	head, err := s.newestPlace(ctx)
 	if err != nil || head.seq <= from.seq {
 		return nil, from, false, err
 	}
-	types := texts(filter.Type)
+	session, rest := indexed(filter)
+	types, prefixes := rest.Patterns()
 	rows, err = s.q.EventPage(ctx, s.pool, db.EventPageParams{
-		After: from.seq, Head: head.seq, SessionID: filter.SessionID, Types: types, Scan: eventScan, MaxRows: int32(limit) + 1,
+		After: from.seq, Head: head.seq, SessionID: session, Scan: eventScan, MaxRows: int32(limit) + 1,
+		Types: types, Prefixes: prefixes, Sessions: texts(rest.Sessions), ChatKinds: texts(rest.ChatKinds), FromMe: rest.FromMe,
 	})
 	if err != nil {
 		return nil, from, false, fmt.Errorf("read events: %w", err)
@@ -265,8 +235,8 @@ func (s *Server) readEvents(ctx context.Context, from place, filter EventFilter,
 		last := rows[limit-1]
 		return rows[:limit], placeOf(last.Seq, last.ID), true, nil
 	}
-	if len(types) > 0 {
-		scanned, err := s.q.EventScanEnd(ctx, s.pool, from.seq, head.seq, filter.SessionID, eventScan)
+	if leavesOut(rest) {
+		scanned, err := s.q.EventScanEnd(ctx, s.pool, session, from.seq, head.seq, eventScan)
 		if err == nil {
 			return rows, placeOf(scanned.Seq, scanned.ID), scanned.Seq < head.seq, nil
 		} else if !errors.Is(err, pgx.ErrNoRows) {

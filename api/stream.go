@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,8 +18,9 @@ import (
 )
 
 const (
-	// streamPage is how many events a stream holds in its hands: with the largest, 8 MB.
-	streamPage = 32
+	// streamPage and streamBytes are how many events, and bytes of them, a stream holds in its hands while its client takes them: 500 clients
+	// that do not, each at another place of the log, cost 500 MB. One event is held whatever its size.
+	streamPage, streamBytes = 32, 1 << 20
 	// backlogReaders is how many streams at once read the log itself because they are behind the tail: they take at most so many of the
 	// pool's 24 connections.
 	backlogReaders = 4
@@ -116,11 +118,11 @@ type stream struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	at     place // where it begins
-	filter EventFilter
+	filter events.Filter
 }
 
 // serveStream opens a stream of a kind and counts it until run returns, with the reason. run answers the client, and waits for what it starts.
-func (s *Server) serveStream(kind string, hc huma.Context, at place, filter EventFilter, run func(*stream) error) {
+func (s *Server) serveStream(kind string, hc huma.Context, at place, filter events.Filter, run func(*stream) error) {
 	r, w := humachi.Unwrap(hc)
 	if !s.tail.enter(s.limits.streams) {
 		s.writeProblem(w, r, problem(Unavailable, fmt.Sprintf("%d event streams are open here, and no more are possible", s.limits.streams)))
@@ -205,7 +207,7 @@ func (s *stream) whyEnded() error {
 
 // nextEvents returns what comes after a place, from the tail or, where that does not reach back so far, from the log. news is closed once there
 // may be more.
-func (s *Server) nextEvents(ctx context.Context, from place, filter EventFilter) (rows []db.EventPageRow, to place, news <-chan struct{}, err error) {
+func (s *Server) nextEvents(ctx context.Context, from place, filter events.Filter) (rows []db.EventPageRow, to place, news <-chan struct{}, err error) {
 	rows, to, ok, news := s.tail.after(from, filter, streamPage)
 	if ok {
 		return rows, to, news, nil
@@ -219,6 +221,7 @@ func (s *Server) nextEvents(ctx context.Context, from place, filter EventFilter)
 	ctx, cancel := context.WithTimeout(ctx, databaseBudget)
 	defer cancel()
 	rows, to, _, err = s.readEvents(ctx, from, filter, streamPage)
+	rows, to = held(rows, to)
 	if err != nil || to.seq == from.seq || from.cursor == "" {
 		return rows, to, news, err
 	}
@@ -235,6 +238,17 @@ func (s *Server) nextEvents(ctx context.Context, from place, filter EventFilter)
 	return rows, to, news, nil
 }
 
+// held returns of rows, after which all up to a place was looked at, the first ones that a stream may hold, and the place up to which those go.
+func held(rows []db.EventPageRow, to place) ([]db.EventPageRow, place) {
+	bytes := 0
+	for i, row := range rows {
+		if bytes += len(row.Body); bytes > streamBytes && i > 0 {
+			return slices.Clone(rows[:i]), placeOf(rows[i-1].Seq, rows[i-1].ID)
+		}
+	}
+	return rows, to
+}
+
 func (s *Server) streamEvents(ctx context.Context, in *struct {
 	StreamInput
 	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"The id of the last event that was seen, as EventSource sends it; counts more than after." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
@@ -247,7 +261,7 @@ func (s *Server) streamEvents(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) { s.serveStream("sse", hc, at, in.EventFilter, (*stream).serveSSE) }}, nil
+	return &huma.StreamResponse{Body: func(hc huma.Context) { s.serveStream("sse", hc, at, in.filter(), (*stream).serveSSE) }}, nil
 }
 
 // serveSSE writes server-sent events. A body is one line, since it is JSON as encoding/json writes it. An id without data moves a client's

@@ -93,15 +93,17 @@ func (f *fixture) sse(query string, headers ...string) *follower {
 	return &follower{response.Header, next, func() string { return last }, cancel}
 }
 
-// websocket opens a stream over a WebSocket.
+// websocket opens a stream over a WebSocket, with the key.
 func (f *fixture) websocket(query string) *follower {
+	f.t.Helper()
+	return f.websocketWith(query, http.Header{"X-Api-Key": {testKey}, "Origin": {"https://elsewhere.example"}}) // what opens the stream is no cookie
+}
+
+func (f *fixture) websocketWith(query string, header http.Header) *follower {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	f.t.Cleanup(cancel)
-	// An origin of somewhere else: what opens the stream is no cookie.
-	ws, response, err := websocket.Dial(ctx, f.base+"/v1/events/ws?"+query, &websocket.DialOptions{
-		HTTPHeader: http.Header{"X-Api-Key": {testKey}, "Origin": {"https://elsewhere.example"}}, HTTPClient: client,
-	})
+	ws, response, err := websocket.Dial(ctx, f.base+"/v1/events/ws?"+query, &websocket.DialOptions{HTTPHeader: header, HTTPClient: client})
 	if err != nil {
 		f.t.Fatalf("open WebSocket: %v", err)
 	}
@@ -431,12 +433,12 @@ func TestPlaceGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, next, _, err := f.nextEvents(t.Context(), at, EventFilter{})
+	rows, next, _, err := f.nextEvents(t.Context(), at, events.Filter{})
 	if err != nil || len(rows) != streamPage {
 		t.Fatalf("%d events: %v", len(rows), err)
 	}
 	f.exec("DELETE FROM events WHERE seq <= $1", next.seq+10)
-	if rows, _, _, err := f.nextEvents(t.Context(), next, EventFilter{}); !errors.Is(err, errPlaceGone) || len(rows) > 0 {
+	if rows, _, _, err := f.nextEvents(t.Context(), next, events.Filter{}); !errors.Is(err, errPlaceGone) || len(rows) > 0 {
 		t.Errorf("%d events: %v", len(rows), err)
 	}
 	f.problem(f.do("GET", "/v1/events/stream", nil, "Last-Event-ID", ids[0]), CursorExpired)

@@ -104,9 +104,10 @@ func (t *tail) changed() {
 	t.news = make(chan struct{})
 }
 
-// after returns up to limit events that come after a place and that the filter lets pass, and the place up to which they were looked for.
+// after returns up to limit events, and as many bytes as a stream may hold, that come after a place and that the filter lets pass, and the place
+// up to which they were looked for.
 // It is not ok where the tail does not reach back to that place. news is closed once there may be more than what was returned.
-func (t *tail) after(from place, filter EventFilter, limit int) (rows []db.EventPageRow, to place, ok bool, news <-chan struct{}) {
+func (t *tail) after(from place, filter events.Filter, limit int) (rows []db.EventPageRow, to place, ok bool, news <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.known || from.seq < t.low.seq {
@@ -117,14 +118,16 @@ func (t *tail) after(from place, filter EventFilter, limit int) (rows []db.Event
 	}
 	first := sort.Search(len(t.recent), func(i int) bool { return t.recent[i].Seq > from.seq })
 	for _, row := range t.recent[first:] {
-		if !filter.wants(row) {
+		if !filter.Wants(factsOf(row)) {
 			continue
 		}
 		if len(rows) == limit {
-			return rows, placeOf(rows[limit-1].Seq, rows[limit-1].ID), true, t.news
+			to = placeOf(rows[limit-1].Seq, rows[limit-1].ID)
+			break
 		}
 		rows = append(rows, row)
 	}
+	rows, to = held(rows, to)
 	return rows, to, true, t.news
 }
 
@@ -173,7 +176,7 @@ func (s *Server) readTail(ctx context.Context) (more bool, err error) {
 		s.tail.begin(at)
 		return true, nil
 	}
-	rows, to, more, err := s.readEvents(ctx, from, EventFilter{}, tailPage)
+	rows, to, more, err := s.readEvents(ctx, from, events.Filter{}, tailPage)
 	if err != nil {
 		return false, err
 	}

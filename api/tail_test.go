@@ -23,7 +23,7 @@ func TestTail(t *testing.T) {
 	if tl.enter(1) {
 		t.Error("more streams than the limit")
 	}
-	_, _, _, news := tl.after(place{seq: 100}, EventFilter{}, 5)
+	_, _, _, news := tl.after(place{seq: 100}, events.Filter{}, 5)
 	at := place{seq: 100}
 	for i := range 30 {
 		next := place{seq: int64(102 + 2*i)}
@@ -39,17 +39,17 @@ func TestTail(t *testing.T) {
 	if len(tl.recent) != 10 || tl.bytes != 1000 || tl.low.seq != 140 {
 		t.Errorf("kept %d events of %d bytes after %d", len(tl.recent), tl.bytes, tl.low.seq)
 	}
-	if _, _, ok, _ := tl.after(place{seq: 138}, EventFilter{}, 5); ok {
+	if _, _, ok, _ := tl.after(place{seq: 138}, events.Filter{}, 5); ok {
 		t.Error("it answers for what it has dropped")
 	}
-	rows, to, ok, _ := tl.after(place{seq: 141}, EventFilter{}, 5)
+	rows, to, ok, _ := tl.after(place{seq: 141}, events.Filter{}, 5)
 	if !ok || len(rows) != 5 || rows[0].Seq != 142 || to.seq != 150 {
 		t.Errorf("%d events up to %d", len(rows), to.seq)
 	}
-	if rows, to, ok, _ := tl.after(place{seq: 150}, EventFilter{SessionID: "other"}, 5); !ok || len(rows) != 0 || to.seq != 160 {
+	if rows, to, ok, _ := tl.after(place{seq: 150}, events.Filter{Sessions: []string{"other"}}, 5); !ok || len(rows) != 0 || to.seq != 160 {
 		t.Errorf("of another session %d events up to %d", len(rows), to.seq)
 	}
-	if rows, to, ok, _ := tl.after(place{seq: 170}, EventFilter{}, 5); !ok || len(rows) != 0 || to.seq != 170 {
+	if rows, to, ok, _ := tl.after(place{seq: 170}, events.Filter{}, 5); !ok || len(rows) != 0 || to.seq != 170 {
 		t.Errorf("ahead of it %d events up to %d", len(rows), to.seq)
 	}
 	tl.add(at, []db.EventPageRow{row(162, tailBytes), row(164, 1)}, place{seq: 164})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -165,10 +166,19 @@ func eventRows(messages []queue.Fetched) (db.EventInsertManyParams, error) {
 		r.SessionIds = append(r.SessionIds, m.Metadata[events.MetaSession])
 		r.Types = append(r.Types, m.Metadata[events.MetaType])
 		r.OrderKeys = append(r.OrderKeys, m.Metadata[events.MetaOrderKey])
+		r.FromMes = append(r.FromMes, fromMe(m.Metadata))
 		r.OccurredAts = append(r.OccurredAts, at)
 		r.Bodies = append(r.Bodies, m.Payload)
 	}
 	return r, nil
+}
+
+// fromMe is what the log keeps of events.MetaFromMe: true, false, or nothing.
+func fromMe(metadata map[string]string) string {
+	if own, err := strconv.ParseBool(metadata[events.MetaFromMe]); err == nil {
+		return strconv.FormatBool(own)
+	}
+	return ""
 }
 
 // eventMedia returns the media of the events that have some, by the events' ids.
@@ -211,9 +221,13 @@ func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpo
 			continue
 		}
 		delete(seqs, id) // the same event twice in one batch is one event
+		facts := events.Facts{Type: rows.Types[i], SessionID: rows.SessionIds[i], ChatID: rows.OrderKeys[i]}
+		if own, err := strconv.ParseBool(rows.FromMes[i]); err == nil {
+			facts.FromMe = &own
+		}
 		for _, e := range endpoints {
 			may, whatever := mayGo(rows.Types[i], about[id], e.ID)
-			if !may || !whatever && !matches(e, rows.Types[i], rows.SessionIds[i]) {
+			if !may || !whatever && !matches(e, facts) {
 				continue
 			}
 			state := "pending"
@@ -233,18 +247,16 @@ func fanOut(rows db.EventInsertManyParams, logged []db.EventInsertManyRow, endpo
 	return list
 }
 
-// matches says whether an endpoint wants an event: of one of its sessions (none named: all) and types ("*", "message.*" or the type itself).
-func matches(e db.EndpointListForEventsRow, eventType, session string) bool {
-	if len(e.Sessions) > 0 && !slices.Contains(e.Sessions, session) {
-		return false
-	}
-	if e.Format == formatLegacy && eventType != string(events.MessageReceived) {
+// matches says whether an endpoint wants an event.
+func matches(e db.EndpointListForEventsRow, f events.Facts) bool {
+	if e.Format == formatLegacy && f.Type != string(events.MessageReceived) {
 		return false // the original knew no other event
 	}
-	return slices.ContainsFunc(e.Events, func(want string) bool {
-		prefix, wild := strings.CutSuffix(want, "*")
-		return want == eventType || wild && (prefix == "" || strings.HasSuffix(prefix, ".")) && strings.HasPrefix(eventType, prefix)
-	})
+	filter := events.Filter{Types: e.Events, Sessions: e.Sessions, FromMe: e.FromMe}
+	for _, kind := range e.ChatKinds {
+		filter.ChatKinds = append(filter.ChatKinds, events.AddressKind(kind))
+	}
+	return filter.Wants(f)
 }
 
 // orderKey is what orders a delivery among those of its endpoint; nil means nothing does. A chat's key has its session in it, since two

@@ -194,10 +194,10 @@ func TestMatches(t *testing.T) {
 		{[]string{"message.rec"}, nil, false},
 		{[]string{"message.rec*"}, nil, false},
 		{[]string{"message"}, nil, false},
-		{nil, nil, false},
+		{nil, nil, true},
 	} {
 		e := db.EndpointListForEventsRow{Events: c.events, Sessions: c.sessions}
-		if got := matches(e, "message.received", "sales"); got != c.want {
+		if got := matches(e, events.Facts{Type: "message.received", SessionID: "sales"}); got != c.want {
 			t.Errorf("%v of %v: got %t", c.events, c.sessions, got)
 		}
 	}

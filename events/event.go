@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,6 +70,7 @@ type MediaFailedData struct {
 	MessageID  string       `json:"messageId" example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	WhatsAppID string       `json:"whatsappId" example:"3EB0C767D097B7A0F1D2E3"`
 	ChatID     string       `json:"chatId" doc:"JID of the chat." example:"5491123456789@s.whatsapp.net"`
+	Direction  string       `json:"direction,omitempty" enum:"incoming,outgoing" doc:"Of the message: outgoing is one that the owner's phone sent." example:"incoming"`
 	Media      Media        `json:"media"`
 	Error      MessageError `json:"error"`
 }
@@ -79,6 +81,7 @@ const (
 	MetaSession   = "session"
 	MetaOrderKey  = "order_key"
 	MetaTimestamp = "occurred_at" // RFC 3339 with nanoseconds
+	MetaFromMe    = "from_me"     // true or false: whether it is about an own message; absent where it is about none
 	MetaMedia     = "media"       // UUID of the media whose bytes are still on their way; absent where there are none to wait for
 )
 
@@ -106,6 +109,9 @@ func publish(tx *queue.Tx, t Type, sessionID, chatID, lane string, at time.Time,
 	}
 	metadata := map[string]string{
 		MetaType: string(t), MetaSession: sessionID, MetaOrderKey: chatID, MetaTimestamp: at.UTC().Format(time.RFC3339Nano),
+	}
+	if own, about := aboutOwn(t, data); about {
+		metadata[MetaFromMe] = strconv.FormatBool(own)
 	}
 	maps.Copy(metadata, more)
 	tx.Publish(TopicEvents, queue.Message{ID: id, Lane: lane, Payload: body, Metadata: metadata})

@@ -50,7 +50,7 @@ func Fail(ctx context.Context, tx *queue.Tx, id uuid.UUID, code, message, public
 	}
 	file := postgres.Media(db.Media{ID: id, Mimetype: row.Mimetype, FileName: row.FileName, Size: row.Size, Sha256: row.Sha256}, publicURL)
 	data := events.MediaFailedData{
-		MessageID: events.MessagePrefix.Format(*row.Message), WhatsAppID: *row.WhatsappID, ChatID: *row.ChatID, Media: file,
+		MessageID: events.MessagePrefix.Format(*row.Message), WhatsAppID: *row.WhatsappID, ChatID: *row.ChatID, Direction: *row.Direction, Media: file,
 		Error: events.MessageError{Code: code, Message: message},
 	}
 	_, err = events.Publish(tx, events.MediaFailed, *row.SessionID, *row.ChatID, time.Now(), data)

@@ -40,21 +40,38 @@ func (q *Queries) EventHead(ctx context.Context, db DBTX) (EventHeadRow, error) 
 }
 
 const eventPage = `-- name: EventPage :many
-SELECT w.seq, w.id, w.session_id, w.type, w.body FROM (
-    SELECT e.seq, e.id, e.session_id, e.type, e.body FROM events e
-     WHERE e.seq > $1::bigint AND e.seq <= $2::bigint
-       AND ($3::text = '' OR e.session_id = $3::text)
-     ORDER BY e.seq LIMIT $4::int) w
- WHERE cardinality($5::text[]) = 0 OR w.type = ANY ($5::text[])
- ORDER BY w.seq LIMIT $6::int
+SELECT w.seq, w.id, w.session_id, w.type, w.order_key, w.from_me, w.body FROM (
+    (SELECT e.seq, e.id, e.session_id, e.type, e.order_key, e.from_me, e.body FROM events e
+      WHERE $1::text = '' AND e.seq > $2::bigint AND e.seq <= $3::bigint
+      ORDER BY e.seq LIMIT $4::int)
+    UNION ALL
+    (SELECT e.seq, e.id, e.session_id, e.type, e.order_key, e.from_me, e.body FROM events e
+      WHERE e.session_id = nullif($1::text, '') AND e.seq > $2::bigint AND e.seq <= $3::bigint
+      ORDER BY e.seq LIMIT $4::int)) w
+ WHERE (cardinality($5::text[]) + cardinality($6::text[]) = 0
+        OR w.type = ANY ($5::text[]) OR w.type ^@ ANY ($6::text[]))
+   AND (cardinality($7::text[]) = 0 OR w.session_id = ANY ($7::text[]))
+   AND (cardinality($8::text[]) = 0 OR w.order_key = ''
+        OR CASE WHEN w.order_key = 'status@broadcast' THEN 'status'
+                ELSE CASE substring(w.order_key FROM '@(.*)$') WHEN 'g.us' THEN 'group' WHEN 'broadcast' THEN 'broadcast' WHEN 'newsletter' THEN 'channel'
+                     ELSE 'user' END
+           END = ANY ($8::text[]))
+   AND ($9::boolean IS NULL
+        OR coalesce(w.from_me, CASE w.type WHEN 'message.received' THEN false WHEN 'message.sent' THEN true WHEN 'message.status' THEN true END,
+                    $9::boolean) = $9::boolean)
+ ORDER BY w.seq LIMIT $10::int
 `
 
 type EventPageParams struct {
+	SessionID string
 	After     int64
 	Head      int64
-	SessionID string
 	Scan      int32
 	Types     []string
+	Prefixes  []string
+	Sessions  []string
+	ChatKinds []string
+	FromMe    *bool
 	MaxRows   int32
 }
 
@@ -63,17 +80,26 @@ type EventPageRow struct {
 	ID        uuid.UUID
 	SessionID string
 	Type      string
+	OrderKey  string
+	FromMe    *bool
 	Body      []byte
 }
 
-// Looks at scan rows of the log at most, so that a rare type cannot make one request read all of it.
+// What events.Filter lets pass, of scan rows of the log at most: so what is rare cannot make one request read all of it. One session (session_id,
+// empty for all) has an index of its own, and only its rows are looked at; several (sessions) are looked for like types. Each of the two ways is
+// a branch of its own, so that also a plan that was made for any values has the right index for each. Where from_me is NULL the type says it, as
+// far as it can.
 func (q *Queries) EventPage(ctx context.Context, db DBTX, arg EventPageParams) ([]EventPageRow, error) {
 	rows, err := db.Query(ctx, eventPage,
+		arg.SessionID,
 		arg.After,
 		arg.Head,
-		arg.SessionID,
 		arg.Scan,
 		arg.Types,
+		arg.Prefixes,
+		arg.Sessions,
+		arg.ChatKinds,
+		arg.FromMe,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -88,6 +114,8 @@ func (q *Queries) EventPage(ctx context.Context, db DBTX, arg EventPageParams) (
 			&i.ID,
 			&i.SessionID,
 			&i.Type,
+			&i.OrderKey,
+			&i.FromMe,
 			&i.Body,
 		); err != nil {
 			return nil, err
@@ -101,10 +129,13 @@ func (q *Queries) EventPage(ctx context.Context, db DBTX, arg EventPageParams) (
 }
 
 const eventScanEnd = `-- name: EventScanEnd :one
-SELECT e.seq, e.id FROM events e
- WHERE e.seq > $1::bigint AND e.seq <= $2::bigint
-   AND ($3::text = '' OR e.session_id = $3::text)
- ORDER BY e.seq OFFSET $4::int - 1 LIMIT 1
+(SELECT e.seq, e.id FROM events e
+  WHERE $1::text = '' AND e.seq > $2::bigint AND e.seq <= $3::bigint
+  ORDER BY e.seq OFFSET $4::int - 1 LIMIT 1)
+UNION ALL
+(SELECT e.seq, e.id FROM events e
+  WHERE e.session_id = nullif($1::text, '') AND e.seq > $2::bigint AND e.seq <= $3::bigint
+  ORDER BY e.seq OFFSET $4::int - 1 LIMIT 1)
 `
 
 type EventScanEndRow struct {
@@ -113,11 +144,11 @@ type EventScanEndRow struct {
 }
 
 // The last event that EventPage looked at, when it stopped because of scan.
-func (q *Queries) EventScanEnd(ctx context.Context, db DBTX, after int64, head int64, sessionID string, scan int32) (EventScanEndRow, error) {
+func (q *Queries) EventScanEnd(ctx context.Context, db DBTX, sessionID string, after int64, head int64, scan int32) (EventScanEndRow, error) {
 	row := db.QueryRow(ctx, eventScanEnd,
+		sessionID,
 		after,
 		head,
-		sessionID,
 		scan,
 	)
 	var i EventScanEndRow

@@ -98,7 +98,7 @@ WITH failed AS (
     UPDATE media SET status = 'failed', error_code = $1::text, error_message = $2::text, updated_at = clock_timestamp()
      WHERE media.id = $3 AND media.status = 'pending'
     RETURNING media.id, media.session_id, media.message_id, media.status, media.mimetype, media.file_name, media.size, media.sha256, media.object, media.details, media.kind, media.direct_path, media.media_key, media.enc_sha256, media.remote_at, media.asked_at, media.error_code, media.error_message, media.created_at, media.updated_at)
-SELECT f.session_id, f.mimetype, f.file_name, f.size, f.sha256, m.id AS message, m.whatsapp_id, m.chat_id
+SELECT f.session_id, f.mimetype, f.file_name, f.size, f.sha256, m.id AS message, m.whatsapp_id, m.chat_id, m.direction
   FROM failed f LEFT JOIN messages m ON m.id = f.message_id
 `
 
@@ -111,6 +111,7 @@ type MediaFailRow struct {
 	Message    *uuid.UUID
 	WhatsappID *string
 	ChatID     *string
+	Direction  *string
 }
 
 // No row: it has ended otherwise. message is NULL when its message is gone.
@@ -126,6 +127,7 @@ func (q *Queries) MediaFail(ctx context.Context, db DBTX, errorCode string, erro
 		&i.Message,
 		&i.WhatsappID,
 		&i.ChatID,
+		&i.Direction,
 	)
 	return i, err
 }

@@ -116,6 +116,7 @@ type Event struct {
 	OccurredAt time.Time
 	Body       []byte
 	CreatedAt  time.Time
+	FromMe     *bool
 }
 
 type EventsDefault struct {

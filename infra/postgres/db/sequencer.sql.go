@@ -34,13 +34,15 @@ func (q *Queries) DeliveryWaitForMedia(ctx context.Context, db DBTX, waitSeconds
 }
 
 const endpointListForEvents = `-- name: EndpointListForEvents :many
-SELECT id, events, sessions, format, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted'
+SELECT id, events, sessions, chat_kinds, from_me, format, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted'
 `
 
 type EndpointListForEventsRow struct {
 	ID           uuid.UUID
 	Events       []string
 	Sessions     []string
+	ChatKinds    []string
+	FromMe       *bool
 	Format       string
 	OrderMode    string
 	State        string
@@ -60,6 +62,8 @@ func (q *Queries) EndpointListForEvents(ctx context.Context, db DBTX) ([]Endpoin
 			&i.ID,
 			&i.Events,
 			&i.Sessions,
+			&i.ChatKinds,
+			&i.FromMe,
 			&i.Format,
 			&i.OrderMode,
 			&i.State,
@@ -76,11 +80,11 @@ func (q *Queries) EndpointListForEvents(ctx context.Context, db DBTX) ([]Endpoin
 }
 
 const eventInsertMany = `-- name: EventInsertMany :many
-INSERT INTO events (seq, id, session_id, type, order_key, occurred_at, body)
-SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, u.occurred_at, u.body
+INSERT INTO events (seq, id, session_id, type, order_key, from_me, occurred_at, body)
+SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, nullif(u.from_me, '')::boolean, u.occurred_at, u.body
   FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS session_id, unnest($3::text[]) AS type,
-               unnest($4::text[]) AS order_key, unnest($5::timestamptz[]) AS occurred_at,
-               unnest($6::bytea[]) AS body) u
+               unnest($4::text[]) AS order_key, unnest($5::text[]) AS from_me, unnest($6::timestamptz[]) AS occurred_at,
+               unnest($7::bytea[]) AS body) u
 ON CONFLICT (id) DO NOTHING
 RETURNING seq, id
 `
@@ -90,6 +94,7 @@ type EventInsertManyParams struct {
 	SessionIds  []string
 	Types       []string
 	OrderKeys   []string
+	FromMes     []string
 	OccurredAts []time.Time
 	Bodies      [][]byte
 }
@@ -99,13 +104,14 @@ type EventInsertManyRow struct {
 	ID  uuid.UUID
 }
 
-// Numbers the events in the order of the arrays. An event that is in the log already is not returned and gets nothing twice.
+// Numbers the events in the order of the arrays. from_mes are true, false, or empty for an event about no message. An event that is in the log already is not returned and gets nothing twice.
 func (q *Queries) EventInsertMany(ctx context.Context, db DBTX, arg EventInsertManyParams) ([]EventInsertManyRow, error) {
 	rows, err := db.Query(ctx, eventInsertMany,
 		arg.Ids,
 		arg.SessionIds,
 		arg.Types,
 		arg.OrderKeys,
+		arg.FromMes,
 		arg.OccurredAts,
 		arg.Bodies,
 	)

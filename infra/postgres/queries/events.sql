@@ -9,18 +9,37 @@ SELECT seq FROM events WHERE id = $1;
 SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1;
 
 -- name: EventPage :many
--- Looks at scan rows of the log at most, so that a rare type cannot make one request read all of it.
-SELECT w.seq, w.id, w.session_id, w.type, w.body FROM (
-    SELECT e.seq, e.id, e.session_id, e.type, e.body FROM events e
-     WHERE e.seq > sqlc.arg(after)::bigint AND e.seq <= sqlc.arg(head)::bigint
-       AND (sqlc.arg(session_id)::text = '' OR e.session_id = sqlc.arg(session_id)::text)
-     ORDER BY e.seq LIMIT sqlc.arg(scan)::int) w
- WHERE cardinality(sqlc.arg(types)::text[]) = 0 OR w.type = ANY (sqlc.arg(types)::text[])
+-- What events.Filter lets pass, of scan rows of the log at most: so what is rare cannot make one request read all of it. One session (session_id,
+-- empty for all) has an index of its own, and only its rows are looked at; several (sessions) are looked for like types. Each of the two ways is
+-- a branch of its own, so that also a plan that was made for any values has the right index for each. Where from_me is NULL the type says it, as
+-- far as it can.
+SELECT w.seq, w.id, w.session_id, w.type, w.order_key, w.from_me, w.body FROM (
+    (SELECT e.seq, e.id, e.session_id, e.type, e.order_key, e.from_me, e.body FROM events e
+      WHERE sqlc.arg(session_id)::text = '' AND e.seq > sqlc.arg(after)::bigint AND e.seq <= sqlc.arg(head)::bigint
+      ORDER BY e.seq LIMIT sqlc.arg(scan)::int)
+    UNION ALL
+    (SELECT e.seq, e.id, e.session_id, e.type, e.order_key, e.from_me, e.body FROM events e
+      WHERE e.session_id = nullif(sqlc.arg(session_id)::text, '') AND e.seq > sqlc.arg(after)::bigint AND e.seq <= sqlc.arg(head)::bigint
+      ORDER BY e.seq LIMIT sqlc.arg(scan)::int)) w
+ WHERE (cardinality(sqlc.arg(types)::text[]) + cardinality(sqlc.arg(prefixes)::text[]) = 0
+        OR w.type = ANY (sqlc.arg(types)::text[]) OR w.type ^@ ANY (sqlc.arg(prefixes)::text[]))
+   AND (cardinality(sqlc.arg(sessions)::text[]) = 0 OR w.session_id = ANY (sqlc.arg(sessions)::text[]))
+   AND (cardinality(sqlc.arg(chat_kinds)::text[]) = 0 OR w.order_key = ''
+        OR CASE WHEN w.order_key = 'status@broadcast' THEN 'status'
+                ELSE CASE substring(w.order_key FROM '@(.*)$') WHEN 'g.us' THEN 'group' WHEN 'broadcast' THEN 'broadcast' WHEN 'newsletter' THEN 'channel'
+                     ELSE 'user' END
+           END = ANY (sqlc.arg(chat_kinds)::text[]))
+   AND (sqlc.narg(from_me)::boolean IS NULL
+        OR coalesce(w.from_me, CASE w.type WHEN 'message.received' THEN false WHEN 'message.sent' THEN true WHEN 'message.status' THEN true END,
+                    sqlc.narg(from_me)::boolean) = sqlc.narg(from_me)::boolean)
  ORDER BY w.seq LIMIT sqlc.arg(max_rows)::int;
 
 -- name: EventScanEnd :one
 -- The last event that EventPage looked at, when it stopped because of scan.
-SELECT e.seq, e.id FROM events e
- WHERE e.seq > sqlc.arg(after)::bigint AND e.seq <= sqlc.arg(head)::bigint
-   AND (sqlc.arg(session_id)::text = '' OR e.session_id = sqlc.arg(session_id)::text)
- ORDER BY e.seq OFFSET sqlc.arg(scan)::int - 1 LIMIT 1;
+(SELECT e.seq, e.id FROM events e
+  WHERE sqlc.arg(session_id)::text = '' AND e.seq > sqlc.arg(after)::bigint AND e.seq <= sqlc.arg(head)::bigint
+  ORDER BY e.seq OFFSET sqlc.arg(scan)::int - 1 LIMIT 1)
+UNION ALL
+(SELECT e.seq, e.id FROM events e
+  WHERE e.session_id = nullif(sqlc.arg(session_id)::text, '') AND e.seq > sqlc.arg(after)::bigint AND e.seq <= sqlc.arg(head)::bigint
+  ORDER BY e.seq OFFSET sqlc.arg(scan)::int - 1 LIMIT 1);

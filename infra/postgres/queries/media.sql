@@ -86,7 +86,7 @@ WITH failed AS (
     UPDATE media SET status = 'failed', error_code = @error_code::text, error_message = @error_message::text, updated_at = clock_timestamp()
      WHERE media.id = @id AND media.status = 'pending'
     RETURNING media.*)
-SELECT f.session_id, f.mimetype, f.file_name, f.size, f.sha256, m.id AS message, m.whatsapp_id, m.chat_id
+SELECT f.session_id, f.mimetype, f.file_name, f.size, f.sha256, m.id AS message, m.whatsapp_id, m.chat_id, m.direction
   FROM failed f LEFT JOIN messages m ON m.id = f.message_id;
 
 -- name: DeliveryMediaDone :execrows

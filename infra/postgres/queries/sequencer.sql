@@ -5,17 +5,17 @@
 SELECT pg_advisory_xact_lock(@key::bigint);
 
 -- name: EventInsertMany :many
--- Numbers the events in the order of the arrays. An event that is in the log already is not returned and gets nothing twice.
-INSERT INTO events (seq, id, session_id, type, order_key, occurred_at, body)
-SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, u.occurred_at, u.body
+-- Numbers the events in the order of the arrays. from_mes are true, false, or empty for an event about no message. An event that is in the log already is not returned and gets nothing twice.
+INSERT INTO events (seq, id, session_id, type, order_key, from_me, occurred_at, body)
+SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, nullif(u.from_me, '')::boolean, u.occurred_at, u.body
   FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@session_ids::text[]) AS session_id, unnest(@types::text[]) AS type,
-               unnest(@order_keys::text[]) AS order_key, unnest(@occurred_ats::timestamptz[]) AS occurred_at,
+               unnest(@order_keys::text[]) AS order_key, unnest(@from_mes::text[]) AS from_me, unnest(@occurred_ats::timestamptz[]) AS occurred_at,
                unnest(@bodies::bytea[]) AS body) u
 ON CONFLICT (id) DO NOTHING
 RETURNING seq, id;
 
 -- name: EndpointListForEvents :many
-SELECT id, events, sessions, format, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted';
+SELECT id, events, sessions, chat_kinds, from_me, format, order_mode, state, wait_for_media FROM webhook_endpoints WHERE state <> 'deleted';
 
 -- name: DeliveryInsertMany :copyfrom
 INSERT INTO deliveries (id, event_id, event_seq, endpoint_id, state, order_key, media_id) VALUES ($1, $2, $3, $4, $5, $6, $7);
