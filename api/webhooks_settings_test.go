@@ -76,7 +76,7 @@ func TestEndpointSettings(t *testing.T) {
 	}
 }
 
-func TestEventFilters(t *testing.T) {
+func TestEndpointEventFilters(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	var types EventTypes

@@ -27,7 +27,7 @@ func TestEventsAboutEndpoints(t *testing.T) {
 	b := setup(t)
 	url, requests := receiveAny(t, ok)
 	deaf := b.addEndpoint(url, "events = '{message.sent}', sessions = '{sales}', chat_kinds = '{group}', from_me = true, order_mode = 'session'")
-	all := b.addEndpoint(url)
+	all := b.addEndpoint(url, "events = '{*}'")
 	healthOnly := b.addEndpoint(url, "events = '{webhook.*}', state = 'paused'")
 	old := receiveLegacy(t)
 	legacy := b.addEndpoint(old.URL, "format = 'legacy', events = '{message.received}'")
