@@ -84,7 +84,7 @@ func (headerValue) Schema(huma.Registry) *huma.Schema {
 
 // createEndpoint has defaults in the document; only url is required.
 type createEndpoint struct {
-	URL            string                 `json:"url" minLength:"1" maxLength:"2048" doc:"http or https. Private, loopback and metadata addresses are refused, unless WEBHOOK_ALLOW_CIDRS allows the network. user:password@ becomes Basic auth." example:"https://example.com/hook"`
+	URL            string                 `json:"url" minLength:"1" maxLength:"2048" doc:"http or https; or nats or nats+tls for NATS JetStream, whose path is the subject, with {type} and {session} in it: nats://user:password@host:4222/chasqui.{session}.{type}. Private, loopback and metadata addresses are refused, unless WEBHOOK_ALLOW_CIDRS allows the network. user:password@ becomes Basic auth." example:"https://example.com/hook"`
 	Events         []eventFilter          `json:"events,omitempty" minItems:"1" maxItems:"100" doc:"The types of event to get; default *, which is all of them."`
 	Sessions       []sessionFilter        `json:"sessions,omitempty" maxItems:"1000" doc:"Only these sessions; default and empty: all."`
 	Format         string                 `json:"format,omitempty" enum:"standard,legacy" default:"standard" doc:"legacy sends the message alone, in the form of the original; events is then message.received, which is also its default."`
@@ -199,7 +199,7 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 	Idempotent
 	Body createEndpoint
 }) (*endpointCreated, error) {
-	if err := s.guard.CheckURL(ctx, in.Body.URL); err != nil {
+	if err := s.checkTarget(ctx, in.Body.URL); err != nil {
 		return nil, invalid("body.url", err.Error())
 	}
 	headers, err := headersJSON(in.Body.Headers)
@@ -341,7 +341,7 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if in.Body.URL != nil {
-		if err := s.guard.CheckURL(ctx, *in.Body.URL); err != nil {
+		if err := s.checkTarget(ctx, *in.Body.URL); err != nil {
 			return nil, invalid("body.url", err.Error())
 		}
 	}
