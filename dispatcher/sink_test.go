@@ -73,7 +73,7 @@ func TestABrokerGetsWhatAWebhookWould(t *testing.T) {
 	s.Stream(stream)
 	b.addEndpoint(s.URL("/chasqui.x.{session}.{type}"), `sessions = '{sales}'`, `events = '{message.received}'`,
 		`headers = '{"X-Tenant": "acme", "webhook-id": "forged", "nats-msg-id": "forged", "webhook-event-type": "forged"}'`)
-	b.start()
+	d := b.start()
 	ids := b.publish("sales", "1@s.whatsapp.net", 0, 2)
 	b.publish("other", "1@s.whatsapp.net", 0, 1)
 	b.announce(events.SessionStatus, events.SessionData{})
@@ -97,6 +97,11 @@ func TestABrokerGetsWhatAWebhookWould(t *testing.T) {
 		AND a.headers ->> 'Nats-Stream' = 'CHASQUI' AND a.headers ? 'Nats-Sequence' AND NOT a.headers ? 'Nats-Duplicate' AND d.state = 'succeeded'`); n != 2 {
 		t.Errorf("%d attempts recorded in full, want 2", n)
 	}
+	if n := s.Clients(); n != 1 {
+		t.Errorf("%d connections, want one that is kept", n)
+	}
+	stopNow(d)
+	eventually(t, "Stop ends the connection", func() bool { return s.Clients() == 0 })
 }
 
 // A message of the original's form is sent with its file's URL: brokers take about 1 MiB.

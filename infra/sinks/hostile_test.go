@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,14 +74,22 @@ func greeted(answer string) func(net.Conn) {
 // A server's word is taken for nothing that could cost more than its own connection. A message of 2^63 bytes would end the process.
 func TestHostileServers(t *testing.T) {
 	t.Parallel()
+	var taken atomic.Int64
 	endless := func(c net.Conn) {
 		_, _ = io.WriteString(c, "INFO {\"x\":\"")
 		for block := strings.Repeat("a", 1<<16); ; {
-			if _, err := io.WriteString(c, block); err != nil {
+			n, err := io.WriteString(c, block)
+			taken.Add(int64(n))
+			if err != nil {
 				return
 			}
 		}
 	}
+	t.Cleanup(func() {
+		if n := taken.Load(); n > 32<<20 { // what is read is 32 KiB; the system's buffers hold some MiB
+			t.Errorf("%d bytes of a greeting were taken", n)
+		}
+	})
 	for name, act := range map[string]func(net.Conn){
 		"a greeting without end":       endless,
 		"HTTP":                         func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") },
