@@ -78,7 +78,7 @@ func (sessionFilter) Schema(huma.Registry) *huma.Schema {
 
 // createEndpoint has defaults in the document; only url is required.
 type createEndpoint struct {
-	URL            string                 `json:"url" minLength:"1" maxLength:"2048" doc:"http or https. Private, loopback and metadata addresses are refused, unless WEBHOOK_ALLOW_CIDRS allows the network. user:password@ becomes Basic auth." example:"https://example.com/hook"`
+	URL            string                 `json:"url" minLength:"1" maxLength:"2048" doc:"http or https; or nats or nats+tls for NATS JetStream, whose path is the subject, with {type} and {session} in it: nats://user:password@host:4222/chasqui.{session}.{type}. Private, loopback and metadata addresses are refused, unless WEBHOOK_ALLOW_CIDRS allows the network. user:password@ becomes Basic auth." example:"https://example.com/hook"`
 	Events         []eventFilter          `json:"events,omitempty" minItems:"1" maxItems:"100" doc:"The types of event to get, also as message.* and the like; default *, which is all of them. GET /v1/event-types lists them."`
 	Sessions       []sessionFilter        `json:"sessions,omitempty" maxItems:"1000" doc:"Only these sessions; default and empty: all."`
 	ChatKinds      []string               `json:"chatKinds,omitempty" enum:"user,group,broadcast,status,channel" maxItems:"5" doc:"Of what happens in a chat, only that in chats of these kinds; default and empty: all. Events that are about no chat come all the same."`
@@ -222,7 +222,7 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 	Idempotent
 	Body createEndpoint
 }) (*endpointCreated, error) {
-	if err := s.guard.CheckURL(ctx, in.Body.URL); err != nil {
+	if err := s.checkTarget(ctx, in.Body.URL); err != nil {
 		return nil, invalid("body.url", err.Error())
 	}
 	headers, err := headersJSON(in.Body.Headers)
@@ -334,7 +334,7 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if in.Body.URL != nil {
-		if err := s.guard.CheckURL(ctx, *in.Body.URL); err != nil {
+		if err := s.checkTarget(ctx, *in.Body.URL); err != nil {
 			return nil, invalid("body.url", err.Error())
 		}
 	}

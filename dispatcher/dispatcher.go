@@ -33,6 +33,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
+	"github.com/chasqui/chasqui/infra/sinks"
 )
 
 const (
@@ -92,6 +93,7 @@ type Dispatcher struct {
 	metrics *metrics
 	queries *db.Queries
 	client  *http.Client
+	sinks   *sinks.Pool
 	timing  timing
 	// readObject reads an object of S3; length -1 means to its end.
 	readObject func(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
@@ -155,6 +157,7 @@ func New(cfg Config) *Dispatcher {
 	return &Dispatcher{
 		cfg: cfg, log: cfg.Logger.With("component", "dispatcher"), metrics: newMetrics(cfg.Metrics), queries: db.New(),
 		client: newClient(cfg.Guard), timing: standardTiming, mediaWait: standardMediaWait, readObject: cfg.S3.Get,
+		sinks: sinks.NewPool(cfg.Guard.Dialer().DialContext),
 		freed: make(chan struct{}, 1), results: make(chan result, finishBatch), cursors: map[uuid.UUID]string{},
 	}
 }
@@ -271,6 +274,7 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 // close gives back what open opened.
 func (d *Dispatcher) close() {
 	d.client.CloseIdleConnections()
+	d.sinks.Close()
 	d.mediaClient.CloseIdleConnections()
 	d.waker.Stop()
 	d.notifier.Close()

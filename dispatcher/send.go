@@ -16,6 +16,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/netguard"
+	"github.com/chasqui/chasqui/infra/sinks"
 )
 
 const (
@@ -61,6 +62,9 @@ func (d *Dispatcher) attemptDelivery(ctx context.Context, c delivery) outcome {
 	}
 	if ctx.Err() != nil || time.Since(c.claimedAt) > startWithin {
 		return outcome{class: classAborted}
+	}
+	if sinks.Takes(c.target.url) {
+		return d.attemptSink(ctx, c)
 	}
 	o := outcome{started: time.Now()}
 	err := d.request(ctx, c, &o)

@@ -2,6 +2,7 @@ package events
 
 import (
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,13 +26,15 @@ type WebhookEndpoint struct {
 	ConsecutiveFailures int        `json:"consecutiveFailures" doc:"Failures since the last success." example:"10"`
 }
 
-// BareURL is a URL without what may hold secrets: user, password, query and fragment.
+// BareURL is a URL without what may hold secrets: user, password, query and fragment. It is for people to read: a broker's topic keeps its
+// braces, which a URL has to encode.
 func BareURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return ""
 	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+	bare := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+	return strings.NewReplacer("%7B", "{", "%7D", "}").Replace(bare)
 }
 
 // MetaEndpoint is the metadata of an event about a webhook endpoint: its UUID. webhook.test goes to that endpoint alone, whatever its filters

@@ -1,6 +1,7 @@
-// Package netguard makes HTTP requests to addresses that a user chose, without letting that user reach what only this machine can reach:
-// the loopback, the private network, a cloud's metadata service. The decision falls on the concrete address of every socket as it is
-// opened, so that a name that resolves differently the second time, an address of the other family and a redirect are all covered.
+// Package netguard makes HTTP requests and connections to addresses that a user chose, without letting that user reach what only this
+// machine can reach: the loopback, the private network, a cloud's metadata service. The decision falls on the concrete address of every
+// socket as it is opened, so that a name that resolves differently the second time, an address of the other family and a redirect are all
+// covered.
 package netguard
 
 import (
@@ -128,6 +129,11 @@ func (g *Guard) allowed(a netip.Addr) bool {
 // every address is blocked. The error's text is fit for a caller. Failure policy: a name that cannot be looked up within 3 s passes, since
 // it may resolve later; what counts is the check of each socket.
 func (g *Guard) CheckURL(ctx context.Context, raw string) error {
+	return g.CheckURLOf(ctx, raw, "http", "https")
+}
+
+// CheckURLOf is CheckURL for URLs of other schemes too.
+func (g *Guard) CheckURLOf(ctx context.Context, raw string, schemes ...string) error {
 	if len(raw) > maxURL {
 		return fmt.Errorf("the URL is longer than %d bytes", maxURL)
 	}
@@ -135,8 +141,9 @@ func (g *Guard) CheckURL(ctx context.Context, raw string) error {
 	if err != nil {
 		return fmt.Errorf("this is not a URL") // url.Error would echo what may hold a password
 	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("the URL must begin with http:// or https://")
+	if !slices.Contains(schemes, u.Scheme) {
+		last := len(schemes) - 1
+		return fmt.Errorf("the URL must begin with %s:// or %s://", strings.Join(schemes[:last], "://, "), schemes[last])
 	}
 	host := strings.TrimSuffix(u.Hostname(), ".")
 	if host == "" || u.Opaque != "" {
@@ -184,10 +191,9 @@ func numeric(host string) bool {
 // Transport returns a new transport whose every socket is checked. It uses no proxy, asks for no compression (so that a cap on an answer
 // is a real cap) and accepts no TLS below 1.2. The caller may tune it before its first use but must keep DialContext and Proxy.
 func (g *Guard) Transport() *http.Transport {
-	d := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, Resolver: g.resolver, Control: g.control}
 	return &http.Transport{
 		Proxy:                  nil,
-		DialContext:            d.DialContext,
+		DialContext:            g.Dialer().DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    tlsTimeout,
 		DisableCompression:     true,
@@ -198,6 +204,11 @@ func (g *Guard) Transport() *http.Transport {
 		ForceAttemptHTTP2:      true, // not by default beside a DialContext of one's own
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
+}
+
+// Dialer returns a new dialer whose every socket is checked, for protocols other than HTTP.
+func (g *Guard) Dialer() *net.Dialer {
+	return &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive, Resolver: g.resolver, Control: g.control}
 }
 
 // control sees the address of each socket after name resolution and before it connects.

@@ -255,3 +255,35 @@ func FuzzCheckURL(f *testing.F) {
 		}
 	})
 }
+
+func TestOtherProtocolsAreGuardedToo(t *testing.T) {
+	t.Parallel()
+	g := New(Config{})
+	if err := g.CheckURLOf(t.Context(), "nats://token@8.8.8.8:4222/a.{type}", "http", "nats"); err != nil {
+		t.Error(err)
+	}
+	for raw, want := range map[string]string{"nats://127.0.0.1": Variable, "nats://169.254.169.254": "metadata", "nats:///a": "host", "kafka://8.8.8.8": "http://, https:// or nats://"} {
+		if err := g.CheckURLOf(t.Context(), raw, "http", "https", "nats"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error that says %q", raw, err, want)
+		}
+	}
+	if err := g.CheckURL(t.Context(), "nats://8.8.8.8"); err == nil || !strings.Contains(err.Error(), "http:// or https://") {
+		t.Errorf("got %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		c, err := g.Dialer().DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
+		var b *BlockedError
+		if !errors.As(err, &b) {
+			t.Errorf("%s: got %v, want a BlockedError", host, err)
+		}
+		if err == nil {
+			c.Close()
+		}
+	}
+}
