@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +29,26 @@ func (b *bench) told1(t events.Type, e endpoint, state, reason string) {
 		  AND (e->>'consecutiveFailures')::int > 0 AND e->>'failingSince' <> ''`, t, events.EndpointPrefix.Format(e.id), state, reason)
 	if n != 1 || b.told(t) != 1 {
 		b.t.Errorf("%d events %s, %d of them as wanted; want one", b.told(t), t, n)
+	}
+}
+
+// await waits for c, or for the test's end.
+func await(t *testing.T, c <-chan struct{}) {
+	select {
+	case <-c:
+	case <-t.Context().Done():
+	}
+}
+
+// meeting returns a function that returns when n have called it.
+func meeting(t *testing.T, n int32) func() {
+	var come atomic.Int32
+	all := make(chan struct{})
+	return func() {
+		if come.Add(1) == n {
+			close(all)
+		}
+		await(t, all)
 	}
 }
 
@@ -123,19 +142,24 @@ func TestFailingIsToldOnceForEachOutage(t *testing.T) {
 	}
 }
 
+// Five are under way when the first of them is answered, so that the others find a disabled endpoint.
 func TestGoneIsToldOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	var arrived sync.WaitGroup
-	arrived.Add(5)
+	together, first := meeting(t, 5), make(chan struct{})
+	var answered atomic.Bool
 	r := receive(t, func(int, webhook) int {
-		arrived.Done()
-		arrived.Wait()
+		together()
+		if !answered.CompareAndSwap(false, true) {
+			await(t, first)
+		}
 		return http.StatusGone
 	})
 	e := b.addEndpoint(r.URL)
 	b.start()
 	b.publish("s", "1@s.whatsapp.net", 0, 5)
+	eventually(t, "it is disabled", func() bool { return b.disabled(e) })
+	close(first)
 	eventually(t, "all are held", func() bool { return b.count(`SELECT count(*) FROM deliveries WHERE state = 'held'`) == 5 })
 	eventually(t, "that was told", func() bool { return b.told(events.WebhookDisabled) > 0 })
 	b.told1(events.WebhookDisabled, e, "disabled", "410 Gone")
@@ -282,16 +306,13 @@ func TestTallies(t *testing.T) {
 func TestAnOverloadedEndpointGetsHalfAndThenMore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	var arrived sync.WaitGroup
-	arrived.Add(8)
-	release := make(chan struct{})
+	together, release := meeting(t, 8), make(chan struct{})
 	r := receive(t, func(n int, _ webhook) int {
 		if n <= 8 {
-			arrived.Done()
-			arrived.Wait()
+			together()
 			return http.StatusTooManyRequests
 		}
-		<-release
+		await(t, release)
 		return 200
 	})
 	b.addEndpoint(r.URL, "max_in_flight = 8")
