@@ -385,7 +385,6 @@ SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_sta
                 SELECT i.id, i.event_id, i.event_seq, i.endpoint_id, i.state, i.attempt, i.run_at, i.planned_at, i.claim_id, i.claimed_by, i.lease_until, i.order_key, i.last_status, i.last_class, i.created_at, i.finished_at, i.media_id FROM deliveries i
                  WHERE (i.endpoint_id, i.state, i.event_id) >= (o.id, s.state, $2::uuid)
                    AND (i.endpoint_id, i.state, i.event_id) <= (o.id, s.state, $3::uuid)
-                   AND i.event_id >= $2::uuid AND i.event_id <= $3::uuid
                    AND (i.event_id < $3::uuid OR i.endpoint_id < $4::uuid)
                  ORDER BY i.endpoint_id DESC, i.state DESC, i.event_id DESC LIMIT $5::int) x
              WHERE o.state <> 'deleted' AND ($6::uuid IS NULL OR o.id = $6::uuid)

@@ -168,7 +168,6 @@ SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_sta
                 SELECT i.* FROM deliveries i
                  WHERE (i.endpoint_id, i.state, i.event_id) >= (o.id, s.state, @from_id::uuid)
                    AND (i.endpoint_id, i.state, i.event_id) <= (o.id, s.state, @to_id::uuid)
-                   AND i.event_id >= @from_id::uuid AND i.event_id <= @to_id::uuid
                    AND (i.event_id < @to_id::uuid OR i.endpoint_id < @before_endpoint::uuid)
                  ORDER BY i.endpoint_id DESC, i.state DESC, i.event_id DESC LIMIT @scan::int) x
              WHERE o.state <> 'deleted' AND (sqlc.narg(endpoint_id)::uuid IS NULL OR o.id = sqlc.narg(endpoint_id)::uuid)
