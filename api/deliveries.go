@@ -223,7 +223,7 @@ func (s *Server) listEndpointDeliveries(ctx context.Context, in *struct {
 }
 
 func (s *Server) listDeliveries(ctx context.Context, in *struct{ DeliveryFilter }) (*listed[Delivery], error) {
-	return s.deliveryPage(ctx, nil, in.DeliveryFilter, nil, "/v1/webhook-deliveries")
+	return s.deliveryPage(ctx, nil, in.DeliveryFilter, []string{}, "/v1/webhook-deliveries")
 }
 
 // deliveryPage answers a list. Its cursor is the event of the last delivery that was looked at, and its endpoint in the list of all.
