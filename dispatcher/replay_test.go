@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
@@ -361,23 +361,75 @@ func TestReplaysEndWithTheirEndpoint(t *testing.T) {
 	}
 }
 
-// An endpoint that is changed while a batch is under way is changed after it.
+// An endpoint that is changed while a batch is under way is changed after it, and one that was paused just before gets nothing.
 func TestReplayHoldsItsEndpoint(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	d := b.start()
-	e := b.addEndpoint("http://127.0.0.1:1")
+	e, paused := b.addEndpoint("http://127.0.0.1:1"), b.addEndpoint("http://127.0.0.1:1", "state = 'paused'")
 	tx, err := b.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
-	if _, ok, err := d.replayEndpoint(t.Context(), tx, e.id); err != nil || !ok {
-		t.Fatalf("%t, %v", ok, err)
+	for id, want := range map[uuid.UUID]bool{e.id: true, paused.id: false, uuid.New(): false} {
+		if found, ok, err := d.replayEndpoint(t.Context(), tx, id); err != nil || ok != want || ok && found.ID != id {
+			t.Fatalf("%s: %t, want %t: %v", found.ID, ok, want, err)
+		}
 	}
 	_, err = b.pool.Exec(t.Context(), `SET lock_timeout = '50ms'; UPDATE webhook_endpoints SET state = 'deleted'`)
-	if err == nil || !strings.Contains(err.Error(), "55P03") {
+	if postgres.ErrorCode(err) != "55P03" {
 		t.Errorf("the endpoint was deleted meanwhile: %v", err)
+	}
+}
+
+// What has become of a delivery since a batch looked at it stays.
+func TestReplayLeavesWhatHasChanged(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	d := b.start()
+	e := b.addEndpoint("http://127.0.0.1:1", "state = 'paused'")
+	at := time.Now().Add(-time.Hour)
+	b.history(e.id, at, 2, "exhausted", "a")
+	b.exec(`UPDATE deliveries SET state = 'sending', lease_until = now() + interval '1 hour' WHERE event_id = (SELECT min(event_id::text)::uuid FROM events)`)
+	found, err := d.queries.ReplayScan(t.Context(), b.pool, idAt(at), uuid.Max, replayScan, e.id)
+	if err != nil || len(found) != 2 || found[0].State != "sending" {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	seen := db.WebhookReplay{EndpointID: e.id, States: []string{"exhausted", replayMissing}}
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	resent, err := d.writeReplay(t.Context(), tx, seen, replayStep{again: found[:1], missing: found})
+	if err != nil || resent != 0 {
+		t.Errorf("%d were made due: %v", resent, err)
+	}
+}
+
+// Nobody waits for the poll of the claims.
+func TestReplayWakesTheClaims(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := receive(t, nil)
+	e := b.addEndpoint(r.URL)
+	at := time.Now().Add(-time.Hour)
+	b.history(e.id, at, 1, "exhausted", "a")
+	b.start()
+	conn, err := b.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(t.Context(), `LISTEN chasqui_deliveries`); err != nil {
+		t.Fatal(err)
+	}
+	b.askReplay(e.id, at, "exhausted")
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	if _, err := conn.Conn().WaitForNotification(ctx); err != nil {
+		t.Errorf("the claims were not woken: %v", err)
 	}
 }
 
