@@ -391,7 +391,7 @@ func TestReplayLeavesWhatHasChanged(t *testing.T) {
 	e := b.addEndpoint("http://127.0.0.1:1", "state = 'paused'")
 	at := time.Now().Add(-time.Hour)
 	b.history(e.id, at, 2, "exhausted", "a")
-	b.exec(`UPDATE deliveries SET state = 'sending', lease_until = now() + interval '1 hour' WHERE event_id = (SELECT min(event_id::text)::uuid FROM events)`)
+	b.exec(`UPDATE deliveries SET state = 'sending', lease_until = now() + interval '1 hour' WHERE event_id = (SELECT min(id::text)::uuid FROM events)`)
 	found, err := d.queries.ReplayScan(t.Context(), b.pool, idAt(at), uuid.Max, replayScan, e.id)
 	if err != nil || len(found) != 2 || found[0].State != "sending" {
 		t.Fatalf("%+v, %v", found, err)
