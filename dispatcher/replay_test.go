@@ -408,6 +408,36 @@ func TestReplayLeavesWhatHasChanged(t *testing.T) {
 	}
 }
 
+// A batch that fails anywhere has done nothing: neither its deliveries nor its place are written without the other.
+func TestABatchOfAReplayIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	for table, when := range map[string]string{"deliveries": "NEW.state = 'pending'", "webhook_replays": "NEW.reached <> OLD.reached"} {
+		b := setup(t)
+		e := b.addEndpoint("http://127.0.0.1:1")
+		at := time.Now().Add(-time.Hour)
+		b.history(e.id, at, 5, "exhausted", "a")
+		b.history(e.id, at, 5, "missing", "a")
+		b.exec(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'as if it was killed here'; END $$`)
+		b.exec(`CREATE TRIGGER fails BEFORE UPDATE ON ` + table + ` FOR EACH ROW WHEN (` + when + `) EXECUTE FUNCTION fail()`)
+		d := b.start()
+		id := b.askReplay(e.id, at, "exhausted", "missing")
+		if _, err := d.replayBatch(t.Context(), id, 10); err == nil {
+			t.Errorf("%s: no error", table)
+		}
+		if n := b.count(`SELECT count(*) FROM deliveries WHERE state = 'exhausted'`); n != 5 || b.count(`SELECT count(*) FROM deliveries`) != 5 {
+			t.Errorf("%s: %d deliveries are as they were, want 5", table, n)
+		}
+		if state, scanned, resent := b.replayed(id); state != "running" || scanned != 0 || resent != 0 {
+			t.Errorf("%s: the replay is %s, scanned %d and resent %d", table, state, scanned, resent)
+		}
+		b.exec(`DROP TRIGGER fails ON ` + table)
+		eventually(t, "the replay", b.replayOver(id))
+		if _, scanned, resent := b.replayed(id); scanned != 10 || resent != 10 {
+			t.Errorf("%s: scanned %d, resent %d, want 10", table, scanned, resent)
+		}
+	}
+}
+
 // Nobody waits for the poll of the claims.
 func TestReplayWakesTheClaims(t *testing.T) {
 	t.Parallel()
