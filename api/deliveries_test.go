@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -357,7 +358,9 @@ func TestWhatIsAskedForWakesTheDispatcher(t *testing.T) {
 			t.Fatal(err)
 		}
 		ask()
-		n, err := conn.Conn().WaitForNotification(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		n, err := conn.Conn().WaitForNotification(ctx)
+		cancel()
 		if err != nil || n.Channel != "chasqui_"+topic {
 			t.Errorf("%s: %v, %v", topic, n, err)
 		}
