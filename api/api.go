@@ -181,6 +181,8 @@ func newRoutes() *Server {
 	s.addContacts()
 	s.addMedia()
 	s.addEndpoints()
+	s.addDeliveries()
+	s.addReplays()
 	s.addEvents()
 	s.addStreams()
 	s.addTickets()

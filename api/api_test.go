@@ -215,7 +215,7 @@ func (f *fixture) count(table string) (n int) {
 func (f *fixture) written() string {
 	f.t.Helper()
 	var counts []string
-	for _, table := range []string{"sessions", "messages", "chats", "contacts", "webhook_endpoints", "idempotency_keys", "stream_tickets", "deliveries", "events", "queue_messages", "queue_lanes"} {
+	for _, table := range []string{"sessions", "messages", "chats", "contacts", "webhook_endpoints", "webhook_replays", "idempotency_keys", "stream_tickets", "deliveries", "events", "queue_messages", "queue_lanes"} {
 		counts = append(counts, fmt.Sprintf("%s %d", table, f.count(table)))
 	}
 	return strings.Join(counts, ", ")

@@ -51,6 +51,8 @@ const (
 	MediaPending           Code = "media_pending"
 	ValidationFailed       Code = "validation_failed"
 	UpgradeRequired        Code = "upgrade_required"
+	WebhookReplayRunning   Code = "webhook_replay_running"
+	DeliveryExpired        Code = "delivery_expired"
 	IdempotencyKeyReused   Code = "idempotency_key_reused"
 	RecipientNotOnWhatsApp Code = "recipient_not_on_whatsapp"
 	RateLimited            Code = "rate_limited"
@@ -91,6 +93,8 @@ var explanations = map[Code]explanation{
 	CursorExpired:          {410, "Cursor expired", "The event of this cursor is no longer kept. Read without after to begin at the oldest event that is."},
 	MediaNotFound:          {404, "Media not found", "Nothing has this media id. A file that came with a message has its id in the message's content."},
 	MediaExpired:           {410, "Media expired", "The bytes of this media are kept no more: they are older than the operator keeps them, or were deleted."},
+	WebhookReplayRunning:   {409, "Replay running", "The webhook endpoint has a replay already, which the detail names. Wait until it is done, or cancel it with POST /v1/webhook-replays/{replayId}/cancel."},
+	DeliveryExpired:        {410, "Delivery expired", "The delivery cannot be sent again: its event is no longer kept, or its webhook endpoint was deleted."},
 	MediaTooLarge:          {413, "Media too large", "The file is larger than is taken here (the setting MEDIA_MAX_MB). In JSON, base64 takes at most 16 MiB: upload larger files with POST /v1/media as multipart/form-data, and send the id."},
 	MediaFetchFailed:       {422, "Media could not be fetched", "The file cannot be had: its URL leads nowhere, to an address that is not allowed, or to something else than a file, or WhatsApp and the phone have it no more. The detail says which."},
 	MediaPending:           {503, "Media on its way", "The file of this message is still being fetched from WhatsApp. Repeat it after the time in Retry-After."},

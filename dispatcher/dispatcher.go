@@ -199,6 +199,7 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	d.looping.Go(d.runSweeps)
 	d.looping.Go(d.runPartitions)
 	d.looping.Go(d.runMediaSweeps)
+	d.looping.Go(d.runReplays)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
@@ -165,16 +165,10 @@ func alone(ctx context.Context, pool *pgxpool.Pool, statement string) (affected 
 	return affected, err
 }
 
-// idAt is the least UUIDv7 of a moment (RFC 9562, section 5.7), less any real one since it lacks the version.
-func idAt(at time.Time) (id uuid.UUID) {
-	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16)
-	return id
-}
+// idAt is the least id of a moment, madeAt the moment of an id.
+func idAt(at time.Time) uuid.UUID { return events.FirstID(at) }
 
-// madeAt is when a UUIDv7 was made, to the millisecond.
-func madeAt(id uuid.UUID) time.Time {
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16))
-}
+func madeAt(id uuid.UUID) time.Time { return events.MadeAt(id) }
 
 func (d *Dispatcher) runPartitions() {
 	ticker := time.NewTicker(retentionEvery)

@@ -1,9 +1,11 @@
 package events
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -19,10 +21,22 @@ const (
 	EndpointPrefix Prefix = "we_"
 	DeliveryPrefix Prefix = "dlv_"
 	MediaPrefix    Prefix = "med_"
+	ReplayPrefix   Prefix = "rpl_"
 )
 
 // NewID returns a UUIDv7: ordered by time, so that indexes grow at their end and partitions by id are partitions by time.
 func NewID() uuid.UUID { return uuid.Must(uuid.NewV7()) } // it can only fail when the system's randomness does, which Go makes fatal
+
+// FirstID is the least UUIDv7 of a moment (RFC 9562, section 5.7), less any real one since it lacks the version. Times before 1970 are as 1970.
+func FirstID(at time.Time) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:8], uint64(max(at.UnixMilli(), 0))<<16)
+	return id
+}
+
+// MadeAt is when a UUIDv7 was made, to the millisecond.
+func MadeAt(id uuid.UUID) time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16))
+}
 
 // Format returns the public form of id.
 func (p Prefix) Format(id uuid.UUID) string { return string(p) + hex.EncodeToString(id[:]) }

@@ -15,6 +15,7 @@ const (
 	WakeSessions   = "sessions"   // keys: session ids whose state or QR changed
 	WakeMessages   = "messages"   // keys: UUIDs of messages whose sending ended
 	WakeDeliveries = "deliveries" // deliveries may be due
+	WakeReplays    = "replays"    // a replay of deliveries was asked for
 	WakeLog        = "log"        // the event log grew
 	WakeQueries    = "queries"    // keys: UUIDs of queries that were answered
 	WakeMedia      = "media.done" // keys: UUIDs of media whose bytes have come, or will not

@@ -34,6 +34,7 @@ var leftOut = map[string]string{
 	"events":           "history; its numbers belong to the database's own log",
 	"deliveries":       "they go with the events",
 	"attempts":         "they go with the deliveries",
+	"webhook_replays":  "they go with the deliveries",
 	"idempotency_keys": "they protect effects that are not in the backup, such as messages",
 	"media":            "they go with the messages",
 	"objects":          "the bytes are in S3",

@@ -35,6 +35,52 @@ func (q *Queries) AttemptLastFailure(ctx context.Context, db DBTX, endpointID uu
 	return i, err
 }
 
+const attemptList = `-- name: AttemptList :many
+SELECT attempt, started_at, duration_ms, class, status, headers, body, error FROM attempts
+ WHERE delivery_id = $1 ORDER BY started_at DESC LIMIT $2
+`
+
+type AttemptListRow struct {
+	Attempt    int32
+	StartedAt  time.Time
+	DurationMs int32
+	Class      string
+	Status     *int32
+	Headers    json.RawMessage
+	Body       []byte
+	Error      string
+}
+
+// The latest first.
+func (q *Queries) AttemptList(ctx context.Context, db DBTX, deliveryID uuid.UUID, maxRows int32) ([]AttemptListRow, error) {
+	rows, err := db.Query(ctx, attemptList, deliveryID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AttemptListRow{}
+	for rows.Next() {
+		var i AttemptListRow
+		if err := rows.Scan(
+			&i.Attempt,
+			&i.StartedAt,
+			&i.DurationMs,
+			&i.Class,
+			&i.Status,
+			&i.Headers,
+			&i.Body,
+			&i.Error,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deliveryBringForward = `-- name: DeliveryBringForward :execrows
 UPDATE deliveries d SET planned_at = d.run_at, run_at = statement_timestamp()
  WHERE (d.event_id, d.endpoint_id) IN (
@@ -294,6 +340,50 @@ func (q *Queries) DeliveryFinishMany(ctx context.Context, db DBTX, arg DeliveryF
 	return err
 }
 
+const deliveryGet = `-- name: DeliveryGet :one
+SELECT d.id, d.event_id, d.endpoint_id, d.state, d.attempt, d.run_at, d.last_status, d.last_class, d.created_at, d.finished_at, e.type, e.session_id, e.body
+  FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+ WHERE d.id = $1
+`
+
+type DeliveryGetRow struct {
+	ID         uuid.UUID
+	EventID    uuid.UUID
+	EndpointID uuid.UUID
+	State      string
+	Attempt    int32
+	RunAt      time.Time
+	LastStatus *int32
+	LastClass  *string
+	CreatedAt  time.Time
+	FinishedAt *time.Time
+	Type       *string
+	SessionID  *string
+	Body       []byte
+}
+
+// A delivery with its event, which retention may have taken.
+func (q *Queries) DeliveryGet(ctx context.Context, db DBTX, id uuid.UUID) (DeliveryGetRow, error) {
+	row := db.QueryRow(ctx, deliveryGet, id)
+	var i DeliveryGetRow
+	err := row.Scan(
+		&i.ID,
+		&i.EventID,
+		&i.EndpointID,
+		&i.State,
+		&i.Attempt,
+		&i.RunAt,
+		&i.LastStatus,
+		&i.LastClass,
+		&i.CreatedAt,
+		&i.FinishedAt,
+		&i.Type,
+		&i.SessionID,
+		&i.Body,
+	)
+	return i, err
+}
+
 const deliveryHold = `-- name: DeliveryHold :execrows
 UPDATE deliveries d SET state = 'held'
  WHERE (d.event_id, d.endpoint_id) IN (
@@ -465,6 +555,103 @@ func (q *Queries) DeliveryOldestHeld(ctx context.Context, db DBTX) ([]uuid.UUID,
 	return items, nil
 }
 
+const deliveryPage = `-- name: DeliveryPage :many
+SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_status, w.last_class, w.created_at, w.finished_at,
+       w.type::text AS type, w.session_id::text AS session_id, w.n
+  FROM (
+    SELECT d.id, d.event_id, d.event_seq, d.endpoint_id, d.state, d.attempt, d.run_at, d.planned_at, d.claim_id, d.claimed_by, d.lease_until, d.order_key, d.last_status, d.last_class, d.created_at, d.finished_at, d.media_id, coalesce(e.type, '') AS type, coalesce(e.session_id, '') AS session_id,
+           row_number() OVER (ORDER BY d.event_id DESC, d.endpoint_id DESC) AS n
+      FROM (SELECT x.id, x.event_id, x.event_seq, x.endpoint_id, x.state, x.attempt, x.run_at, x.planned_at, x.claim_id, x.claimed_by, x.lease_until, x.order_key, x.last_status, x.last_class, x.created_at, x.finished_at, x.media_id FROM webhook_endpoints o CROSS JOIN unnest($1::text[]) AS s(state) CROSS JOIN LATERAL (
+                SELECT i.id, i.event_id, i.event_seq, i.endpoint_id, i.state, i.attempt, i.run_at, i.planned_at, i.claim_id, i.claimed_by, i.lease_until, i.order_key, i.last_status, i.last_class, i.created_at, i.finished_at, i.media_id FROM deliveries i
+                 WHERE (i.endpoint_id, i.state, i.event_id) >= (o.id, s.state, $2::uuid)
+                   AND (i.endpoint_id, i.state, i.event_id) <= (o.id, s.state, $3::uuid)
+                   AND (i.event_id < $3::uuid OR i.endpoint_id < $4::uuid)
+                 ORDER BY i.endpoint_id DESC, i.state DESC, i.event_id DESC LIMIT $5::int) x
+             WHERE o.state <> 'deleted' AND ($6::uuid IS NULL OR o.id = $6::uuid)
+             ORDER BY x.event_id DESC, x.endpoint_id DESC LIMIT $5::int) d
+      LEFT JOIN LATERAL (SELECT v.type, v.session_id FROM events v WHERE v.id = d.event_id LIMIT 1) e ON true) w
+ WHERE cardinality($7::text[]) + cardinality($8::text[]) = 0 OR w.type = ANY ($7::text[]) OR w.type ^@ ANY ($8::text[])
+    OR w.n = $5::int
+ ORDER BY w.n LIMIT $9::int
+`
+
+type DeliveryPageParams struct {
+	States         []string
+	FromID         uuid.UUID
+	ToID           uuid.UUID
+	BeforeEndpoint uuid.UUID
+	Scan           int32
+	EndpointID     *uuid.UUID
+	Types          []string
+	Prefixes       []string
+	MaxRows        int32
+}
+
+type DeliveryPageRow struct {
+	ID         uuid.UUID
+	EventID    uuid.UUID
+	EndpointID uuid.UUID
+	State      string
+	Attempt    int32
+	RunAt      time.Time
+	LastStatus *int32
+	LastClass  *string
+	CreatedAt  time.Time
+	FinishedAt *time.Time
+	Type       string
+	SessionID  string
+	N          int64
+}
+
+// The newest deliveries, of one endpoint or of all, in one of states, of events from from_id to to_id; those of the event to_id itself only of
+// endpoints before before_endpoint. At most scan of them are looked at, and the last of these always comes along, with n = scan: where types
+// leave out much, that is where to read on. Each endpoint and state is a run of the index deliveries_endpoint. The rows are compared as a whole
+// and ordered by all of it, because no other index has that order: with an estimate that is wrong for a rare endpoint or state, a plan by the
+// primary key would read a whole partition.
+func (q *Queries) DeliveryPage(ctx context.Context, db DBTX, arg DeliveryPageParams) ([]DeliveryPageRow, error) {
+	rows, err := db.Query(ctx, deliveryPage,
+		arg.States,
+		arg.FromID,
+		arg.ToID,
+		arg.BeforeEndpoint,
+		arg.Scan,
+		arg.EndpointID,
+		arg.Types,
+		arg.Prefixes,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeliveryPageRow{}
+	for rows.Next() {
+		var i DeliveryPageRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.EventID,
+			&i.EndpointID,
+			&i.State,
+			&i.Attempt,
+			&i.RunAt,
+			&i.LastStatus,
+			&i.LastClass,
+			&i.CreatedAt,
+			&i.FinishedAt,
+			&i.Type,
+			&i.SessionID,
+			&i.N,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deliveryReleaseExpired = `-- name: DeliveryReleaseExpired :execrows
 UPDATE deliveries d SET state = 'pending', claim_id = NULL, claimed_by = NULL, lease_until = NULL
  WHERE d.state = 'sending' AND d.lease_until < statement_timestamp()
@@ -486,6 +673,22 @@ UPDATE deliveries d SET state = 'pending', claim_id = NULL, claimed_by = NULL, l
 
 func (q *Queries) DeliveryReleaseOwned(ctx context.Context, db DBTX, owner string) (int64, error) {
 	result, err := db.Exec(ctx, deliveryReleaseOwned, owner)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deliveryResend = `-- name: DeliveryResend :execrows
+UPDATE deliveries
+   SET state = $1, attempt = 0, run_at = statement_timestamp(), planned_at = NULL, media_id = NULL, order_key = NULL, finished_at = NULL
+ WHERE event_id = $2 AND endpoint_id = $3 AND state <> 'sending'
+`
+
+// Due now, with all attempts before it and out of its order, since later ones have gone; held while its endpoint is not active. One that is being
+// sent stays as it is.
+func (q *Queries) DeliveryResend(ctx context.Context, db DBTX, state string, eventID uuid.UUID, endpointID uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, deliveryResend, state, eventID, endpointID)
 	if err != nil {
 		return 0, err
 	}
@@ -550,6 +753,19 @@ UPDATE webhook_endpoints SET state = 'disabled', disabled_reason = $1, updated_a
 func (q *Queries) EndpointDisable(ctx context.Context, db DBTX, reason string, iD uuid.UUID) error {
 	_, err := db.Exec(ctx, endpointDisable, reason, iD)
 	return err
+}
+
+const endpointHold = `-- name: EndpointHold :one
+SELECT state FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR SHARE
+`
+
+// Until the transaction ends the endpoint stays as it is, so that it is not deleted, and its deliveries with it, before what is due of it now is
+// there. Whoever also locks deliveries does that after this, as the finish does.
+func (q *Queries) EndpointHold(ctx context.Context, db DBTX, id uuid.UUID) (string, error) {
+	row := db.QueryRow(ctx, endpointHold, id)
+	var state string
+	err := row.Scan(&state)
+	return state, err
 }
 
 const endpointListBusiest = `-- name: EndpointListBusiest :many

@@ -365,3 +365,37 @@ type WebhookEndpoint struct {
 	Concurrency         *int32
 	FailingTold         bool
 }
+
+type WebhookReplay struct {
+	ID         uuid.UUID
+	EndpointID uuid.UUID
+	State      string
+	Since      time.Time
+	Until      time.Time
+	States     []string
+	Types      []string
+	Reached    uuid.UUID
+	Scanned    int64
+	Resent     int64
+	CreatedAt  time.Time
+	FinishedAt *time.Time
+}
+
+type WebhookReplayView struct {
+	ID            uuid.UUID
+	EndpointID    uuid.UUID
+	State         string
+	Since         time.Time
+	Until         time.Time
+	States        []string
+	Types         []string
+	Reached       uuid.UUID
+	Scanned       int64
+	Resent        int64
+	CreatedAt     time.Time
+	FinishedAt    *time.Time
+	EndpointState *string
+	Most          int32
+	Room          int32
+	Flowing       bool
+}

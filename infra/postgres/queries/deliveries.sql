@@ -253,3 +253,50 @@ SELECT (SELECT count(*) FROM (SELECT FROM deliveries a WHERE a.state = 'pending'
 SELECT h.event_id FROM webhook_endpoints w CROSS JOIN LATERAL (
     SELECT d.event_id FROM deliveries d WHERE d.endpoint_id = w.id AND d.state = 'held' ORDER BY d.event_id LIMIT 1) h
  ORDER BY h.event_id LIMIT 1;
+
+-- name: DeliveryPage :many
+-- The newest deliveries, of one endpoint or of all, in one of states, of events from from_id to to_id; those of the event to_id itself only of
+-- endpoints before before_endpoint. At most scan of them are looked at, and the last of these always comes along, with n = scan: where types
+-- leave out much, that is where to read on. Each endpoint and state is a run of the index deliveries_endpoint. The rows are compared as a whole
+-- and ordered by all of it, because no other index has that order: with an estimate that is wrong for a rare endpoint or state, a plan by the
+-- primary key would read a whole partition.
+SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_status, w.last_class, w.created_at, w.finished_at,
+       w.type::text AS type, w.session_id::text AS session_id, w.n
+  FROM (
+    SELECT d.*, coalesce(e.type, '') AS type, coalesce(e.session_id, '') AS session_id,
+           row_number() OVER (ORDER BY d.event_id DESC, d.endpoint_id DESC) AS n
+      FROM (SELECT x.* FROM webhook_endpoints o CROSS JOIN unnest(@states::text[]) AS s(state) CROSS JOIN LATERAL (
+                SELECT i.* FROM deliveries i
+                 WHERE (i.endpoint_id, i.state, i.event_id) >= (o.id, s.state, @from_id::uuid)
+                   AND (i.endpoint_id, i.state, i.event_id) <= (o.id, s.state, @to_id::uuid)
+                   AND (i.event_id < @to_id::uuid OR i.endpoint_id < @before_endpoint::uuid)
+                 ORDER BY i.endpoint_id DESC, i.state DESC, i.event_id DESC LIMIT @scan::int) x
+             WHERE o.state <> 'deleted' AND (sqlc.narg(endpoint_id)::uuid IS NULL OR o.id = sqlc.narg(endpoint_id)::uuid)
+             ORDER BY x.event_id DESC, x.endpoint_id DESC LIMIT @scan::int) d
+      LEFT JOIN LATERAL (SELECT v.type, v.session_id FROM events v WHERE v.id = d.event_id LIMIT 1) e ON true) w
+ WHERE cardinality(@types::text[]) + cardinality(@prefixes::text[]) = 0 OR w.type = ANY (@types::text[]) OR w.type ^@ ANY (@prefixes::text[])
+    OR w.n = @scan::int
+ ORDER BY w.n LIMIT @max_rows::int;
+
+-- name: DeliveryGet :one
+-- A delivery with its event, which retention may have taken.
+SELECT d.id, d.event_id, d.endpoint_id, d.state, d.attempt, d.run_at, d.last_status, d.last_class, d.created_at, d.finished_at, e.type, e.session_id, e.body
+  FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+ WHERE d.id = $1;
+
+-- name: AttemptList :many
+-- The latest first.
+SELECT attempt, started_at, duration_ms, class, status, headers, body, error FROM attempts
+ WHERE delivery_id = @delivery_id ORDER BY started_at DESC LIMIT @max_rows;
+
+-- name: DeliveryResend :execrows
+-- Due now, with all attempts before it and out of its order, since later ones have gone; held while its endpoint is not active. One that is being
+-- sent stays as it is.
+UPDATE deliveries
+   SET state = @state, attempt = 0, run_at = statement_timestamp(), planned_at = NULL, media_id = NULL, order_key = NULL, finished_at = NULL
+ WHERE event_id = @event_id AND endpoint_id = @endpoint_id AND state <> 'sending';
+
+-- name: EndpointHold :one
+-- Until the transaction ends the endpoint stays as it is, so that it is not deleted, and its deliveries with it, before what is due of it now is
+-- there. Whoever also locks deliveries does that after this, as the finish does.
+SELECT state FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR SHARE;
