@@ -35,7 +35,11 @@ type bench struct {
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	dsn := testdb.DSN(t)
+	return setupOn(t, testdb.DSN(t))
+}
+
+func setupOn(t *testing.T, dsn string) *bench {
+	t.Helper()
 	pool, err := postgres.Open(t.Context(), dsn, postgres.Options{Name: "test"})
 	if err != nil {
 		t.Fatal(err)
