@@ -57,25 +57,34 @@ func TestAnEndpointDeletedInFlightGetsNothingMore(t *testing.T) {
 			if _, err := q.EndpointDelete(t.Context(), b.pool, e.id); err != nil {
 				t.Fatal(err)
 			}
-			sweep := func() (left int) { // as the API does
-				if _, err := q.DeliveryCancelDeleted(t.Context(), b.pool, 100); err != nil {
-					t.Fatal(err)
-				}
+			removed := func() bool { // by the API's sweep
 				if _, err := q.EndpointRemoveDeleted(t.Context(), b.pool); err != nil {
 					t.Fatal(err)
 				}
-				return b.count(`SELECT count(*) FROM webhook_endpoints WHERE id = $1`, e.id)
+				return b.count(`SELECT count(*) FROM webhook_endpoints WHERE id = $1`, e.id) == 0
 			}
-			if sweep() != 1 {
+			if removed() {
 				t.Error("the endpoint is removed while something of it is under way")
 			}
 			close(answer)
-			eventually(t, "the endpoint is removed", func() bool { return sweep() == 0 })
+			left := 2
+			if last.Status != 200 {
+				left = 3
+			}
+			eventually(t, "the others are due", func() bool {
+				return b.count(`SELECT count(*) FROM deliveries WHERE endpoint_id = $1 AND state = 'pending' AND run_at <= now()`, e.id) == left
+			})
 			ids = append(ids, b.publish("s", "1@s.whatsapp.net", 3, 2)...)
 			eventually(t, "the other endpoint has all", func() bool { return len(other.Hooks()) == len(ids) })
 			wantOnce(t, other.Hooks(), ids)
 			if n := r.Begun(); n != 1 {
 				t.Errorf("%d requests came, want 1", n)
+			}
+			if n, err := q.DeliveryCancelDeleted(t.Context(), b.pool, 100); err != nil || n != int64(left) {
+				t.Errorf("%d were cancelled, want %d: %v", n, left, err)
+			}
+			if !removed() {
+				t.Error("the endpoint is not removed")
 			}
 			want := "cancelled"
 			if last.Status == 200 {
