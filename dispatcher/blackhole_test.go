@@ -53,7 +53,7 @@ func TestABlackHoleAmongAHundredCostsTheOthersLittle(t *testing.T) {
 	long := os.Getenv("CHASQUI_LONG") != ""
 	pairs, each, most, slack := 4, 10, 0.25, 500*time.Millisecond
 	if long {
-		pairs, each, most, slack = 20, 40, 0.05, 0
+		pairs, each, most, slack = 40, 40, 0.05, 0
 	}
 	b := setup(t)
 	others, hole := receivertest.New(t, testSecret), newGate(t)

@@ -287,9 +287,21 @@ func (r *Receiver) meet(path string, header http.Header, body []byte) (Hook, Fau
 	}
 	r.mu.Unlock()
 	if decide != nil {
-		f = decide(h)
+		f = r.wait(func() Fault { return decide(h) })
 	}
 	return h, f
+}
+
+// wait returns what decide says, or at the test's end HangUp: a test that fails does not let go what it holds.
+func (r *Receiver) wait(decide func() Fault) Fault {
+	decided := make(chan Fault, 1)
+	go func() { decided <- decide() }()
+	select {
+	case f := <-decided:
+		return f
+	case <-r.end:
+		return HangUp
+	}
 }
 
 // record keeps a request with its answer, before that is given: whoever sees what the answer caused finds it here.
