@@ -58,6 +58,7 @@ image: ## Build the images with buildah and run docker-compose.yml out of them (
 
 verify: lint generate/check test/race fuzz image ## The long suite: race detector, fuzzers, the longer crash tests, the downloaded PostgreSQL, the images
 	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/devstack ./connector
+	CHASQUI_LONG=1 $(GO) test -timeout 30m -count=1 -p 1 -run 'KilledDispatchers|BlackHoleAmong' ./infra/e2e ./dispatcher
 
 bench: ## Measure what the documentation states
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector ./dispatcher ./infra/s3 ./infra/mediainfo ./api

@@ -24,6 +24,7 @@ require (
 	github.com/pressly/goose/v3 v3.29.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
+	github.com/svix/svix-webhooks v1.44.0
 	github.com/versity/versitygw v1.8.0
 	github.com/vgarvardt/pgx-google-uuid/v5 v5.6.0
 	go.mau.fi/libsignal v0.2.2
@@ -150,4 +151,5 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 	gopkg.in/ini.v1 v1.67.3 // indirect
+	gopkg.in/validator.v2 v2.0.1 // indirect
 )

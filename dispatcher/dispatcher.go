@@ -215,7 +215,10 @@ func (d *Dispatcher) open(ctx context.Context) (err error) {
 		pool.Close()
 		return err
 	}
-	d.pool, d.notifier, d.waker = pool, queue.NewNotifier(pool), queue.NewWaker(pool.Config().ConnConfig)
+	d.pool, d.notifier = pool, queue.NewNotifier(pool)
+	if d.waker == nil { // a test gives one that it can silence
+		d.waker = queue.NewWaker(pool.Config().ConnConfig)
+	}
 	d.db = &queue.DB{Pool: pool, Notifier: d.notifier}
 	d.store = mediastore.New(mediastore.Config{S3: d.cfg.S3, Pool: pool, Logger: d.log})
 	return nil
@@ -236,7 +239,7 @@ func (d *Dispatcher) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	// Before the first event, which would otherwise lie in a default partition until retention deletes it row by row. Nothing worse happens
 	// when it does not work, such as while a backup holds its locks.
-	if err := MaintainPartitions(ctx, pool, time.Now(), d.cfg.Retention); err != nil {
+	if err := d.maintainPartitions(ctx, pool); err != nil {
 		d.log.ErrorContext(ctx, "looking after partitions did not work; again in an hour", "error", err)
 	}
 	return nil

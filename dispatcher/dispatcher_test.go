@@ -2,22 +2,13 @@ package dispatcher
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -44,7 +35,11 @@ type bench struct {
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	dsn := testdb.DSN(t)
+	return setupOn(t, testdb.DSN(t))
+}
+
+func setupOn(t *testing.T, dsn string) *bench {
+	t.Helper()
 	pool, err := postgres.Open(t.Context(), dsn, postgres.Options{Name: "test"})
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +96,7 @@ type endpoint struct {
 // addEndpoint makes an endpoint that gets all but what is told of endpoints; set is SQL that changes its row, such as "max_in_flight = 2".
 func (b *bench) addEndpoint(url string, set ...string) endpoint {
 	b.t.Helper()
-	e := endpoint{id: events.NewID(), secret: "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 24)))}
+	e := endpoint{id: events.NewID(), secret: testSecret}
 	b.exec(`INSERT INTO webhook_endpoints (id, url, secret, events) VALUES ($1, $2, $3, '{session.*,message.*,media.*}')`, e.id, url, e.secret)
 	for _, s := range set {
 		b.exec(`UPDATE webhook_endpoints SET `+s+` WHERE id = $1`, e.id)
@@ -168,84 +163,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		case <-tick.C:
 		}
 	}
-}
-
-// A webhook is one that a receiver got.
-type webhook struct {
-	id     string
-	note   note
-	header http.Header
-	answer int
-	at     time.Time
-}
-
-// A receiver records what comes, and answers what reply says.
-type receiver struct {
-	*httptest.Server
-	mu    sync.Mutex
-	begun int
-	got   []webhook
-	reply func(n int, w webhook) int // n counts from 1; nil means 200; negative: it has answered already
-}
-
-// receive starts a receiver that checks every signature with the Standard Webhooks library.
-func receive(t *testing.T, reply func(n int, w webhook) int) *receiver {
-	t.Helper()
-	r := &receiver{reply: reply}
-	key := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 24)))
-	verifier, err := webhooks.NewWebhook(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return // the sender was killed
-		}
-		if err := verifier.Verify(body, req.Header); err != nil {
-			t.Errorf("signature: %v", err)
-		}
-		var e struct {
-			ID   string `json:"id"`
-			Data note   `json:"data"`
-		}
-		if err := json.Unmarshal(body, &e); err != nil || e.ID != req.Header.Get("webhook-id") {
-			t.Errorf("body %q has not the id %q: %v", body, req.Header.Get("webhook-id"), err)
-		}
-		hook := webhook{id: e.ID, note: e.Data, header: req.Header, answer: 200, at: time.Now()}
-		r.mu.Lock()
-		r.begun++
-		n := r.begun
-		r.mu.Unlock()
-		if r.reply != nil {
-			hook.answer = r.reply(n, hook)
-		}
-		r.mu.Lock()
-		r.got = append(r.got, hook)
-		r.mu.Unlock()
-		w.WriteHeader(hook.answer)
-		fmt.Fprint(w, "answer")
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
-
-// hooks returns what has come so far, in the order in which the answers were given.
-func (r *receiver) hooks() []webhook {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]webhook(nil), r.got...)
-}
-
-// accepted returns how often each webhook-id was answered with 2xx.
-func (r *receiver) accepted() map[string]int {
-	times := map[string]int{}
-	for _, h := range r.hooks() {
-		if h.answer/100 == 2 {
-			times[h.id]++
-		}
-	}
-	return times
 }
 
 // wantAll fails unless every id was accepted, and nothing else was.

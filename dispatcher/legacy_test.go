@@ -10,8 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,56 +18,52 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/chasqui/chasqui/dispatcher/receivertest"
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
 )
 
 // A legacyReceiver is a webhook of the original's: it knows its messages alone. It checks the signature of each request all the same.
-type legacyReceiver struct {
-	*httptest.Server
-	mu  sync.Mutex
-	got map[string][]byte // bodies by the message's id
-}
+type legacyReceiver struct{ *receivertest.Receiver }
 
 func receiveLegacy(t *testing.T) *legacyReceiver {
 	t.Helper()
-	r := &legacyReceiver{got: map[string][]byte{}}
-	verifier, err := webhooks.NewWebhook(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 24))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return // torn, on purpose
+	r := &legacyReceiver{receivertest.New(t, testSecret)}
+	r.Answer(func(h receivertest.Hook) receivertest.Fault {
+		if n := h.Header.Get("Content-Length"); n != strconv.Itoa(len(h.Body)) {
+			t.Errorf("Content-Length %s, body %d", n, len(h.Body))
 		}
-		if err := verifier.Verify(body, req.Header); err != nil {
-			t.Errorf("signature: %v", err)
+		if legacyID(h) == "" {
+			t.Errorf("no message: %.200s", h.Body)
 		}
-		if req.ContentLength != int64(len(body)) {
-			t.Errorf("Content-Length %d, body %d", req.ContentLength, len(body))
-		}
-		var m events.LegacyMessage
-		if err := json.Unmarshal(body, &m); err != nil || m.ID == "" {
-			t.Errorf("%v: %.200s", err, body)
-		}
-		r.mu.Lock()
-		r.got[m.ID] = body
-		r.mu.Unlock()
-	}))
-	t.Cleanup(r.Close)
+		return receivertest.OK
+	})
 	return r
+}
+
+// legacyID is the message's id in a webhook.
+func legacyID(h receivertest.Hook) string {
+	var m events.LegacyMessage
+	_ = h.Decode(&m) // what is no message has no id
+	return m.ID
+}
+
+// body is that of the webhook that brought the message of an id, nil before it came.
+func (r *legacyReceiver) body(id string) []byte {
+	for _, h := range r.Hooks() {
+		if legacyID(h) == id {
+			return h.Body
+		}
+	}
+	return nil
 }
 
 // message waits for the message of an id and returns it as it came.
 func (r *legacyReceiver) message(t *testing.T, id string) (m events.LegacyMessage, raw string) {
 	t.Helper()
 	eventually(t, "message "+id, func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		raw = string(r.got[id])
+		raw = string(r.body(id))
 		return raw != ""
 	})
 	if err := json.Unmarshal([]byte(raw), &m); err != nil {
@@ -77,11 +72,7 @@ func (r *legacyReceiver) message(t *testing.T, id string) (m events.LegacyMessag
 	return m, raw
 }
 
-func (r *legacyReceiver) has(id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.got[id] != nil
-}
+func (r *legacyReceiver) has(id string) bool { return r.body(id) != nil }
 
 // incoming is a message that came in, as its event has it.
 func incoming(id string, media *events.Media) events.Message {

@@ -170,6 +170,15 @@ func idAt(at time.Time) uuid.UUID { return events.FirstID(at) }
 
 func madeAt(id uuid.UUID) time.Time { return events.MadeAt(id) }
 
+// maintainPartitions goes by this process's clock or PostgreSQL's, whichever is behind: what a clock that is ahead dropped would be gone.
+func (d *Dispatcher) maintainPartitions(ctx context.Context, pool *pgxpool.Pool) error {
+	var now time.Time
+	if err := pool.QueryRow(ctx, `SELECT least($1::timestamptz, statement_timestamp())`, time.Now()).Scan(&now); err != nil {
+		return fmt.Errorf("read PostgreSQL's clock: %w", err)
+	}
+	return MaintainPartitions(ctx, pool, now, d.cfg.Retention)
+}
+
 func (d *Dispatcher) runPartitions() {
 	ticker := time.NewTicker(retentionEvery)
 	defer ticker.Stop()
@@ -179,7 +188,7 @@ func (d *Dispatcher) runPartitions() {
 			return
 		case <-ticker.C:
 		}
-		if err := MaintainPartitions(d.loops, d.pool, time.Now(), d.cfg.Retention); err != nil && d.loops.Err() == nil {
+		if err := d.maintainPartitions(d.loops, d.pool); err != nil && d.loops.Err() == nil {
 			d.log.ErrorContext(d.loops, "looking after partitions did not work; again in an hour", "error", err)
 		}
 	}

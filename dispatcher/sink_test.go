@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
@@ -58,8 +58,8 @@ func times(list []webhook) map[string]int {
 	return n
 }
 
-// wantOnce fails unless each id is there exactly once.
-func wantOnce(t *testing.T, list []webhook, ids []string) {
+// wantStored fails unless each id is there exactly once.
+func wantStored(t *testing.T, list []webhook, ids []string) {
 	t.Helper()
 	wantAll(t, times(list), ids)
 	if len(list) != len(ids) {
@@ -79,7 +79,7 @@ func TestABrokerGetsWhatAWebhookWould(t *testing.T) {
 	b.announce(events.SessionStatus, events.SessionData{})
 	eventually(t, "all delivered", b.settled(4))
 	list := stored(t, s)
-	wantOnce(t, list, ids)
+	wantStored(t, list, ids)
 	for name, want := range map[string]string{"Content-Type": "application/json", "X-Tenant": "acme", "Webhook-Event-Type": "message.received", "Webhook-Session-Id": "sales"} {
 		if got := list[0].header.Get(name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -149,7 +149,7 @@ func TestWhatWasSentTwiceIsOneMessage(t *testing.T) {
 	}
 	b.start(takeOver)
 	eventually(t, "all delivered", b.settled(1))
-	wantOnce(t, stored(t, s), ids)
+	wantStored(t, stored(t, s), ids)
 	if n := b.count(`SELECT count(*) FROM attempts WHERE class = 'ok' AND headers ->> 'Nats-Duplicate' = 'true'`); n != 1 {
 		t.Error("the second attempt does not say that the stream had it")
 	}
@@ -178,7 +178,7 @@ func TestKilledDispatchersLoseNothingOnTheWayToABroker(t *testing.T) {
 	b.start(one)
 	eventually(t, "all delivered", b.settled(len(ids)))
 	list := stored(t, s)
-	wantOnce(t, list, ids)
+	wantStored(t, list, ids)
 	wantOrder(t, list)
 }
 
@@ -213,7 +213,7 @@ func TestABrokerThatWasDownGetsEverything(t *testing.T) {
 	s.Restart()
 	eventually(t, "all delivered", b.settled(len(ids)))
 	list := stored(t, s)
-	wantOnce(t, list, ids)
+	wantStored(t, list, ids)
 	wantOrder(t, list)
 	if n := b.count(`SELECT count(*) FROM webhook_endpoints WHERE breaker_until IS NULL AND consecutive_failures = 0`); n != 1 {
 		t.Error("the endpoint has not recovered")
@@ -235,14 +235,14 @@ func TestWithoutAStreamADeliveryFailsAndComesAgain(t *testing.T) {
 	s.Stream(stream)
 	b.exec(`UPDATE deliveries SET run_at = now()`)
 	eventually(t, "delivered", b.settled(1))
-	wantOnce(t, stored(t, s), ids)
+	wantStored(t, stored(t, s), ids)
 }
 
 func TestClassesOfBrokers(t *testing.T) {
 	t.Parallel()
-	s := testnats.Start(t, func(o *server.Options) {
+	s := testnats.Start(t, func(o *natsserver.Options) {
 		o.MaxPayload = 600
-		o.Users = []*server.User{{Username: "user", Password: "right"}}
+		o.Users = []*natsserver.User{{Username: "user", Password: "right"}}
 	})
 	s.Stream(stream)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -335,5 +335,5 @@ func TestABrokerInABlackHoleStopsNobodyElse(t *testing.T) {
 	}
 	wire.Mend()
 	eventually(t, "all delivered", b.settled(len(ids)))
-	wantOnce(t, stored(t, s), ids)
+	wantStored(t, stored(t, s), ids)
 }

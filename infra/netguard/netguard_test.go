@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
+	"github.com/chasqui/chasqui/infra/testdns"
 )
 
 func TestCheck(t *testing.T) {
@@ -76,7 +76,7 @@ func TestAllowedNetworksPassAndMetadataNever(t *testing.T) {
 func TestCheckURL(t *testing.T) {
 	t.Parallel()
 	zone := map[string][]string{"public.test.": {"93.184.215.14"}, "mixed.test.": {"10.0.0.1", "93.184.215.14"}, "inside.test.": {"10.0.0.1", "fd00::1"}}
-	g := New(Config{Resolver: resolver(t, func(name string) []string { return zone[name] })})
+	g := New(Config{Resolver: testdns.Resolver(t, func(name string) []string { return zone[name] })})
 	good := []string{"https://public.test/hook?x=1", "http://public.test:8080", "https://user:secret@public.test/", "http://8.8.8.8/", "https://[2606:4700::1111]:443/",
 		"http://mixed.test", "http://public.test./", "https://not-there-yet.test/"}
 	for _, s := range good {
@@ -120,7 +120,7 @@ func TestEverySocketIsChecked(t *testing.T) {
 	})
 	t.Run("a name that was public when it was checked", func(t *testing.T) {
 		var asked atomic.Int32
-		g := New(Config{Resolver: resolver(t, func(string) []string {
+		g := New(Config{Resolver: testdns.Resolver(t, func(string) []string {
 			if asked.Add(1) <= 2 { // A and AAAA of the first look-up
 				return []string{"93.184.215.14"}
 			}
@@ -160,57 +160,6 @@ func wantBlocked(t *testing.T, c *http.Client, url string) {
 		}
 		t.Fatalf("got %v, want a BlockedError", err)
 	}
-}
-
-// resolver returns a resolver that asks a DNS server of the test's own, which answers from zone, called once a question.
-func resolver(t *testing.T, zone func(name string) []string) *net.Resolver {
-	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { pc.Close(); <-done })
-	go func() {
-		defer close(done)
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := pc.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if answer, err := answer(buf[:n], zone); err == nil {
-				_, _ = pc.WriteTo(answer, from)
-			}
-		}
-	}()
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", pc.LocalAddr().String())
-	}}
-}
-
-func answer(query []byte, zone func(string) []string) ([]byte, error) {
-	var m dnsmessage.Message
-	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
-		return nil, errors.New("not one question")
-	}
-	q := m.Questions[0]
-	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
-	found := zone(q.Name.String())
-	if found == nil {
-		m.RCode = dnsmessage.RCodeNameError
-	}
-	for _, s := range found {
-		a := netip.MustParseAddr(s)
-		h := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 0}
-		switch {
-		case a.Is4() && q.Type == dnsmessage.TypeA:
-			m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AResource{A: a.As4()}})
-		case a.Is6() && q.Type == dnsmessage.TypeAAAA:
-			m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
-		}
-	}
-	return m.Pack()
 }
 
 // FuzzCheck holds the table against the standard library's own notion of addresses that are not public, in every disguise of an address.

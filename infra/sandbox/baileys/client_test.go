@@ -4,71 +4,22 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/testnode"
 )
 
-const (
-	// patience bounds every wait; nothing of what is waited for takes a tenth of it on an idle machine.
-	patience = 90 * time.Second
-	// installTime bounds the installation of Baileys, which took 3 s.
-	installTime = 5 * time.Minute
-	// oldestNode is what Baileys 7 asks for.
-	oldestNode = 20
-)
-
-// errNoNode says that this machine lacks what Baileys runs on.
-var errNoNode = errors.New("no node of version " + strconv.Itoa(oldestNode) + " or newer with npm")
-
-// installed puts Baileys, as the lock file has it, into node_modules.
-var installed = sync.OnceValue(func() error {
-	version, err := exec.Command("node", "--version").Output()
-	major, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
-	if n, bad := strconv.Atoi(major); err != nil || bad != nil || n < oldestNode {
-		return fmt.Errorf("%w: node --version says %q", errNoNode, version)
-	}
-	lock, err := os.ReadFile("package-lock.json")
-	if err != nil {
-		return err
-	}
-	// A mark in node_modules says which lock file it is of: npm replaces the folder as a whole, so a half-made one has none.
-	mark, sum := filepath.Join("node_modules", ".installed"), sha256.Sum256(lock)
-	if have, err := os.ReadFile(mark); err == nil && string(have) == hex.EncodeToString(sum[:]) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), installTime)
-	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", "ci", "--prefer-offline")
-	npm.WaitDelay = 10 * time.Second
-	if out, err := npm.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci: %w\n%s", err, out)
-	}
-	return os.WriteFile(mark, []byte(hex.EncodeToString(sum[:])), 0o644)
-})
-
-// mustInstall fails the test where Baileys cannot run, and skips it outside CI where there is no node.
-func mustInstall(t *testing.T) {
-	t.Helper()
-	if err := installed(); errors.Is(err, errNoNode) && os.Getenv("CI") != "true" {
-		t.Skipf("Baileys cannot run here: %v", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-}
+// patience bounds every wait; nothing of what is waited for takes a tenth of it on an idle machine.
+const patience = 90 * time.Second
 
 // event is something that happened to a client, as client.mjs says it.
 type event struct {
@@ -114,7 +65,7 @@ type client struct {
 // newClient starts a client of the sandbox that keeps its keys in a folder. It ends with the test.
 func newClient(t *testing.T, s *sandbox.Sandbox, folder string) *client {
 	t.Helper()
-	mustInstall(t)
+	testnode.Install(t, ".")
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, s.CA(), 0o600); err != nil {
 		t.Fatal(err)

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/testnode"
 )
 
 // TestTheExampleAnswers runs the program that the documentation shows, from here, where Baileys is.
 func TestTheExampleAnswers(t *testing.T) {
 	t.Parallel()
-	mustInstall(t)
+	testnode.Install(t, ".")
 	s := setup(t)
 	program, err := os.ReadFile("../examples/pong.mjs")
 	if err != nil {
