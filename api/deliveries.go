@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// deliveryScan is how many deliveries of each state one request looks at for the types it wants: some 30 ms of work. A page that ends there
+	// deliveryScan is how many deliveries of each state one request looks at for the types it wants: 3 ms of work in memory. A page that ends there
 	// may be empty and still have more behind it.
 	deliveryScan = 1000
 	// attemptsShown bounds the attempts of one answer: with 16 KiB of body each they are 2 MiB. An endpoint has 12 attempts, unless chasqui itself
