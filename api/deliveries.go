@@ -43,6 +43,8 @@ var attemptClasses = [][2]string{
 	{"timeout", "no status within the endpoint's timeoutSeconds"},
 	{"blocked", "the address is one that webhooks may not reach, such as that of a private network"},
 	{"broken", "the connection ended before a status, or what came was not HTTP"},
+	{"refused", "the broker does not take the message: no stream for its subject, no permission, a wrong password, a stream that is full"},
+	{"oversize", "the message is larger than the broker takes"},
 	{"local", "a failure of chasqui itself, such as no DNS server; it costs no attempt"},
 	{"storage", "the file of the message could not be read; it costs no attempt"},
 	{"aborted", "not sent to its end because chasqui was stopped; it is in no list of attempts, costs none, and is made up for at once"},

@@ -27,6 +27,10 @@ const (
 	classExpired = "expired" // not sent: retention has removed the event
 	classStorage = "storage" // the message's file cannot be read; it costs no attempt, and other deliveries of the endpoint go on
 	classUnfit   = "unfit"   // not sent: the endpoint's format has no form for this event
+
+	// Of brokers alone.
+	classRefused  = "refused"  // it does not take the message: no stream for it, no permission, a wrong password, a stream that is full
+	classOversize = "oversize" // the message is larger than it takes
 )
 
 // resolverMemory is for how long one look-up that worked shows that the DNS server does, so that another's failure is the name's own.

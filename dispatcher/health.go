@@ -159,6 +159,10 @@ func why(class string, status int) string {
 		return "it timed out"
 	case classBlocked:
 		return "its address may not be reached from here"
+	case classRefused:
+		return "the broker does not take its messages"
+	case classOversize:
+		return "the message is larger than the broker takes"
 	default:
 		return "the connection ended without an answer"
 	}

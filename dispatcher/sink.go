@@ -14,12 +14,6 @@ import (
 	"github.com/chasqui/chasqui/infra/sinks"
 )
 
-// The classes of attempts that only brokers have.
-const (
-	classRefused  = "refused"  // it does not take the message: no stream for it, no permission, a wrong password, a stream that is full
-	classOversize = "oversize" // the message is larger than it takes
-)
-
 // Headers of messages to brokers, beside those of Standard Webhooks. An endpoint's own headers cannot have such names.
 const (
 	sinkType    = "Webhook-Event-Type"
