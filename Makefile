@@ -61,7 +61,10 @@ verify: lint generate/check test/race fuzz image ## The long suite: race detecto
 	CHASQUI_LONG=1 $(GO) test -timeout 30m -count=1 -p 1 -run 'KilledDispatchers|BlackHoleAmong' ./infra/e2e ./dispatcher
 
 bench: ## Measure what the documentation states
-	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector ./dispatcher ./infra/s3 ./infra/mediainfo ./api
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./events/queue ./infra/signalstore ./connector ./infra/s3 ./infra/mediainfo ./api
+	$(GO) test -run '^$$' -bench Decrypt -benchtime 2s ./dispatcher
+	$(GO) test -run '^$$' -bench Deliveries -benchtime 20000x ./dispatcher
+	$(GO) test -run '^$$' -bench Latency -benchtime 2000x ./dispatcher
 	$(MAKE) bench/sandbox
 
 bench/sandbox: ## Measure the sandbox: 10,000 stubs and 1,000 sessions in one process, and a message to a large group
