@@ -2,11 +2,8 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/chasqui/chasqui/events"
 )
@@ -23,43 +20,8 @@ type EventTypeInfo struct {
 	Summary string `json:"summary" doc:"What has happened." example:"A message has come in"`
 }
 
-// eventWildcards are * and, for each part before a dot that the types have, that part with .* behind it.
-var eventWildcards = func() []string {
-	list := []string{"*"}
-	for _, t := range events.Types {
-		for i, r := range string(t) {
-			if wildcard := string(t)[:i] + ".*"; r == '.' && !slices.Contains(list, wildcard) {
-				list = append(list, wildcard)
-			}
-		}
-	}
-	return list
-}()
-
-// eventFilter is a type of event, or a wildcard.
-type eventFilter string
-
-// Schema lists what there is, as an extension: the server's own check of an enum would name only as much as a short message holds.
-func (eventFilter) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Extensions: map[string]any{"enum": eventFilters()}, Examples: []any{"message.*"}}
-}
-
-// eventFilters are all filters that name something.
-func eventFilters() []string { return append(slices.Clone(eventWildcards), texts(events.Types)...) }
-
-// checkEventFilters refuses what names nothing: a typing error in a filter would be a webhook that never comes.
-func checkEventFilters(filters []string) error {
-	known := eventFilters()
-	for i, filter := range filters {
-		if !slices.Contains(known, filter) {
-			return invalid(fmt.Sprintf("body.events[%d]", i), "expected one of "+strings.Join(known, ", "))
-		}
-	}
-	return nil
-}
-
 func (s *Server) addEventTypes() {
-	list := EventTypes{Wildcards: eventWildcards}
+	list := EventTypes{Wildcards: slices.DeleteFunc(events.TypePatterns(), func(p string) bool { return !strings.HasSuffix(p, "*") })}
 	for _, t := range events.Types {
 		list.Data = append(list.Data, EventTypeInfo{string(t), eventShapes[t].summary})
 	}

@@ -221,6 +221,9 @@ func requestProblem(status int, message string, errs []error) *Problem {
 		} else {
 			detail := d.ErrorDetail() // its Error() would print the whole value
 			f.Message, f.Location = shorten(detail.Message), shorten(detail.Location)
+			if before, _, _ := strings.Cut(validation.MsgExpectedOneOf, "%s"); strings.HasPrefix(detail.Message, before) {
+				f.Message = detail.Message // a list of ours, and nothing of the request's
+			}
 			if detail.Message == validation.MsgUnexpectedProperty || strings.HasPrefix(f.Location, "query.") && detail.Value == "" {
 				f.Code = "unknown_field"
 			}

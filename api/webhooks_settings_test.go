@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/danielgtaylor/huma/v2/validation"
+
 	"github.com/chasqui/chasqui/events"
 )
 
@@ -102,7 +104,7 @@ func TestEndpointEventFilters(t *testing.T) {
 			f.do("PATCH", path, map[string]any{"events": []string{"message.received", filter}}),
 		} {
 			p := f.problem(a, ValidationFailed)
-			if len(p.Errors) != 1 || p.Errors[0].Location != "body.events[1]" || p.Errors[0].Message != "expected one of "+strings.Join(all, ", ") {
+			if len(p.Errors) != 1 || p.Errors[0].Location != "body.events[1]" || p.Errors[0].Message != fmt.Sprintf(validation.MsgExpectedOneOf, strings.Join(all, ", ")) {
 				t.Errorf("%q: %+v", filter, p)
 			}
 		}
