@@ -154,7 +154,7 @@ func (d *Dispatcher) contentOf(ctx context.Context, c delivery, files bool) (*co
 }
 
 // patient says whether a delivery may still wait for its file.
-func (c delivery) patient() bool { return time.Since(madeAt(c.eventID)) < storePatience }
+func (c delivery) patient() bool { return time.Since(events.MadeAt(c.eventID)) < storePatience }
 
 // inline has the file stand in the body where it is there and small enough.
 //

@@ -201,7 +201,7 @@ func TestLegacyEndpointsGetMessagesAlone(t *testing.T) {
 	b := setup(t)
 	r := receiveLegacy(t)
 	e := b.addEndpoint(r.URL, "format = 'legacy'") // events: *
-	old := idAt(time.Now())
+	old := events.FirstID(time.Now())
 	b.exec(`INSERT INTO events (seq, id, type, occurred_at, body) VALUES (nextval('events_seq'), $1, 'session.status', now(), '{"type":"session.status","data":{}}')`, old)
 	b.exec(`INSERT INTO deliveries (id, event_id, event_seq, endpoint_id) VALUES ($1, $2, 1, $3)`, events.NewID(), old, e.id)
 	b.start(quick)
@@ -269,7 +269,7 @@ func TestAnOldMessageDoesNotWaitForTheStore(t *testing.T) {
 		} else {
 			s.fail = func(int) error { return io.ErrUnexpectedEOF } // there, and torn
 		}
-		old := idAt(time.Now().Add(-storePatience - time.Minute))
+		old := events.FirstID(time.Now().Add(-storePatience - time.Minute))
 		old[15] = byte(i)
 		body, err := json.Marshal(events.Event{ID: events.EventPrefix.Format(old), Type: events.MessageReceived, Data: events.MessageData{Message: incoming(fmt.Sprint("OLD", i), media)}})
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -98,7 +97,7 @@ func (t partitioned) name(start time.Time) string { return start.Format(t.table 
 // bound is the least key that belongs to at or later, as a literal.
 func (t partitioned) bound(at time.Time) string {
 	if t.byID {
-		return "'" + idAt(at).String() + "'"
+		return "'" + events.FirstID(at).String() + "'"
 	}
 	return "'" + at.UTC().Format(time.RFC3339) + "'"
 }
@@ -164,11 +163,6 @@ func alone(ctx context.Context, pool *pgxpool.Pool, statement string) (affected 
 	})
 	return affected, err
 }
-
-// idAt is the least id of a moment, madeAt the moment of an id.
-func idAt(at time.Time) uuid.UUID { return events.FirstID(at) }
-
-func madeAt(id uuid.UUID) time.Time { return events.MadeAt(id) }
 
 // maintainPartitions goes by this process's clock or PostgreSQL's, whichever is behind: what a clock that is ahead dropped would be gone.
 func (d *Dispatcher) maintainPartitions(ctx context.Context, pool *pgxpool.Pool) error {

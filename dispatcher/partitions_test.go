@@ -28,7 +28,7 @@ func (b *bench) partitions(table string) []string {
 
 // idOf is a UUIDv7 of a moment.
 func idOf(at time.Time) uuid.UUID {
-	id, made := events.NewID(), idAt(at)
+	id, made := events.NewID(), events.FirstID(at)
 	copy(id[:6], made[:6])
 	return id
 }
@@ -110,14 +110,14 @@ func TestRowsInADefaultPartitionBlockNothing(t *testing.T) {
 func TestIDsKeepTheirTime(t *testing.T) {
 	t.Parallel()
 	now := time.Now().Truncate(time.Millisecond)
-	if got := madeAt(idOf(now)); !got.Equal(now) {
+	if got := events.MadeAt(idOf(now)); !got.Equal(now) {
 		t.Errorf("got %s, want %s", got, now)
 	}
-	if d := time.Since(madeAt(events.NewID())); d < 0 || d > time.Minute {
+	if d := time.Since(events.MadeAt(events.NewID())); d < 0 || d > time.Minute {
 		t.Errorf("a new id is %s old", d)
 	}
 	for _, at := range []time.Time{now, time.Unix(0, 0), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)} {
-		least := idAt(at)
+		least := events.FirstID(at)
 		if id := idOf(at); bytes.Compare(least[:], id[:]) > 0 {
 			t.Errorf("%s is not the least id of its moment: %s", least, id)
 		}

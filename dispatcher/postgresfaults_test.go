@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/chasqui/chasqui/dispatcher/receivertest"
+	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/devstack"
 	"github.com/chasqui/chasqui/infra/postgres"
@@ -268,7 +269,7 @@ func TestAClockThatIsAheadDropsNoEvents(t *testing.T) {
 	if err := MaintainPartitions(t.Context(), b.pool, then, 30*day); err != nil {
 		t.Fatal(err)
 	}
-	b.exec(`INSERT INTO events (seq, id, type, occurred_at, body) VALUES (nextval('events_seq'), $1, 'message.received', now(), '{}')`, idAt(then))
+	b.exec(`INSERT INTO events (seq, id, type, occurred_at, body) VALUES (nextval('events_seq'), $1, 'message.received', now(), '{}')`, events.FirstID(then))
 	b.shiftClock("-60 days") // now is then
 	d := b.start(func(d *Dispatcher) { d.cfg.Retention = 30 * day })
 	if err := d.maintainPartitions(t.Context(), d.pool); err != nil {

@@ -97,7 +97,7 @@ func (d *Dispatcher) replayBatch(ctx context.Context, id uuid.UUID, room int) (g
 		if err != nil {
 			return fmt.Errorf("lock replay: %w", err)
 		}
-		until := idAt(r.Until)
+		until := events.FirstID(r.Until)
 		found, err := d.queries.ReplayScan(ctx, tx, r.Reached, until, replayScan, r.EndpointID)
 		if err != nil {
 			return fmt.Errorf("scan events: %w", err)

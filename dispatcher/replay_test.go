@@ -25,7 +25,7 @@ func (b *bench) askReplayUntil(endpoint uuid.UUID, since, until time.Time, state
 	b.t.Helper()
 	id := events.NewID()
 	b.exec(`INSERT INTO webhook_replays (id, endpoint_id, since, until, states, reached) VALUES ($1, $2, $3, $4, $5, $6)`,
-		id, endpoint, since, until, states, idAt(since))
+		id, endpoint, since, until, states, events.FirstID(since))
 	b.db.Notifier.Notify(events.WakeReplays)
 	return id
 }
@@ -136,7 +136,7 @@ func TestReplayTakesWhatWasAskedForAlone(t *testing.T) {
 	b.history(e.id, at.Add(3*time.Second), n, "missing", "d")
 	b.history(e.id, at.Add(4*time.Second), n, "exhausted", "e")
 	b.history(other.id, at, n, "exhausted", "f")
-	b.exec(`UPDATE events SET type = 'message.sent' WHERE order_key = 'b' AND id < $1`, idAt(at.Add(time.Second+6*time.Millisecond)))
+	b.exec(`UPDATE events SET type = 'message.sent' WHERE order_key = 'b' AND id < $1`, events.FirstID(at.Add(time.Second+6*time.Millisecond)))
 	b.start(quick)
 	chats := func() string {
 		counts := map[string]int{}
@@ -392,7 +392,7 @@ func TestReplayLeavesWhatHasChanged(t *testing.T) {
 	at := time.Now().Add(-time.Hour)
 	b.history(e.id, at, 2, "exhausted", "a")
 	b.exec(`UPDATE deliveries SET state = 'sending', lease_until = now() + interval '1 hour' WHERE event_id = (SELECT min(id::text)::uuid FROM events)`)
-	found, err := d.queries.ReplayScan(t.Context(), b.pool, idAt(at), uuid.Max, replayScan, e.id)
+	found, err := d.queries.ReplayScan(t.Context(), b.pool, events.FirstID(at), uuid.Max, replayScan, e.id)
 	if err != nil || len(found) != 2 || found[0].State != "sending" {
 		t.Fatalf("%+v, %v", found, err)
 	}
@@ -543,7 +543,7 @@ func TestListsAndReplaysReadNoWholePartition(t *testing.T) {
 		"the common state of all":        page(6, nil, "succeeded"),
 		"a state that no delivery is in": page(0, &busy.id, "held"),
 		"a batch": func() error {
-			found, err := q.ReplayScan(t.Context(), tx, idAt(now.Add(-9*day)), idAt(now), 10, busy.id)
+			found, err := q.ReplayScan(t.Context(), tx, events.FirstID(now.Add(-9*day)), events.FirstID(now), 10, busy.id)
 			if err == nil && len(found) != 10 {
 				err = fmt.Errorf("%d events, want 10", len(found))
 			}

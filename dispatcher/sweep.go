@@ -100,7 +100,7 @@ func (d *Dispatcher) sample(ctx context.Context) error {
 	d.metrics.unfinished.WithLabelValues("held").Set(float64(unfinished.Held))
 	d.metrics.heldAge.Set(0)
 	if len(held) > 0 {
-		d.metrics.heldAge.Set(time.Since(madeAt(held[0])).Seconds())
+		d.metrics.heldAge.Set(time.Since(events.MadeAt(held[0])).Seconds())
 	}
 	d.metrics.inFlightOf.Reset()
 	for _, b := range busiest {
