@@ -40,6 +40,7 @@ generate: $(TOOLS)/sqlc ## Rewrite everything that is generated: queries, OpenAP
 	cd infra/postgres && $(TOOLS)/sqlc generate
 	$(GO) test ./api -run TestSpec -update
 	$(GO) test ./infra/config -run TestReadme -update
+	$(GO) test ./infra/features -run TestTable -update
 
 generate/check: $(TOOLS)/sqlc ## Fail if a generated file is stale (the tests check the others)
 	cd infra/postgres && $(TOOLS)/sqlc diff

@@ -178,6 +178,8 @@ func newRoutes() *Server {
 	s.addSessions()
 	s.addQR()
 	s.addMessages()
+	s.addReactions()
+	s.addChanges()
 	s.addContacts()
 	s.addMedia()
 	s.addEndpoints()

@@ -50,7 +50,7 @@ type operation struct {
 	method, path, id, tag string
 	summary, description  string
 	status                int           // of a success
-	also                  map[int]any   // other successes, with the same body, and their examples
+	also                  map[int]any   // other successes, with the same body or a Change, and their examples
 	request, response     any           // examples
 	codes                 []Code        // the problems of its own; those that every operation can have are added
 	wait                  time.Duration // the longest that it waits for news
@@ -135,7 +135,11 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 			other := *registered.Responses[success]
 			other.Description = http.StatusText(status)
 			if example != nil {
-				other.Content = map[string]*huma.MediaType{"application/json": {Schema: other.Content["application/json"].Schema, Example: example}}
+				schema := other.Content["application/json"].Schema
+				if _, ok := example.(events.Change); ok {
+					schema = s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[events.Change](), true, "")
+				}
+				other.Content = map[string]*huma.MediaType{"application/json": {Schema: schema, Example: example}}
 			}
 			registered.Responses[strconv.Itoa(status)] = &other
 		}
@@ -180,6 +184,8 @@ func operationAt(item *huma.PathItem, method string) *huma.Operation {
 	switch method {
 	case http.MethodPost:
 		return item.Post
+	case http.MethodPut:
+		return item.Put
 	case http.MethodPatch:
 		return item.Patch
 	case http.MethodDelete:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
@@ -98,7 +99,8 @@ var eventShapes = func() map[events.Type]eventShape {
 	}
 	webhook := reflect.TypeFor[events.WebhookData]()
 	session, message, status := reflect.TypeFor[events.SessionData](), reflect.TypeFor[events.MessageData](), reflect.TypeFor[events.StatusData]()
-	return map[events.Type]eventShape{
+	shapes := conversationShapes(incoming)
+	maps.Copy(shapes, map[events.Type]eventShape{
 		events.SessionStatus:   {"A session's state has changed", session, exampleEvent(events.SessionStatus, events.SessionData{Session: exampleSession})},
 		events.SessionQR:       {"A session shows a QR code to scan", session, exampleEvent(events.SessionQR, events.SessionData{Session: scanning, QR: &events.QR{Text: exampleQRText, ExpiresAt: exampleTime}})},
 		events.MessageReceived: {"A message has come in", message, exampleEvent(events.MessageReceived, events.MessageData{Message: incoming})},
@@ -108,7 +110,8 @@ var eventShapes = func() map[events.Type]eventShape {
 		events.WebhookFailing:  {"A webhook endpoint fails; the others are told", webhook, about(events.WebhookFailing, events.WebhookData{Endpoint: failing})},
 		events.WebhookDisabled: {"A webhook endpoint was given up; the others are told", webhook, about(events.WebhookDisabled, events.WebhookData{Endpoint: disabled})},
 		events.MessageUpdated:  {"A message was delivered, read or played, or has failed", status, exampleEvent(events.MessageUpdated, receipt)},
-	}
+	})
+	return shapes
 }()
 
 // eventSchema is the shape of one type of event.

@@ -490,9 +490,13 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, fmt.Errorf("list messages: %w", err)
 	}
-	return paged(rows, in.Limit, "/v1/sessions/"+in.SessionID+"/messages", query, s.message, func(v db.MessageView) string {
+	out, err := paged(rows, in.Limit, "/v1/sessions/"+in.SessionID+"/messages", query, s.message, func(v db.MessageView) string {
 		return events.MessagePrefix.Format(v.ID)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return out, s.withReactions(ctx, s.pool, in.SessionID, out.Body.Data)
 }
 
 // message returns the public form of a message.
@@ -512,29 +516,38 @@ func parseCursor(prefix events.Prefix, cursor string) (*uuid.UUID, error) {
 	return &id, nil
 }
 
-func (s *Server) getMessage(ctx context.Context, in *struct {
-	SessionPath
-	MessageID string `path:"messageId" maxLength:"128" doc:"The message's id: ours (msg_...) or WhatsApp's." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
-}) (*messageShown, error) {
+func (s *Server) getMessage(ctx context.Context, in *struct{ MessagePath }) (*messageShown, error) {
 	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
 		return nil, err
 	}
-	var row db.MessageView
-	id, err := events.MessagePrefix.Parse(in.MessageID)
-	if err == nil {
-		row, err = s.q.MessageGet(ctx, s.pool, in.SessionID, id)
-	} else {
-		row, err = s.q.MessageGetByWhatsAppID(ctx, s.pool, in.SessionID, in.MessageID)
-	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, problem(MessageNotFound, "the session has no such message")
-	}
+	row, err := s.messageRow(ctx, s.pool, in.MessagePath)
 	if err != nil {
-		return nil, fmt.Errorf("read message: %w", err)
+		return nil, err
 	}
 	message, err := s.message(row)
 	if err != nil {
 		return nil, err
 	}
-	return &messageShown{message}, nil
+	shown := []events.Message{message}
+	if err := s.withReactions(ctx, s.pool, in.SessionID, shown); err != nil {
+		return nil, err
+	}
+	return &messageShown{shown[0]}, nil
+}
+
+// messageRow is the message that a path names, by either of its ids.
+func (s *Server) messageRow(ctx context.Context, from db.DBTX, path MessagePath) (row db.MessageView, err error) {
+	id, err := events.MessagePrefix.Parse(path.MessageID)
+	if err == nil {
+		row, err = s.q.MessageGet(ctx, from, path.SessionID, id)
+	} else {
+		row, err = s.q.MessageGetByWhatsAppID(ctx, from, path.SessionID, path.MessageID)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return row, problem(MessageNotFound, "the session has no such message")
+	}
+	if err != nil {
+		return row, fmt.Errorf("read message: %w", err)
+	}
+	return row, nil
 }

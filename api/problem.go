@@ -31,6 +31,16 @@ const (
 	NotFound               Code = "not_found"
 	SessionNotFound        Code = "session_not_found"
 	MessageNotFound        Code = "message_not_found"
+	MessageNotSent         Code = "message_not_sent"
+	MessageNotEditable     Code = "message_not_editable"
+	MessageNotRevocable    Code = "message_not_revocable"
+	ChatNotFound           Code = "chat_not_found"
+	ContactNotFound        Code = "contact_not_found"
+	LabelNotFound          Code = "label_not_found"
+	GroupNotFound          Code = "group_not_found"
+	NotInGroup             Code = "not_in_group"
+	NotGroupAdmin          Code = "not_group_admin"
+	InviteNotValid         Code = "invite_not_valid"
 	MethodNotAllowed       Code = "method_not_allowed"
 	NotAcceptable          Code = "not_acceptable"
 	RequestTimeout         Code = "request_timeout"
@@ -80,6 +90,16 @@ var explanations = map[Code]explanation{
 	NotFound:               {404, "Not found", "Nothing has this id or path."},
 	SessionNotFound:        {404, "Session not found", "No session has this id, or it is being deleted. GET /v1/sessions lists them."},
 	MessageNotFound:        {404, "Message not found", "The session has no message with this id. Both the msg_ id and WhatsApp's own are accepted."},
+	MessageNotSent:         {409, "Message not sent", "WhatsApp does not have the message: it is still to be sent, or could not be. Its status says which."},
+	MessageNotEditable:     {409, "Message not editable", "The message cannot be edited: only the account's own texts and captions can, for 15 minutes after they were sent. The detail says which."},
+	MessageNotRevocable:    {409, "Message not revocable", "The message cannot be deleted for everybody: only the account's own can, for about two days after they were sent, and others' by an admin of the group. With scope=me any message can be deleted for the account alone."},
+	ChatNotFound:           {404, "Chat not found", "The session has no chat with this id. GET /v1/sessions/{sessionId}/chats lists them."},
+	ContactNotFound:        {404, "Contact not found", "The session knows nobody with this id. GET /v1/sessions/{sessionId}/contacts lists whom it knows."},
+	LabelNotFound:          {404, "Label not found", "The account has no label with this id. GET /v1/sessions/{sessionId}/labels lists them."},
+	GroupNotFound:          {404, "Group not found", "WhatsApp knows no group with this id, or does not show it to this account."},
+	NotInGroup:             {403, "Not in the group", "The session's account is not in this group, which only participants may know or do this in."},
+	NotGroupAdmin:          {403, "Not an admin", "Only an admin of the group may do this, and the session's account is none."},
+	InviteNotValid:         {404, "Invitation not valid", "The code leads to no group: it was revoked, has expired, or was never valid."},
 	MethodNotAllowed:       {405, "Method not allowed", "The path exists, but not with this method. The header Allow names those it has."},
 	NotAcceptable:          {406, "Not acceptable", "The answer does not exist in any form that the header Accept names."},
 	RequestTimeout:         {408, "Request timeout", "The body took longer than 30 s to arrive. Send it again over a better connection."},

@@ -72,8 +72,8 @@ func (k *commands) close() {
 	})
 }
 
-// handle does one command. Failure policy: a command that cannot be understood goes to the dead letters; see session.send and
-// session.query for the rest.
+// handle does one command. Failure policy: a command that cannot be understood goes to the dead letters; see session.send,
+// session.query and session.change for the rest.
 func (k *commands) handle(msg *message.Message) (err error) {
 	started, outcome := time.Now(), "error"
 	defer func() {
@@ -96,6 +96,10 @@ func (k *commands) handle(msg *message.Message) (err error) {
 	case events.CommandQuery:
 		outcome, err = run(k.c, msg, func(cmd events.QueryCommand) string { return cmd.SessionID }, func(s *session, cmd events.QueryCommand) (string, error) {
 			return s.query(msg.Context(), cmd)
+		})
+	case events.CommandChange:
+		outcome, err = run(k.c, msg, func(cmd events.ChangeCommand) string { return cmd.SessionID }, func(s *session, cmd events.ChangeCommand) (string, error) {
+			return s.change(msg.Context(), cmd.ChangeID)
 		})
 	default:
 		return queue.Permanent{Err: fmt.Errorf("unknown command %q", kind)}

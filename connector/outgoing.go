@@ -161,21 +161,8 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 	if err != nil {
 		return time.Time{}, fmt.Errorf("parse chat id: %w", err)
 	}
-	// whatsmeow needs the LID of whom it sends to, and says in words alone that there is none; so it is looked for first.
-	if to.Server == types.DefaultUserServer {
-		lid, err := c.device.LIDs.GetLIDForPN(ctx, to)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("look up LID: %w", err)
-		}
-		if lid.IsEmpty() {
-			info, err := c.client.GetUserInfo(ctx, []types.JID{to})
-			if err != nil {
-				return time.Time{}, fmt.Errorf("look up recipient: %w", err)
-			}
-			if info[to].LID.IsEmpty() {
-				return time.Time{}, errNotOnWhatsApp
-			}
-		}
+	if err := c.findLID(ctx, to); err != nil {
+		return time.Time{}, err
 	}
 	if !c.s.holds() {
 		return time.Time{}, errClaimLost
@@ -191,6 +178,28 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 		return time.Time{}, fmt.Errorf("send message: %w", err)
 	}
 	return resp.Timestamp, nil
+}
+
+// findLID makes sure that the LID of a recipient is known. whatsmeow needs it, and says in words alone that there is none.
+func (c *connection) findLID(ctx context.Context, to types.JID) error {
+	if to.Server != types.DefaultUserServer {
+		return nil
+	}
+	lid, err := c.device.LIDs.GetLIDForPN(ctx, to)
+	if err != nil {
+		return fmt.Errorf("look up LID: %w", err)
+	}
+	if !lid.IsEmpty() {
+		return nil
+	}
+	info, err := c.client.GetUserInfo(ctx, []types.JID{to})
+	if err != nil {
+		return fmt.Errorf("look up recipient: %w", err)
+	}
+	if info[to].LID.IsEmpty() {
+		return errNotOnWhatsApp
+	}
+	return nil
 }
 
 // prepare makes the message, and uploads its file, which may take its time: patience for the send begins after it.

@@ -44,41 +44,50 @@ func asking[Q, A any](_ events.Query[Q, A], do func(*connection, context.Context
 	}
 }
 
-// refusal is why a query has no answer: a code of the API's problems, and a message that its caller may read.
+// refusal is why a query has no answer, or a change was not made: a code of the API's problems, and a message that its caller may read.
 type refusal struct{ code, message string }
 
 func (r *refusal) Error() string { return r.code + ": " + r.message }
 
 var offline = &refusal{"session_not_connected", "The session has no connection to WhatsApp."}
 
-// refusalOf says what a failed call to WhatsApp means for whoever asked. A query that knows better returns a refusal of its own.
+// refusalOf says what a failed call to WhatsApp means for whoever asked. A query or change that knows better returns a refusal of its own.
 func refusalOf(err error) *refusal {
 	var (
 		known        *refusal
 		iq           *whatsmeow.IQError
 		disconnected *whatsmeow.DisconnectedError
 	)
+	code := serverCode(err)
 	switch {
 	case errors.As(err, &known):
 		return known
-	case errors.As(err, &iq) && iq.Code != 0:
-		switch iq.Code {
+	case code != 0:
+		switch code {
 		case codeReachOut:
 			return &refusal{"account_restricted", "WhatsApp restricts this account for now (code 463)."}
 		case codeTooMany:
-			return &refusal{"rate_limited", fmt.Sprintf("WhatsApp takes no more queries of this account for now (code %d).", iq.Code)}
+			return &refusal{"rate_limited", fmt.Sprintf("WhatsApp takes no more of this account for now (code %d).", code)}
 		case 401, 403:
-			return &refusal{"forbidden", fmt.Sprintf("WhatsApp does not allow this account to know or do it (code %d).", iq.Code)}
+			return &refusal{"forbidden", fmt.Sprintf("WhatsApp does not allow this account to know or do it (code %d).", code)}
 		case 404, 410:
-			return &refusal{"not_found", fmt.Sprintf("WhatsApp knows nothing of it (code %d).", iq.Code)}
+			return &refusal{"not_found", fmt.Sprintf("WhatsApp knows nothing of it (code %d).", code)}
 		}
-		return &refusal{"whatsapp_rejected", fmt.Sprintf("WhatsApp refused the query with code %d.", iq.Code)}
+		return &refusal{"whatsapp_rejected", fmt.Sprintf("WhatsApp refused it with code %d.", code)}
+	case errors.Is(err, errNotOnWhatsApp):
+		return &refusal{"recipient_not_on_whatsapp", "The number is not on WhatsApp."}
+	case errors.Is(err, whatsmeow.ErrGroupNotFound):
+		return &refusal{"not_found", "There is no such group."}
+	case errors.Is(err, whatsmeow.ErrNotInGroup):
+		return &refusal{"forbidden", "The account is not in this group."}
+	case errors.As(err, &iq) && iq.Code != 0:
+		return &refusal{"whatsapp_rejected", fmt.Sprintf("WhatsApp failed at it with code %d.", iq.Code)}
 	case errors.As(err, &disconnected), errors.Is(err, whatsmeow.ErrNotConnected), errors.Is(err, whatsmeow.ErrNotLoggedIn), errors.Is(err, context.Canceled):
 		return offline
 	case errors.Is(err, whatsmeow.ErrIQTimedOut), errors.Is(err, context.DeadlineExceeded):
 		return &refusal{"whatsapp_timeout", "WhatsApp did not answer in time."}
 	}
-	return &refusal{"internal_error", "The query could not be asked, or its answer not be read."}
+	return &refusal{"internal_error", "It could not be asked, or the answer not be read."}
 }
 
 // query handles one query command. Its row is there as long as somebody waits for the answer: without it, or past its deadline, the query is dropped

@@ -13,7 +13,6 @@ import (
 
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/s3"
-	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
 const (
@@ -53,15 +52,13 @@ const (
 
 // refused decides what becomes of a message that was not sent.
 func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, err error) (string, error) {
-	var disconnected *whatsmeow.DisconnectedError
 	code := serverCode(err)
 	switch {
 	case errors.Is(err, errClaimLost):
 		return s.again(err)
 	case errors.Is(err, errLookAgain):
 		return "waiting", queue.WaitFor{}
-	case errors.Is(err, signalstore.ErrStolen), conn.ctx.Err() != nil, ctx.Err() != nil, errors.As(err, &disconnected),
-		errors.Is(err, whatsmeow.ErrNotConnected), errors.Is(err, whatsmeow.ErrNotLoggedIn), errors.Is(err, context.Canceled):
+	case interrupted(ctx, conn, err):
 		s.log.InfoContext(s.ctx, "send interrupted", "message", id, "error", err)
 		return "waiting", queue.WaitFor{D: brokenWait}
 	case s3.Unavailable(err): // ours, like the database; the message is not to fail for it

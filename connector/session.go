@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"go.mau.fi/whatsmeow/types"
 
 	"github.com/chasqui/chasqui/events"
@@ -54,11 +55,12 @@ type session struct {
 	term      term      // how long the claim is ours
 	abandoned time.Time // when it was taken from an owner who did not give it back; zero where he did
 
-	mu      sync.Mutex
-	control db.SessionListControlRow // what is asked of the session
-	conn    *connection              // the login that can send now, or nil
-	tried   bool                     // there has been a login under this claim, or one has failed
-	trying  time.Time                // since when WhatsApp has not answered; zero while it answers, or is not asked
+	mu       sync.Mutex
+	control  db.SessionListControlRow // what is asked of the session
+	conn     *connection              // the login that can send now, or nil
+	tried    bool                     // there has been a login under this claim, or one has failed
+	changing map[uuid.UUID]time.Time  // the changes in hand, since when they are tried
+	trying   time.Time                // since when WhatsApp has not answered; zero while it answers, or is not asked
 
 	// Of run's goroutine alone.
 	jid          *types.JID // the linked device
@@ -72,7 +74,7 @@ type session struct {
 func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 	s := &session{
 		c: c, id: row.ID, epoch: cl.epoch, log: c.log.With("session", row.ID, "epoch", cl.epoch), done: make(chan struct{}),
-		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row,
+		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, changing: map[uuid.UUID]time.Time{},
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
 	s.term.extend(cl.at)

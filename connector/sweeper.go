@@ -31,8 +31,8 @@ var ends = []struct {
 	state         events.SessionState
 	code, message string
 }{
-	{events.StateLoggedOut, "session_logged_out", "The session was logged out before the message was sent."},
-	{events.StateBanned, "account_banned", "WhatsApp banned the account before the message was sent."},
+	{events.StateLoggedOut, "session_logged_out", "The session was logged out first."},
+	{events.StateBanned, "account_banned", "WhatsApp banned the account first."},
 }
 
 // sweep ends messages whose time ran out, parked or not, those of sessions that have ended, and those whose command cannot be handled. Every
@@ -96,9 +96,42 @@ func (c *Connector) sweepOnce(ctx context.Context) (most int, err error) {
 				return err
 			}
 		}
+		if err := c.sweepChanges(ctx, tx, &most); err != nil {
+			return err
+		}
 		return c.sweepBroken(ctx, tx, &most)
 	})
 	return most, err
+}
+
+// sweepChanges ends changes as messages are ended: those whose time ran out, those of sessions that have ended, and those whose command made
+// the program fail each time.
+func (c *Connector) sweepChanges(ctx context.Context, tx *queue.Tx, most *int) error {
+	code, message := codeUnanswered, "WhatsApp's answer never came, and the time is over. It may have been done all the same."
+	rows, err := c.queries.ChangeSweepExpired(ctx, tx, code, message, sweepSending.Seconds(), sweepMost)
+	if err != nil {
+		return fmt.Errorf("sweep expired changes: %w", err)
+	}
+	for _, end := range ends {
+		stranded, err := c.queries.ChangeSweepEnded(ctx, tx, &end.code, &end.message, string(end.state), sweepMost)
+		if err != nil {
+			return fmt.Errorf("sweep changes of sessions that ended: %w", err)
+		}
+		rows = append(rows, stranded...)
+	}
+	code, message = "internal_error", "The program failed each time it tried it. It may have been done all the same."
+	broken, err := c.queries.ChangeSweepBroken(ctx, tx, &code, &message, events.TopicCommands, sweepMost)
+	if err != nil {
+		return fmt.Errorf("sweep changes of dead letters: %w", err)
+	}
+	rows = append(rows, broken...)
+	*most = max(*most, len(rows))
+	for _, row := range rows {
+		if err := tellChange(tx, row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweepBroken fails messages whose command made the program fail or die again and again. A lane that such a command parked goes on: handled
@@ -119,6 +152,11 @@ func (c *Connector) sweepBroken(ctx context.Context, tx *queue.Tx, most *int) er
 	if err != nil {
 		return fmt.Errorf("list lanes that are stuck: %w", err)
 	}
+	changes, err := c.queries.ChangeListStuck(ctx, tx, events.TopicCommands, sweepMost)
+	if err != nil {
+		return fmt.Errorf("list lanes that are stuck: %w", err)
+	}
+	stuck = append(stuck, changes...)
 	for _, id := range stuck {
 		if err := queue.Resume(ctx, tx, events.TopicCommands, id); err != nil && !errors.Is(err, queue.ErrNoDeadLetter) { // another connector was faster
 			return err

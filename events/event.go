@@ -19,19 +19,41 @@ type Type string
 
 // The types of event.
 const (
-	SessionStatus   Type = "session.status"
-	SessionQR       Type = "session.qr"
-	MessageReceived Type = "message.received"
-	MessageSent     Type = "message.sent"
-	MessageUpdated  Type = "message.status"
-	MediaFailed     Type = "media.failed"
-	WebhookTest     Type = "webhook.test"
-	WebhookFailing  Type = "webhook.failing"
-	WebhookDisabled Type = "webhook.disabled"
+	SessionStatus      Type = "session.status"
+	SessionQR          Type = "session.qr"
+	MessageReceived    Type = "message.received"
+	MessageSent        Type = "message.sent"
+	MessageUpdated     Type = "message.status"
+	MessageEdited      Type = "message.edited"
+	MessageRevoked     Type = "message.revoked"
+	MessageDeleted     Type = "message.deleted"
+	MessageReaction    Type = "message.reaction"
+	MessagePinned      Type = "message.pinned"
+	MessageStarred     Type = "message.starred"
+	PollVoted          Type = "poll.voted"
+	EventResponded     Type = "event.responded"
+	ChatUpdated        Type = "chat.updated"
+	LabelUpdated       Type = "label.updated"
+	HistorySynced      Type = "history.synced"
+	ContactUpdated     Type = "contact.updated"
+	GroupJoined        Type = "group.joined"
+	GroupLeft          Type = "group.left"
+	GroupUpdated       Type = "group.updated"
+	GroupParticipants  Type = "group.participants"
+	GroupJoinRequested Type = "group.join-request"
+	ChangeUndone       Type = "change.failed"
+	MediaFailed        Type = "media.failed"
+	WebhookTest        Type = "webhook.test"
+	WebhookFailing     Type = "webhook.failing"
+	WebhookDisabled    Type = "webhook.disabled"
 )
 
 // Types lists every type, in the order of the documentation.
-var Types = []Type{SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled}
+var Types = []Type{
+	SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
+	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
+	GroupParticipants, GroupJoinRequested, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
+}
 
 // An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and
 // every redelivery carry the same bytes and the same id.

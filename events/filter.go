@@ -107,6 +107,14 @@ func aboutOwn(t Type, data any) (own, about bool) {
 		direction = d.Message.Direction
 	case MediaFailedData:
 		direction = d.Direction
+	case EditedData:
+		direction = d.Message.Direction
+	case ReactionData:
+		direction = d.Direction
+	case VoteData:
+		direction = d.Direction
+	case ResponseData:
+		direction = d.Direction
 	}
 	if direction != "" {
 		return direction == Outgoing, true

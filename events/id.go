@@ -22,6 +22,8 @@ const (
 	DeliveryPrefix Prefix = "dlv_"
 	MediaPrefix    Prefix = "med_"
 	ReplayPrefix   Prefix = "rpl_"
+	ChangePrefix   Prefix = "chg_"
+	BatchPrefix    Prefix = "bat_"
 )
 
 // NewID returns a UUIDv7: ordered by time, so that indexes grow at their end and partitions by id are partitions by time.

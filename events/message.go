@@ -1,6 +1,7 @@
 package events
 
 import (
+	"encoding/json"
 	"time"
 )
 
@@ -32,35 +33,6 @@ const (
 	Outgoing = "outgoing"
 )
 
-// The content types of a message.
-const (
-	// ContentText is a text.
-	ContentText = "text"
-	// ContentImage and those after it, to ContentSticker, carry media. A voice note is an audio that WhatsApp shows as recorded.
-	ContentImage    = "image"
-	ContentVideo    = "video"
-	ContentAudio    = "audio"
-	ContentVoice    = "voice"
-	ContentDocument = "document"
-	ContentSticker  = "sticker"
-	// ContentUnsupported is a message of a kind that this version does not read yet: it is shown as having come, without its content.
-	ContentUnsupported = "unsupported"
-	// ContentUndecryptable is a message that could not be decrypted; WhatsApp is asked to send it again, and that copy replaces it.
-	ContentUndecryptable = "undecryptable"
-)
-
-// Content is what a message says.
-type Content struct {
-	Type string `json:"type" enum:"text,image,video,audio,voice,document,sticker,unsupported,undecryptable" doc:"unsupported: a kind that this version does not read yet. undecryptable: WhatsApp is asked to send it again, and that copy replaces it." example:"text"`
-	Text string `json:"text,omitempty" doc:"What it says, when type is text." example:"Your order is ready."`
-
-	Media     *Media `json:"media,omitempty" doc:"The file, when type is image, video, audio, voice, document or sticker."`
-	Caption   string `json:"caption,omitempty" doc:"What is written under an image, video or document." example:"The invoice"`
-	ViewOnce  bool   `json:"viewOnce,omitempty" doc:"The recipient can open it once."`
-	GIF       bool   `json:"gif,omitempty" doc:"A video that plays by itself, without sound, again and again."`
-	VideoNote bool   `json:"videoNote,omitempty" doc:"A video that was recorded in the chat and is shown round."`
-}
-
 // Media is a file of a message. It is known from the message itself: its bytes may still be on their way.
 type Media struct {
 	ID       string `json:"id" doc:"The media's id, for GET /v1/media/{mediaId} and to send it again." example:"med_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
@@ -82,17 +54,57 @@ type MessageError struct {
 
 // A Message is the public form of a message, the same in answers and events.
 type Message struct {
-	ID              string        `json:"id" example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
-	WhatsAppID      string        `json:"whatsappId" doc:"WhatsApp's id of the message, chosen when it is accepted." example:"3EB0C767D097B7A0F1D2"`
-	SessionID       string        `json:"sessionId" doc:"The session that sent or received it." example:"sales"`
-	ChatID          string        `json:"chatId" doc:"JID of the chat." example:"5491123456789@s.whatsapp.net"`
-	Direction       string        `json:"direction" enum:"incoming,outgoing" example:"outgoing"`
-	From            Address       `json:"from"`
-	To              Address       `json:"to"`
-	Status          MessageStatus `json:"status" enum:"scheduled,queued,sending,sent,delivered,read,played,failed,cancelled,expired" doc:"How far it has come; it only moves forward." example:"sent"`
-	Error           *MessageError `json:"error,omitempty"`
-	Content         Content       `json:"content"`
-	ClientReference string        `json:"clientReference,omitempty" doc:"What the sender wrote there; chasqui only keeps it."`
-	ExpiresAt       *time.Time    `json:"expiresAt,omitempty" doc:"When it is given up if it could not be sent. Every message that is to be sent has one."`
-	Timestamp       time.Time     `json:"timestamp" doc:"When it was sent, as WhatsApp says; for a message not yet sent, when it was accepted."`
+	ID         string        `json:"id" example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	WhatsAppID string        `json:"whatsappId" doc:"WhatsApp's id of the message, chosen when it is accepted." example:"3EB0C767D097B7A0F1D2"`
+	SessionID  string        `json:"sessionId" doc:"The session that sent or received it." example:"sales"`
+	ChatID     string        `json:"chatId" doc:"JID of the chat." example:"5491123456789@s.whatsapp.net"`
+	Direction  string        `json:"direction" enum:"incoming,outgoing" example:"outgoing"`
+	From       Address       `json:"from"`
+	To         Address       `json:"to"`
+	Status     MessageStatus `json:"status" enum:"scheduled,queued,sending,sent,delivered,read,played,failed,cancelled,expired" doc:"How far it has come; it only moves forward." example:"sent"`
+	Error      *MessageError `json:"error,omitempty"`
+	Content    Content       `json:"content"`
+
+	ReplyTo          *Reply     `json:"replyTo,omitempty" doc:"The message that this one answers."`
+	Mentions         []Address  `json:"mentions,omitempty" doc:"Who is mentioned in the text or caption, where @ and the number stand."`
+	MentionsEveryone bool       `json:"mentionsEveryone,omitempty" doc:"Everybody in the group is mentioned."`
+	Forwarded        int        `json:"forwarded,omitempty" doc:"How often it was forwarded; apps show it as forwarded from 1 and as forwarded many times from 5." example:"1"`
+	DisappearsAfter  int        `json:"disappearsAfter,omitempty" doc:"Seconds after which it disappears, where the chat has a timer." example:"86400"`
+	SendAt           *time.Time `json:"sendAt,omitempty" doc:"When it is to be sent, while status is scheduled."`
+	BatchID          string     `json:"batchId,omitempty" doc:"The batch that it was sent with." example:"bat_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	EditedAt         *time.Time `json:"editedAt,omitempty" doc:"When it was last edited; content is what it says now."`
+	RevokedAt        *time.Time `json:"revokedAt,omitempty" doc:"When it was deleted for everybody; content is what it said."`
+	PinnedUntil      *time.Time `json:"pinnedUntil,omitempty" doc:"Until when it is pinned in its chat."`
+	Starred          bool       `json:"starred,omitempty" doc:"The account starred it."`
+	History          bool       `json:"history,omitempty" doc:"It came with the chat's history, and not as it was sent."`
+	Reactions        []Reaction `json:"reactions,omitempty" doc:"What people react with, in answers of this API; events do not hold it."`
+
+	Raw json.RawMessage `json:"raw,omitempty" doc:"WhatsApp's own form of it (waE2E.Message in JSON), with raw=true; keys are left out."`
+
+	ClientReference string     `json:"clientReference,omitempty" doc:"What the sender wrote there; chasqui only keeps it."`
+	ExpiresAt       *time.Time `json:"expiresAt,omitempty" doc:"When it is given up if it could not be sent. Every message that is to be sent has one."`
+	Timestamp       time.Time  `json:"timestamp" doc:"When it was sent, as WhatsApp says; for a message not yet sent, when it was accepted."`
+}
+
+// A Reply is the message that another answers, as it was quoted.
+type Reply struct {
+	MessageID  string   `json:"messageId,omitempty" doc:"Ours, where the session has the message." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	WhatsAppID string   `json:"whatsappId" example:"3EB0C767D097B7A0F1D2"`
+	From       *Address `json:"from,omitempty" doc:"Who wrote it."`
+	Type       string   `json:"type,omitempty" doc:"Its type of content." example:"text"`
+	Text       string   `json:"text,omitempty" doc:"Its text or caption." example:"Is my order ready?"`
+}
+
+// A Reaction is what somebody reacts to a message with.
+type Reaction struct {
+	From  Address   `json:"from"`
+	Emoji string    `json:"emoji" example:"👍"`
+	At    time.Time `json:"at"`
+}
+
+// A MessageRef names the message that an event is about.
+type MessageRef struct {
+	MessageID  string `json:"messageId,omitempty" doc:"Ours; absent where the session never had the message." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	WhatsAppID string `json:"whatsappId" example:"3EB0C767D097B7A0F1D2E3"`
+	ChatID     string `json:"chatId" doc:"JID of the chat." example:"5491123456789@s.whatsapp.net"`
 }

@@ -18,11 +18,15 @@ const (
 	WakeReplays    = "replays"    // a replay of deliveries was asked for
 	WakeLog        = "log"        // the event log grew
 	WakeQueries    = "queries"    // keys: UUIDs of queries that were answered
+	WakeChanges    = "changes"    // keys: UUIDs of changes that ended
 	WakeMedia      = "media.done" // keys: UUIDs of media whose bytes have come, or will not
 )
 
 // SendLane is the lane of a session's sends, edits and reactions: one at a time, in order.
 func SendLane(sessionID string) string { return sessionID + "/send" }
+
+// ChangeLane is the lane of a session's changes that are about no message: one at a time, in order, beside its sends.
+func ChangeLane(sessionID string) string { return sessionID + "/changes" }
 
 // EventLane is the lane of a session's events: those of one chat keep their order; those without a chat have the session's lane.
 func EventLane(sessionID, chatID string) string {

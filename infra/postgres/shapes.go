@@ -18,6 +18,21 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 	if err := json.Unmarshal(v.Content, &m.Content); err != nil {
 		return m, fmt.Errorf("decode content of message %s: %w", m.ID, err)
 	}
+	if len(v.Context) > 0 {
+		var context MessageContext
+		if err := json.Unmarshal(v.Context, &context); err != nil {
+			return m, fmt.Errorf("decode context of message %s: %w", m.ID, err)
+		}
+		m.ReplyTo, m.Mentions, m.MentionsEveryone, m.Forwarded, m.DisappearsAfter =
+			context.ReplyTo, context.Mentions, context.MentionsEveryone, context.Forwarded, context.DisappearsAfter
+	}
+	m.EditedAt, m.RevokedAt, m.PinnedUntil, m.Starred, m.History = v.EditedAt, v.RevokedAt, v.PinnedUntil, v.Starred, v.History
+	if m.Status == events.StatusScheduled {
+		m.SendAt = v.SendAt
+	}
+	if v.BatchID != nil {
+		m.BatchID = events.BatchPrefix.Format(*v.BatchID)
+	}
 	if media := m.Content.Media; media != nil {
 		media.URL = events.MediaURL(publicURL, media.ID)
 	}
@@ -38,6 +53,27 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 		m.From, m.To = events.NewAddress(v.SenderID, v.SenderPhone, v.SenderLid, v.SenderName), chat
 	}
 	return m, nil
+}
+
+// MessageContext is what a message has beside its content, as the column context holds it: the members of events.Message of the same names.
+type MessageContext struct {
+	ReplyTo          *events.Reply    `json:"replyTo,omitempty"`
+	Mentions         []events.Address `json:"mentions,omitempty"`
+	MentionsEveryone bool             `json:"mentionsEveryone,omitempty"`
+	Forwarded        int              `json:"forwarded,omitempty"`
+	DisappearsAfter  int              `json:"disappearsAfter,omitempty"`
+}
+
+// Change returns the public form of a change.
+func Change(c db.Change) events.Change {
+	change := events.Change{
+		ID: events.ChangePrefix.Format(c.ID), SessionID: c.SessionID, Kind: c.Kind, Target: c.Target, Status: c.Status, ExpiresAt: c.ExpiresAt,
+		CreatedAt: c.CreatedAt, Result: json.RawMessage(c.Result),
+	}
+	if c.ErrorCode != nil {
+		change.Error = &events.MessageError{Code: *c.ErrorCode, Message: Text(c.ErrorMessage)}
+	}
+	return change
 }
 
 // Session returns the public form of a session.

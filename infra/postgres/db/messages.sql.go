@@ -55,7 +55,7 @@ func (q *Queries) ContactEnsure(ctx context.Context, db DBTX, sessionID string, 
 }
 
 const messageGet = `-- name: MessageGet :one
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name FROM message_views WHERE session_id = $1 AND id = $2
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views WHERE session_id = $1 AND id = $2
 `
 
 func (q *Queries) MessageGet(ctx context.Context, db DBTX, sessionID string, iD uuid.UUID) (MessageView, error) {
@@ -87,12 +87,20 @@ func (q *Queries) MessageGet(ctx context.Context, db DBTX, sessionID string, iD 
 		&i.SenderPhone,
 		&i.SenderLid,
 		&i.SenderName,
+		&i.Context,
+		&i.SendAt,
+		&i.BatchID,
+		&i.EditedAt,
+		&i.RevokedAt,
+		&i.PinnedUntil,
+		&i.Starred,
+		&i.History,
 	)
 	return i, err
 }
 
 const messageGetByWhatsAppID = `-- name: MessageGetByWhatsAppID :one
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name FROM message_views WHERE session_id = $1 AND whatsapp_id = $2 ORDER BY id DESC LIMIT 1
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views WHERE session_id = $1 AND whatsapp_id = $2 ORDER BY id DESC LIMIT 1
 `
 
 // WhatsApp's ids are unique within a chat and a sender only; in the rare case of two the newest is meant.
@@ -125,12 +133,20 @@ func (q *Queries) MessageGetByWhatsAppID(ctx context.Context, db DBTX, sessionID
 		&i.SenderPhone,
 		&i.SenderLid,
 		&i.SenderName,
+		&i.Context,
+		&i.SendAt,
+		&i.BatchID,
+		&i.EditedAt,
+		&i.RevokedAt,
+		&i.PinnedUntil,
+		&i.Starred,
+		&i.History,
 	)
 	return i, err
 }
 
 const messageList = `-- name: MessageList :many
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name FROM message_views
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views
  WHERE session_id = $1
    AND ($2::text = '' OR chat_id = $2::text)
    AND ($3::uuid IS NULL OR id < $3::uuid)
@@ -177,6 +193,14 @@ func (q *Queries) MessageList(ctx context.Context, db DBTX, sessionID string, ch
 			&i.SenderPhone,
 			&i.SenderLid,
 			&i.SenderName,
+			&i.Context,
+			&i.SendAt,
+			&i.BatchID,
+			&i.EditedAt,
+			&i.RevokedAt,
+			&i.PinnedUntil,
+			&i.Starred,
+			&i.History,
 		); err != nil {
 			return nil, err
 		}

@@ -35,12 +35,41 @@ type AttemptsDefault struct {
 	Error      string
 }
 
+type Change struct {
+	ID           uuid.UUID
+	SessionID    string
+	Kind         string
+	Target       string
+	ChatID       string
+	Parameters   []byte
+	Status       string
+	BegunAt      *time.Time
+	ExpiresAt    time.Time
+	Result       []byte
+	ErrorCode    *string
+	ErrorMessage *string
+	CreatedAt    time.Time
+	FinishedAt   *time.Time
+}
+
 type Chat struct {
-	SessionID     string
-	ID            string
-	Kind          string
-	LastMessageAt *time.Time
-	CreatedAt     time.Time
+	SessionID           string
+	ID                  string
+	Kind                string
+	LastMessageAt       *time.Time
+	CreatedAt           time.Time
+	Archived            bool
+	PinnedAt            *time.Time
+	MutedUntil          *time.Time
+	Unread              int32
+	MarkedUnread        bool
+	DisappearingSeconds int32
+}
+
+type ChatLabel struct {
+	SessionID string
+	ChatID    string
+	LabelID   string
 }
 
 type Claim struct {
@@ -60,12 +89,15 @@ type Connector struct {
 }
 
 type Contact struct {
-	SessionID string
-	ID        string
-	Phone     *string
-	Lid       *string
-	Name      string
-	UpdatedAt time.Time
+	SessionID    string
+	ID           string
+	Phone        *string
+	Lid          *string
+	Name         string
+	UpdatedAt    time.Time
+	SavedName    string
+	BusinessName string
+	Blocked      bool
 }
 
 type DeliveriesDefault struct {
@@ -139,6 +171,13 @@ type IdempotencyKey struct {
 	ExpiresAt time.Time
 }
 
+type Label struct {
+	SessionID string
+	ID        string
+	Name      string
+	Color     int32
+}
+
 type Media struct {
 	ID           uuid.UUID
 	SessionID    *string
@@ -180,6 +219,31 @@ type Message struct {
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 	MediaID         *uuid.UUID
+	Context         json.RawMessage
+	Raw             []byte
+	SendAt          *time.Time
+	BatchID         *uuid.UUID
+	EditedAt        *time.Time
+	RevokedAt       *time.Time
+	PinnedUntil     *time.Time
+	Starred         bool
+	History         bool
+}
+
+type MessageBatch struct {
+	ID          uuid.UUID
+	SessionID   string
+	Size        int32
+	CancelledAt *time.Time
+	CreatedAt   time.Time
+}
+
+type MessageReceipt struct {
+	MessageID   uuid.UUID
+	ContactID   string
+	DeliveredAt *time.Time
+	ReadAt      *time.Time
+	PlayedAt    *time.Time
 }
 
 type MessageView struct {
@@ -208,6 +272,14 @@ type MessageView struct {
 	SenderPhone     string
 	SenderLid       string
 	SenderName      string
+	Context         json.RawMessage
+	SendAt          *time.Time
+	BatchID         *uuid.UUID
+	EditedAt        *time.Time
+	RevokedAt       *time.Time
+	PinnedUntil     *time.Time
+	Starred         bool
+	History         bool
 }
 
 type Object struct {
@@ -273,6 +345,13 @@ type RateLimit struct {
 	Taken     int64
 }
 
+type Reaction struct {
+	MessageID uuid.UUID
+	SenderID  string
+	Emoji     string
+	Timestamp time.Time
+}
+
 type Session struct {
 	ID                string
 	Name              string
@@ -332,6 +411,14 @@ type Upload struct {
 	Key       string
 	Doomed    bool
 	ExpiresAt time.Time
+}
+
+type Vote struct {
+	MessageID uuid.UUID
+	VoterID   string
+	Choices   []string
+	Guests    int32
+	Timestamp time.Time
 }
 
 type WebhookEndpoint struct {

@@ -97,7 +97,7 @@ WITH fence AS MATERIALIZED (
       FROM fence
      WHERE messages.id = $1::uuid AND messages.session_id = fence.session AND message_rank(messages.status) < message_rank($5)
     RETURNING messages.id)
-SELECT EXISTS (SELECT FROM done)::boolean AS finished, message_views.id, message_views.session_id, message_views.chat_id, message_views.sender_id, message_views.whatsapp_id, message_views.direction, message_views.status, message_views.error_code, message_views.error_message, message_views.type, message_views.content, message_views.client_reference, message_views.expires_at, message_views.timestamp, message_views.created_at, message_views.updated_at, message_views.own_phone, message_views.own_lid, message_views.own_name, message_views.chat_phone, message_views.chat_lid, message_views.chat_name, message_views.sender_phone, message_views.sender_lid, message_views.sender_name
+SELECT EXISTS (SELECT FROM done)::boolean AS finished, message_views.id, message_views.session_id, message_views.chat_id, message_views.sender_id, message_views.whatsapp_id, message_views.direction, message_views.status, message_views.error_code, message_views.error_message, message_views.type, message_views.content, message_views.client_reference, message_views.expires_at, message_views.timestamp, message_views.created_at, message_views.updated_at, message_views.own_phone, message_views.own_lid, message_views.own_name, message_views.chat_phone, message_views.chat_lid, message_views.chat_name, message_views.sender_phone, message_views.sender_lid, message_views.sender_name, message_views.context, message_views.send_at, message_views.batch_id, message_views.edited_at, message_views.revoked_at, message_views.pinned_until, message_views.starred, message_views.history
   FROM fence JOIN message_views ON message_views.id = $1::uuid AND message_views.session_id = fence.session
 `
 
@@ -158,6 +158,14 @@ func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishP
 		&i.MessageView.SenderPhone,
 		&i.MessageView.SenderLid,
 		&i.MessageView.SenderName,
+		&i.MessageView.Context,
+		&i.MessageView.SendAt,
+		&i.MessageView.BatchID,
+		&i.MessageView.EditedAt,
+		&i.MessageView.RevokedAt,
+		&i.MessageView.PinnedUntil,
+		&i.MessageView.Starred,
+		&i.MessageView.History,
 	)
 	return i, err
 }
@@ -192,7 +200,7 @@ func (q *Queries) MessageListStuck(ctx context.Context, db DBTX, topic string, m
 }
 
 const messageShow = `-- name: MessageShow :one
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name FROM message_views WHERE id = $1
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views WHERE id = $1
 `
 
 func (q *Queries) MessageShow(ctx context.Context, db DBTX, id uuid.UUID) (MessageView, error) {
@@ -224,6 +232,14 @@ func (q *Queries) MessageShow(ctx context.Context, db DBTX, id uuid.UUID) (Messa
 		&i.SenderPhone,
 		&i.SenderLid,
 		&i.SenderName,
+		&i.Context,
+		&i.SendAt,
+		&i.BatchID,
+		&i.EditedAt,
+		&i.RevokedAt,
+		&i.PinnedUntil,
+		&i.Starred,
+		&i.History,
 	)
 	return i, err
 }

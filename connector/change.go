@@ -1,0 +1,227 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.mau.fi/whatsmeow"
+
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/s3"
+	"github.com/chasqui/chasqui/infra/signalstore"
+)
+
+// makers are what this connector can change at WhatsApp, by kind. It is the only place that knows them.
+var makers = map[string]maker{
+	events.React.Kind: making(events.React, (*connection).react),
+}
+
+// change is a row of changes that is to be made.
+type change struct {
+	id         uuid.UUID
+	target     string    // a message's UUID or a JID
+	chat       string    // JID of the chat that it is about
+	created    time.Time // when it was accepted, which is when it happened for those who compare times
+	begun      bool      // it may have been made already, by a process that did not live to tell
+	parameters json.RawMessage
+}
+
+// A maker makes a change at WhatsApp, outside of any transaction, and returns what is then written with its end. It may be called again
+// after a crash, with begun: twice must do no more than once. Its error is one of whatsmeow's, or a refusal.
+type maker func(ctx context.Context, c *connection, ch change) (written, error)
+
+// written writes what a change has changed, and publishes its event, in the transaction that ends it. It returns what the client gets.
+type written func(ctx context.Context, tx *queue.Tx) (result any, err error)
+
+// making makes the method that does a kind of change fit for makers.
+func making[P, R any](_ events.ChangeKind[P, R], do func(*connection, context.Context, change, P) (func(context.Context, *queue.Tx) (R, error), error)) maker {
+	return func(ctx context.Context, c *connection, ch change) (written, error) {
+		var parameters P
+		if err := json.Unmarshal(ch.parameters, &parameters); err != nil {
+			return nil, fmt.Errorf("decode parameters: %w", err)
+		}
+		write, err := do(c, ctx, ch, parameters)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, tx *queue.Tx) (any, error) { return write(ctx, tx) }, nil
+	}
+}
+
+// change handles one command of a change. Its row is the truth: one that has ended is done.
+//
+// Failure policy: without a connection the lane is parked; what the connection, the database or WhatsApp's limits keep from being made is tried
+// again, in order, for sendPatience while the session is connected; what WhatsApp refuses fails at once. What is not made by its expiry is
+// given up by the sweeper. A change that failed is told by change.failed.
+func (s *session) change(ctx context.Context, id uuid.UUID) (outcome string, err error) {
+	conn := s.sender()
+	if conn == nil {
+		s.untry(id)
+		return s.park()
+	}
+	row, err := s.c.queries.ChangeBegin(ctx, s.c.pool, s.id, s.c.cfg.Owner, s.epoch, id)
+	if errors.Is(err, pgx.ErrNoRows) { // it ended, unless it is the claim that is gone
+		if err := s.hold(ctx, s.c.pool); err != nil {
+			return s.again(err)
+		}
+		s.untry(id)
+		return "repeated", nil
+	}
+	if err != nil {
+		return s.again(fmt.Errorf("begin change: %w", err))
+	}
+	if row.Expired && row.BegunAt == nil {
+		return s.endChange(ctx, id, events.ChangeExpired, nil, nil)
+	}
+	do := makers[row.Kind]
+	if do == nil {
+		return s.endChange(ctx, id, events.ChangeFailed, nil, &refusal{"unavailable", "The connector of this session is older than the API and cannot do this yet."})
+	}
+	write, err := conn.make(ctx, do, change{
+		id: id, target: row.Target, chat: row.ChatID, created: row.CreatedAt, begun: row.BegunAt != nil, parameters: row.Parameters,
+	})
+	if err == nil {
+		return s.endChange(ctx, id, events.ChangeDone, write, nil)
+	}
+	return s.changeRefused(ctx, conn, id, err)
+}
+
+// make makes a change over this connection, and ends with it.
+func (c *connection) make(ctx context.Context, do maker, ch change) (write written, err error) {
+	c.mu.Lock()
+	if c.closed || c.ctx.Err() != nil {
+		c.mu.Unlock()
+		return nil, whatsmeow.ErrNotConnected
+	}
+	c.work.Add(1)
+	c.mu.Unlock()
+	defer c.work.Done()
+	defer func() {
+		if p := recover(); p != nil {
+			c.s.log.ErrorContext(ctx, "change panicked", "panic", p, "stack", string(debug.Stack()))
+			write, err = nil, &refusal{"internal_error", "The program failed at it."}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	if !c.s.holds() {
+		return nil, errClaimLost
+	}
+	return do(ctx, c, ch)
+}
+
+// interrupted says that an attempt ended with the connection, the claim's keys or the program, and not by what WhatsApp thinks of it.
+func interrupted(ctx context.Context, conn *connection, err error) bool {
+	var disconnected *whatsmeow.DisconnectedError
+	return errors.Is(err, signalstore.ErrStolen) || conn.ctx.Err() != nil || ctx.Err() != nil || errors.As(err, &disconnected) ||
+		errors.Is(err, whatsmeow.ErrNotConnected) || errors.Is(err, whatsmeow.ErrNotLoggedIn) || errors.Is(err, context.Canceled)
+}
+
+// changeRefused decides what becomes of a change that was not made.
+func (s *session) changeRefused(ctx context.Context, conn *connection, id uuid.UUID, err error) (string, error) {
+	var known *refusal
+	code := serverCode(err)
+	switch {
+	case errors.Is(err, errClaimLost):
+		return s.again(err)
+	case errors.As(err, &known):
+		return s.endChange(ctx, id, events.ChangeFailed, nil, known)
+	case interrupted(ctx, conn, err):
+		s.log.InfoContext(s.ctx, "change interrupted", "change", id, "error", err)
+		return "waiting", queue.WaitFor{D: brokenWait}
+	case s3.Unavailable(err), postgres.Away(err):
+		return s.again(err)
+	case code != 0 && code != codeTooMany, errors.Is(err, errNotOnWhatsApp), errors.Is(err, whatsmeow.ErrGroupNotFound), errors.Is(err, whatsmeow.ErrNotInGroup):
+		return s.endChange(ctx, id, events.ChangeFailed, nil, refusalOf(err))
+	}
+	s.log.WarnContext(s.ctx, "change not made", "change", id, "error", err)
+	if time.Since(s.triedSince(id)) >= sendPatience {
+		return s.endChange(ctx, id, events.ChangeFailed, nil, refusalOf(err))
+	}
+	wait := 2 * time.Second
+	if code == codeTooMany {
+		wait = limitedFirst
+	}
+	return "waiting", queue.WaitFor{D: wait}
+}
+
+// triedSince is since when a change has been tried over connections that held.
+func (s *session) triedSince(id uuid.UUID) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since, ok := s.changing[id]
+	if !ok {
+		since = time.Now()
+		s.changing[id] = since
+	}
+	return since
+}
+
+// untry ends the patience with a change, or begins it anew.
+func (s *session) untry(id uuid.UUID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.changing, id)
+}
+
+// endChange writes how a change ended and, where it was made, what it changed, in one transaction. It goes on when the command's lane is lost
+// meanwhile: the fence knows whether the session is still ours. What was made although the sweeper had given it up is kept all the same.
+func (s *session) endChange(ctx context.Context, id uuid.UUID, status string, write written, refused *refusal) (outcome string, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
+	defer cancel()
+	err = s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		if err := s.hold(ctx, tx); err != nil {
+			return err
+		}
+		p := db.ChangeFinishParams{ID: id, SessionID: s.id, Status: status}
+		if refused != nil {
+			p.ErrorCode, p.ErrorMessage = &refused.code, &refused.message
+		}
+		if write != nil {
+			result, err := write(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if p.Result, err = json.Marshal(result); err != nil {
+				return fmt.Errorf("encode result: %w", err)
+			}
+		}
+		row, err := s.c.queries.ChangeFinish(ctx, tx, p)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("write end of change: %w", err)
+		}
+		return tellChange(tx, row)
+	})
+	if err != nil {
+		return s.again(err)
+	}
+	s.untry(id)
+	if refused != nil {
+		s.log.InfoContext(s.ctx, "change refused", "change", id, "code", refused.code)
+		return "refused", nil
+	}
+	return status, nil
+}
+
+// tellChange wakes who waits for a change, and publishes what becomes of one that was not made.
+func tellChange(tx *queue.Tx, row db.Change) error {
+	tx.Notify(events.WakeChanges, row.ID.String())
+	if row.Status == events.ChangeDone {
+		return nil
+	}
+	_, err := events.Publish(tx, events.ChangeUndone, row.SessionID, row.ChatID, time.Now(), events.ChangeData{Change: postgres.Change(row)})
+	return err
+}

@@ -1,0 +1,423 @@
+// Package features shows what chasqui can do, feature by feature: each test goes through HTTP, as clients do, against the simulated WhatsApp,
+// and looks at what the phone saw, or at what clients saw when the phone acted. infra/docs/features.md is made of them.
+package features
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chasqui/chasqui/infra/sandbox"
+)
+
+// running is the program under test: one `chasqui dev` for all tests, with a simulated WhatsApp.
+var running struct {
+	URL        string `json:"url"`
+	APIKey     string `json:"apiKey"`
+	SandboxURL string `json:"sandboxUrl"`
+}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	fail := func(err error) int { fmt.Fprintln(os.Stderr, err); return 1 }
+	dir, err := os.MkdirTemp("", "chasqui-features-")
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL runs as another user where this is root
+		return fail(err)
+	}
+	binary := filepath.Join(dir, "chasqui")
+	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
+		return fail(fmt.Errorf("build: %w\n%s", err, out))
+	}
+	ready, log := filepath.Join(dir, "ready.json"), &bytes.Buffer{}
+	dev := exec.Command(binary, "dev", "--data", filepath.Join(dir, "data"), "--port", "0", "--sandbox-port", "0", "--ready-file", ready)
+	dev.Dir, dev.Stdout, dev.Stderr = dir, log, log
+	dev.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := dev.Start(); err != nil {
+		return fail(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- dev.Wait() }()
+	code, tick, late := 1, time.NewTicker(20*time.Millisecond), time.After(time.Minute)
+	for running.URL == "" {
+		select {
+		case err := <-ended:
+			return fail(fmt.Errorf("dev ended: %w\n%s", err, log))
+		case <-late:
+			_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL)
+			return fail(fmt.Errorf("dev is not ready after a minute\n%s", log))
+		case <-tick.C:
+			if raw, err := os.ReadFile(ready); err == nil && json.Unmarshal(raw, &running) != nil {
+				return fail(fmt.Errorf("ready file: %s", raw))
+			}
+		}
+	}
+	code = m.Run()
+	_ = dev.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second):
+		_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL)
+		<-ended
+	}
+	if code != 0 || bytes.Contains(log.Bytes(), []byte("WARNING: DATA RACE")) {
+		fmt.Fprintln(os.Stderr, "--- dev, what it warned of")
+		for line := range bytes.Lines(log.Bytes()) {
+			if !bytes.Contains(line, []byte("level=INFO")) {
+				_, _ = os.Stderr.Write(line)
+			}
+		}
+		code = 1
+	}
+	return code
+}
+
+var client = &http.Client{Timeout: 75 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+
+// call sends JSON and decodes the answer into out (nil: ignored). It returns the status and the answer's bytes.
+func call(t *testing.T, method, target string, in, out any, header ...string) (int, []byte) {
+	t.Helper()
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, target, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-API-Key", running.APIKey)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+	if out != nil && res.StatusCode < 300 {
+		if err := json.Unmarshal(raw, out); err != nil {
+			t.Fatalf("%s %s: %v: %s", method, target, err, raw)
+		}
+	}
+	return res.StatusCode, raw
+}
+
+// eventually polls until cond answers nil.
+func eventually(t *testing.T, what string, cond func() error) {
+	t.Helper()
+	deadline, tick := time.NewTimer(30*time.Second), time.NewTicker(20*time.Millisecond)
+	defer deadline.Stop()
+	defer tick.Stop()
+	for {
+		err := cond()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline.C:
+			t.Fatalf("waited 30 s for %s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+var lastNumber atomic.Int64
+
+// A phone is a simulated phone, which nobody else's test uses.
+type phone struct {
+	t      *testing.T
+	number string
+}
+
+// newPhone makes a phone; more are what the sandbox's POST /phones takes beside number and name.
+func newPhone(t *testing.T, name string, more ...map[string]any) phone {
+	t.Helper()
+	p := phone{t, strconv.FormatInt(5491150000000+lastNumber.Add(1), 10)}
+	body := map[string]any{"number": p.number, "name": name}
+	for _, m := range more {
+		for k, v := range m {
+			body[k] = v
+		}
+	}
+	p.do("POST", running.SandboxURL+"/phones", body, nil)
+	return p
+}
+
+func (p phone) jid() string { return p.number + "@s.whatsapp.net" }
+
+func (p phone) do(method, target string, in, out any) {
+	p.t.Helper()
+	if status, raw := call(p.t, method, target, in, out); status >= 300 {
+		p.t.Fatalf("%s %s: %d %s", method, target, status, raw)
+	}
+}
+
+// act calls an operation of the phone's, such as act("POST", "/read", ...).
+func (p phone) act(method, path string, in, out any) {
+	p.t.Helper()
+	p.do(method, running.SandboxURL+"/phones/"+p.number+path, in, out)
+}
+
+// send makes the phone send something and returns WhatsApp's id of it.
+func (p phone) send(message map[string]any) string {
+	p.t.Helper()
+	var sent struct{ ID string }
+	p.act("POST", "/messages", message, &sent)
+	return sent.ID
+}
+
+// sees waits for something that the phone shows.
+func (p phone) sees(what string, want func(sandbox.Message) bool) sandbox.Message {
+	p.t.Helper()
+	after, deadline := int64(0), time.Now().Add(30*time.Second)
+	var all []sandbox.Message
+	for time.Now().Before(deadline) {
+		var page struct {
+			Messages []sandbox.Message
+			Next     int64
+		}
+		p.act("GET", fmt.Sprintf("/messages?wait=2&after=%d", after), nil, &page)
+		for _, m := range page.Messages {
+			if want(m) {
+				return m
+			}
+		}
+		all, after = append(all, page.Messages...), max(after, page.Next)
+	}
+	text, _ := json.Marshal(all)
+	p.t.Fatalf("the phone never saw %s; it saw %s", what, text)
+	return sandbox.Message{}
+}
+
+// notices waits for something that the phone noticed beside messages.
+func (p phone) notices(kind string, want func(data map[string]any) bool) map[string]any {
+	p.t.Helper()
+	after, deadline := int64(0), time.Now().Add(30*time.Second)
+	for time.Now().Before(deadline) {
+		var page struct {
+			Events []struct{ Data map[string]any }
+			Next   int64
+		}
+		p.act("GET", fmt.Sprintf("/events?wait=2&kind=%s&after=%d", kind, after), nil, &page)
+		for _, e := range page.Events {
+			if want(e.Data) {
+				return e.Data
+			}
+		}
+		after = max(after, page.Next)
+	}
+	p.t.Fatalf("the phone never noticed that %s", kind)
+	return nil
+}
+
+// A session is one that is linked to a phone of its own.
+type session struct {
+	t     *testing.T
+	id    string
+	phone phone
+}
+
+// newSession makes a session and links it by QR code.
+func newSession(t *testing.T) session {
+	t.Helper()
+	return linked(t, newPhone(t, "Owner"))
+}
+
+// linked makes a session and links it to a phone.
+func linked(t *testing.T, p phone) session {
+	t.Helper()
+	s := session{t, "s" + strconv.FormatInt(lastNumber.Add(1), 10), p}
+	s.must(201, "POST", "/v1/sessions", map[string]any{"id": s.id}, nil)
+	var qr struct{ QR string }
+	if status, raw := call(t, "GET", s.url("/qr?wait=30"), nil, &qr, "Accept", "application/json"); status != 200 {
+		t.Fatalf("QR: %d %s", status, raw)
+	}
+	p.act("POST", "/scan", map[string]string{"qr": qr.QR}, nil)
+	s.awaitState("connected")
+	return s
+}
+
+// url is that of a path: one that begins with /v1 of the API, any other below the session.
+func (s session) url(path string) string {
+	if len(path) >= 3 && path[:3] == "/v1" {
+		return running.URL + path
+	}
+	return running.URL + "/v1/sessions/" + s.id + path
+}
+
+// must calls the API and fails the test when the status is another. The path is as for url.
+func (s session) must(status int, method, path string, in, out any, header ...string) {
+	s.t.Helper()
+	if got, raw := call(s.t, method, s.url(path), in, out, header...); got != status {
+		s.t.Fatalf("%s %s: %d, want %d: %s", method, path, got, status, raw)
+	}
+}
+
+// refused calls the API and fails the test unless it answers the problem of a code.
+func (s session) refused(code, method, path string, in any, header ...string) {
+	s.t.Helper()
+	got, raw := call(s.t, method, s.url(path), in, nil, header...)
+	var p struct{ Code string }
+	if _ = json.Unmarshal(raw, &p); got < 400 || p.Code != code {
+		s.t.Fatalf("%s %s: %d, want the problem %s: %s", method, path, got, code, raw)
+	}
+}
+
+func (s session) awaitState(state string) {
+	s.t.Helper()
+	eventually(s.t, "the session to be "+state, func() error {
+		var is struct{ State, Reason string }
+		s.must(200, "GET", "", nil, &is)
+		if is.State != state {
+			return fmt.Errorf("it is %s (%s)", is.State, is.Reason)
+		}
+		return nil
+	})
+}
+
+// stop takes the session offline until start.
+func (s session) stop() {
+	s.t.Helper()
+	s.must(202, "POST", "/stop", nil, nil)
+	s.awaitState("stopped")
+}
+
+// start brings the session back.
+func (s session) start() {
+	s.t.Helper()
+	s.must(202, "POST", "/start", nil, nil)
+	s.awaitState("connected")
+}
+
+// send sends a content and waits until WhatsApp has it; more are other members of the request.
+func (s session) send(to string, content map[string]any, more ...map[string]any) message {
+	s.t.Helper()
+	body := map[string]any{"to": to, "content": content}
+	for _, m := range more {
+		for k, v := range m {
+			body[k] = v
+		}
+	}
+	var m message
+	s.must(200, "POST", "/messages", body, &m, "Prefer", "wait=20")
+	return m
+}
+
+// gets waits for an event of a type, and returns its data.
+func (s session) gets(eventType string, want func(data map[string]any) bool) map[string]any {
+	s.t.Helper()
+	after, deadline := "", time.Now().Add(30*time.Second)
+	var all []json.RawMessage
+	for time.Now().Before(deadline) {
+		var page struct {
+			Data       []json.RawMessage
+			NextCursor string
+		}
+		query := url.Values{"type": {eventType}, "sessionId": {s.id}, "wait": {"2"}, "limit": {"200"}}
+		if after != "" {
+			query.Set("after", after)
+		}
+		s.must(200, "GET", "/v1/events?"+query.Encode(), nil, &page)
+		for _, raw := range page.Data {
+			var e struct{ Data map[string]any }
+			if err := json.Unmarshal(raw, &e); err != nil {
+				s.t.Fatal(err)
+			}
+			if want(e.Data) {
+				return e.Data
+			}
+		}
+		all, after = append(all, page.Data...), page.NextCursor
+	}
+	s.t.Fatalf("no such event %s; there were %s", eventType, all)
+	return nil
+}
+
+// received waits until the API has a message that a phone sent, by WhatsApp's id.
+func (s session) received(whatsappID string) message {
+	s.t.Helper()
+	var m message
+	eventually(s.t, "message "+whatsappID, func() error {
+		status, raw := call(s.t, "GET", s.url("/messages/"+whatsappID), nil, &m)
+		if status != 200 {
+			return fmt.Errorf("%d %s", status, raw)
+		}
+		return nil
+	})
+	return m
+}
+
+// message is a message as clients get it: what tests look at by name, and the rest.
+type message struct {
+	ID         string         `json:"id"`
+	WhatsAppID string         `json:"whatsappId"`
+	ChatID     string         `json:"chatId"`
+	Direction  string         `json:"direction"`
+	Status     string         `json:"status"`
+	Content    map[string]any `json:"content"`
+	ReplyTo    map[string]any `json:"replyTo"`
+	Mentions   []address      `json:"mentions"`
+	Reactions  []struct {
+		From  address `json:"from"`
+		Emoji string  `json:"emoji"`
+	} `json:"reactions"`
+	From address `json:"from"`
+	To   address `json:"to"`
+	raw  map[string]any
+}
+
+// UnmarshalJSON keeps everything beside the members with names.
+func (m *message) UnmarshalJSON(b []byte) error {
+	type plain message
+	if err := json.Unmarshal(b, (*plain)(m)); err != nil {
+		return err
+	}
+	m.raw = nil
+	return json.Unmarshal(b, &m.raw)
+}
+
+type address struct {
+	ID    string `json:"id"`
+	Phone string `json:"phone"`
+	LID   string `json:"lid"`
+	Kind  string `json:"kind"`
+	Name  string `json:"name"`
+}
+
+// dig returns what stands at a path in decoded JSON, or nil.
+func dig(value any, path ...string) any {
+	for _, name := range path {
+		m, ok := value.(map[string]any)
+		if !ok {
+			return nil
+		}
+		value = m[name]
+	}
+	return value
+}
