@@ -365,6 +365,15 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	return s.message(row)
 }
 
+// addressed reads an address that a client wrote, at a location of the request, and returns the id under which the session knows it.
+func (s *Server) addressed(ctx context.Context, from db.DBTX, sessionID, location, text string) (string, error) {
+	jid, err := events.ParseAddress(text)
+	if err != nil {
+		return "", invalid(location, err.Error())
+	}
+	return s.canonical(ctx, from, sessionID, jid)
+}
+
 // canonical returns the id under which an address is known to the session: a person's phone where only the LID was given.
 func (s *Server) canonical(ctx context.Context, from db.DBTX, sessionID, jid string) (string, error) {
 	lid, ok := strings.CutSuffix(jid, "@"+events.LIDServer)
@@ -473,11 +482,8 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 	}
 	query, chat := url.Values{}, ""
 	if in.ChatID != "" {
-		jid, err := events.ParseAddress(in.ChatID)
-		if err != nil {
-			return nil, invalid("query.chatId", err.Error())
-		}
-		if chat, err = s.canonical(ctx, s.pool, in.SessionID, jid); err != nil {
+		var err error
+		if chat, err = s.addressed(ctx, s.pool, in.SessionID, "query.chatId", in.ChatID); err != nil {
 			return nil, err
 		}
 		query.Set("chatId", in.ChatID)

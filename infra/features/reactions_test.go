@@ -18,7 +18,9 @@ func TestReaction(t *testing.T) {
 	if reacted.ID != m.ID {
 		t.Errorf("the answer is %+v", reacted)
 	}
-	bert.sees("the reaction", func(m sandbox.Message) bool { return m.Type == "reaction" && m.Emoji == "👍" && m.Target.ID == id && m.Target.FromMe })
+	bert.sees("the reaction", func(m sandbox.Message) bool {
+		return m.Type == "reaction" && m.Emoji == "👍" && m.Target.ID == id && m.Target.FromMe
+	})
 	s.gets("message.reaction", func(data map[string]any) bool {
 		return data["messageId"] == m.ID && data["emoji"] == "👍" && data["direction"] == "outgoing" && dig(data, "from", "phone") == s.phone.number
 	})
