@@ -202,33 +202,3 @@ func (q *Queries) AddOnVote(ctx context.Context, db DBTX, arg AddOnVoteParams) (
 	err := row.Scan(&message_id)
 	return message_id, err
 }
-
-const messageRawMany = `-- name: MessageRawMany :many
-SELECT id, raw FROM messages WHERE id = ANY ($1::uuid[]) AND raw IS NOT NULL
-`
-
-type MessageRawManyRow struct {
-	ID  uuid.UUID
-	Raw []byte
-}
-
-// WhatsApp's own form of messages.
-func (q *Queries) MessageRawMany(ctx context.Context, db DBTX, ids []uuid.UUID) ([]MessageRawManyRow, error) {
-	rows, err := db.Query(ctx, messageRawMany, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []MessageRawManyRow{}
-	for rows.Next() {
-		var i MessageRawManyRow
-		if err := rows.Scan(&i.ID, &i.Raw); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}

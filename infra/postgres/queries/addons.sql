@@ -60,7 +60,3 @@ UPDATE messages SET revoked_at = @revoked_at, updated_at = clock_timestamp() WHE
 -- Pins a message until a time, or unpins it. No row: it is so already.
 UPDATE messages SET pinned_until = sqlc.narg(pinned_until), updated_at = clock_timestamp()
  WHERE id = @id AND pinned_until IS DISTINCT FROM sqlc.narg(pinned_until)::timestamptz;
-
--- name: MessageRawMany :many
--- WhatsApp's own form of messages.
-SELECT id, raw FROM messages WHERE id = ANY (@ids::uuid[]) AND raw IS NOT NULL;
