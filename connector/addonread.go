@@ -62,6 +62,11 @@ func (c *connection) decrypted(ctx context.Context, e *waevents.Message, m *waE2
 	case m.GetSecretEncryptedMessage() != nil:
 		key, nonce = m.GetSecretEncryptedMessage().GetTargetMessageKey(), m.GetSecretEncryptedMessage().GetEncIV()
 		open = func() error {
+			switch m.GetSecretEncryptedMessage().GetSecretEncType() {
+			case waE2E.SecretEncryptedMessage_EVENT_EDIT, waE2E.SecretEncryptedMessage_MESSAGE_EDIT:
+			default: // whatsmeow panics where it is missing; polls' edits have a shape of their own
+				return errors.New("an edit of an unknown kind")
+			}
 			edit, err := c.client.DecryptSecretEncryptedMessage(ctx, &opened)
 			if err != nil {
 				return err

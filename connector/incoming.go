@@ -36,11 +36,19 @@ func (c *connection) received(ctx context.Context, e *waevents.Message) error {
 	if done, err := c.addOn(ctx, e, m, outer); done {
 		return err
 	}
-	said := told{info: contextInfo(m)}
+	said, shown, err := read(e, m, outer)
+	if err != nil || !shown {
+		return err
+	}
+	return c.keep(ctx, &e.Info, said)
+}
+
+// read reads a message, m without its wrappers; false when it says nothing to a person.
+func read(e *waevents.Message, m *waE2E.Message, outer wrapping) (said told, shown bool, err error) {
+	said.info = contextInfo(m)
 	if said.content, said.media = mediaOf(m); said.media == nil && said.content.Type == "" {
-		var shown bool
 		if said.content, shown = contentOf(m); !shown {
-			return nil
+			return said, false, nil
 		}
 	}
 	if said.media != nil {
@@ -49,11 +57,8 @@ func (c *connection) received(ctx context.Context, e *waevents.Message) error {
 			said.content.AlbumID = a.GetParentMessageKey().GetID()
 		}
 	}
-	var err error
-	if said.raw, err = rawOf(e.RawMessage); err != nil {
-		return err
-	}
-	return c.keep(ctx, &e.Info, said)
+	said.raw, err = rawOf(e.RawMessage)
+	return said, true, err
 }
 
 // told is a message as it is kept.
