@@ -106,9 +106,6 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said tol
 		if err != nil {
 			return err
 		}
-		if m.ReplyTo != nil && row.QuotedMessage != nil {
-			m.ReplyTo.MessageID = events.MessagePrefix.Format(*row.QuotedMessage)
-		}
 		t := events.MessageReceived
 		if p.Direction == events.Outgoing {
 			t = events.MessageSent
@@ -216,7 +213,7 @@ func (c *connection) room(ctx context.Context, info *types.MessageInfo) (room ad
 func view(p db.MessageReceiveParams, row db.MessageReceiveRow) db.MessageView {
 	v := db.MessageView{
 		ID: *row.MessageID, SessionID: p.SessionID, ChatID: p.ChatID, SenderID: p.SenderID, WhatsappID: p.WhatsappID, Direction: p.Direction,
-		Status: p.Status, Type: p.Type, Content: p.Content, Context: p.Context, Timestamp: p.Timestamp,
+		Status: p.Status, Type: p.Type, Content: p.Content, Context: row.Context, Timestamp: p.Timestamp,
 		OwnPhone: row.OwnPhone, OwnLid: row.OwnLid, OwnName: row.OwnName,
 	}
 	if p.SenderID != "" {

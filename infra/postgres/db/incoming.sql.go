@@ -143,36 +143,32 @@ WITH fence AS MATERIALIZED (
      WHERE (coalesce(excluded.phone, contacts.phone), coalesce(excluded.lid, contacts.lid), coalesce(nullif(excluded.name, ''), contacts.name))
            IS DISTINCT FROM (contacts.phone, contacts.lid, contacts.name)
     RETURNING phone, lid, coalesce(nullif(saved_name, ''), nullif(name, ''), business_name) AS name
-), quoted AS (
-    SELECT q.id FROM messages q JOIN sessions o ON o.id = q.session_id
-     WHERE $8::text <> '' AND q.session_id = $1::text AND q.whatsapp_id = $8::text AND q.chat_id = ANY ($9::text[])
-       AND (cardinality($10::text[]) = 0 OR q.sender_id = ANY ($10::text[])
-            OR q.sender_id = '' AND (o.phone || '@s.whatsapp.net' = ANY ($10::text[]) OR o.lid || '@lid' = ANY ($10::text[])))
-     ORDER BY q.id DESC LIMIT 1
 ), message AS (
     INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, context, raw, media_id, timestamp)
-    SELECT $11::uuid, fence.session, $12::text, $13::text, $14::text, $15::text, $16::text, $17::text,
-           $18::jsonb,
-           CASE WHEN quoted.id IS NULL THEN $19::jsonb
-                ELSE jsonb_set($19::jsonb, '{replyTo,messageId}', to_jsonb('msg_' || replace(quoted.id::text, '-', ''))) END,
+    SELECT $8::uuid, fence.session, $9::text, $10::text, $11::text, $12::text, $13::text, $14::text,
+           $15::jsonb,
+           CASE WHEN $16::text = '' THEN $17::jsonb
+                ELSE coalesce(jsonb_set($17::jsonb, '{replyTo,messageId}', to_jsonb('msg_' || replace(
+                       message_quoted($1::text, $16::text, $18::text[], $19::text[])::text, '-', ''))),
+                     $17::jsonb) END,
            $20::bytea, $21::uuid, $22::timestamptz
-      FROM fence LEFT JOIN quoted ON true
+      FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
        SET type = excluded.type, content = excluded.content, context = excluded.context, raw = excluded.raw, media_id = excluded.media_id,
            updated_at = clock_timestamp()
      WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
-    RETURNING id, (id = $11::uuid AND direction = 'incoming')::int AS unread
+    RETURNING id, context, (id = $8::uuid AND direction = 'incoming')::int AS unread
 ), chat AS (
     INSERT INTO chats (session_id, id, kind, last_message_at, unread)
-    SELECT fence.session, $12::text, $23::text, $22::timestamptz, coalesce(message.unread, 0) FROM fence LEFT JOIN message ON true
+    SELECT fence.session, $9::text, $23::text, $22::timestamptz, coalesce(message.unread, 0) FROM fence LEFT JOIN message ON true
         ON CONFLICT (session_id, id) DO UPDATE
        SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = chats.unread + excluded.unread
 )
-SELECT message.id AS message_id, quoted.id AS quoted_message, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
+SELECT message.id AS message_id, message.context, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,
        coalesce(contact.name, known.name, '')::text AS contact_name
   FROM fence JOIN sessions s ON s.id = fence.session LEFT JOIN contact ON true LEFT JOIN known ON true
-  LEFT JOIN message ON true LEFT JOIN quoted ON true
+  LEFT JOIN message ON true
 `
 
 type MessageReceiveParams struct {
@@ -183,9 +179,6 @@ type MessageReceiveParams struct {
 	ContactPhone  string
 	ContactLid    string
 	ContactName   string
-	QuotedID      string
-	QuotedChats   []string
-	QuotedAuthors []string
 	ID            uuid.UUID
 	ChatID        string
 	SenderID      string
@@ -194,7 +187,10 @@ type MessageReceiveParams struct {
 	Status        string
 	Type          string
 	Content       json.RawMessage
+	QuotedID      string
 	Context       json.RawMessage
+	QuotedChats   []string
+	QuotedAuthors []string
 	Raw           []byte
 	MediaID       *uuid.UUID
 	Timestamp     time.Time
@@ -202,21 +198,20 @@ type MessageReceiveParams struct {
 }
 
 type MessageReceiveRow struct {
-	MessageID     *uuid.UUID
-	QuotedMessage *uuid.UUID
-	OwnPhone      *string
-	OwnLid        *string
-	OwnName       string
-	ContactPhone  string
-	ContactLid    string
-	ContactName   string
+	MessageID    *uuid.UUID
+	Context      json.RawMessage
+	OwnPhone     *string
+	OwnLid       *string
+	OwnName      string
+	ContactPhone string
+	ContactLid   string
+	ContactName  string
 }
 
 // All that one incoming message writes, in one round trip: the fence, the contact, the chat with its count of unread messages, the message and
 // last_event_at of the session (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there
 // already, and nothing is to be told. An undecryptable message is replaced by its content, once. What it quotes (quoted_id, empty for nothing) is
-// looked up in quoted_chats, by one of quoted_authors where there are any, of which the account itself is one by its phone and its LID; our own
-// id of it goes into the context.
+// looked up, and our own id of it goes into the context.
 func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiveParams) (MessageReceiveRow, error) {
 	row := db.QueryRow(ctx, messageReceive,
 		arg.SessionID,
@@ -226,9 +221,6 @@ func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiv
 		arg.ContactPhone,
 		arg.ContactLid,
 		arg.ContactName,
-		arg.QuotedID,
-		arg.QuotedChats,
-		arg.QuotedAuthors,
 		arg.ID,
 		arg.ChatID,
 		arg.SenderID,
@@ -237,7 +229,10 @@ func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiv
 		arg.Status,
 		arg.Type,
 		arg.Content,
+		arg.QuotedID,
 		arg.Context,
+		arg.QuotedChats,
+		arg.QuotedAuthors,
 		arg.Raw,
 		arg.MediaID,
 		arg.Timestamp,
@@ -246,7 +241,7 @@ func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiv
 	var i MessageReceiveRow
 	err := row.Scan(
 		&i.MessageID,
-		&i.QuotedMessage,
+		&i.Context,
 		&i.OwnPhone,
 		&i.OwnLid,
 		&i.OwnName,

@@ -2,8 +2,7 @@
 -- All that one incoming message writes, in one round trip: the fence, the contact, the chat with its count of unread messages, the message and
 -- last_event_at of the session (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there
 -- already, and nothing is to be told. An undecryptable message is replaced by its content, once. What it quotes (quoted_id, empty for nothing) is
--- looked up in quoted_chats, by one of quoted_authors where there are any, of which the account itself is one by its phone and its LID; our own
--- id of it goes into the context.
+-- looked up, and our own id of it goes into the context.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
@@ -24,36 +23,32 @@ WITH fence AS MATERIALIZED (
      WHERE (coalesce(excluded.phone, contacts.phone), coalesce(excluded.lid, contacts.lid), coalesce(nullif(excluded.name, ''), contacts.name))
            IS DISTINCT FROM (contacts.phone, contacts.lid, contacts.name)
     RETURNING phone, lid, coalesce(nullif(saved_name, ''), nullif(name, ''), business_name) AS name
-), quoted AS (
-    SELECT q.id FROM messages q JOIN sessions o ON o.id = q.session_id
-     WHERE @quoted_id::text <> '' AND q.session_id = @session_id::text AND q.whatsapp_id = @quoted_id::text AND q.chat_id = ANY (@quoted_chats::text[])
-       AND (cardinality(@quoted_authors::text[]) = 0 OR q.sender_id = ANY (@quoted_authors::text[])
-            OR q.sender_id = '' AND (o.phone || '@s.whatsapp.net' = ANY (@quoted_authors::text[]) OR o.lid || '@lid' = ANY (@quoted_authors::text[])))
-     ORDER BY q.id DESC LIMIT 1
 ), message AS (
     INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, context, raw, media_id, timestamp)
     SELECT @id::uuid, fence.session, @chat_id::text, @sender_id::text, @whatsapp_id::text, @direction::text, @status::text, @type::text,
            @content::jsonb,
-           CASE WHEN quoted.id IS NULL THEN sqlc.narg(context)::jsonb
-                ELSE jsonb_set(sqlc.narg(context)::jsonb, '{replyTo,messageId}', to_jsonb('msg_' || replace(quoted.id::text, '-', ''))) END,
+           CASE WHEN @quoted_id::text = '' THEN sqlc.narg(context)::jsonb
+                ELSE coalesce(jsonb_set(sqlc.narg(context)::jsonb, '{replyTo,messageId}', to_jsonb('msg_' || replace(
+                       message_quoted(@session_id::text, @quoted_id::text, @quoted_chats::text[], @quoted_authors::text[])::text, '-', ''))),
+                     sqlc.narg(context)::jsonb) END,
            sqlc.narg(raw)::bytea, sqlc.narg(media_id)::uuid, @timestamp::timestamptz
-      FROM fence LEFT JOIN quoted ON true
+      FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
        SET type = excluded.type, content = excluded.content, context = excluded.context, raw = excluded.raw, media_id = excluded.media_id,
            updated_at = clock_timestamp()
      WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
-    RETURNING id, (id = @id::uuid AND direction = 'incoming')::int AS unread
+    RETURNING id, context, (id = @id::uuid AND direction = 'incoming')::int AS unread
 ), chat AS (
     INSERT INTO chats (session_id, id, kind, last_message_at, unread)
     SELECT fence.session, @chat_id::text, @chat_kind::text, @timestamp::timestamptz, coalesce(message.unread, 0) FROM fence LEFT JOIN message ON true
         ON CONFLICT (session_id, id) DO UPDATE
        SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = chats.unread + excluded.unread
 )
-SELECT message.id AS message_id, quoted.id AS quoted_message, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
+SELECT message.id AS message_id, message.context, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,
        coalesce(contact.name, known.name, '')::text AS contact_name
   FROM fence JOIN sessions s ON s.id = fence.session LEFT JOIN contact ON true LEFT JOIN known ON true
-  LEFT JOIN message ON true LEFT JOIN quoted ON true;
+  LEFT JOIN message ON true;
 
 -- name: MediaReceive :exec
 -- The file of a message that MessageReceive has just written, in the same transaction and so behind the same fence. A statement of its own,
