@@ -475,6 +475,7 @@ func failure(m events.Message) *Problem {
 func (s *Server) listMessages(ctx context.Context, in *struct {
 	SessionPath
 	Page
+	RawWish
 	ChatID string `query:"chatId" maxLength:"64" doc:"Only this chat: a phone number or a JID." example:"5491123456789@s.whatsapp.net"`
 }) (*listed[events.Message], error) {
 	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
@@ -487,6 +488,9 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 			return nil, err
 		}
 		query.Set("chatId", in.ChatID)
+	}
+	if in.Raw {
+		query.Set("raw", "true")
 	}
 	before, err := parseCursor(events.MessagePrefix, in.Cursor)
 	if err != nil {
@@ -501,6 +505,11 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if in.Raw {
+		if err := s.withRaw(ctx, s.pool, out.Body.Data); err != nil {
+			return nil, err
+		}
 	}
 	return out, s.withReactions(ctx, s.pool, in.SessionID, out.Body.Data)
 }
@@ -522,7 +531,10 @@ func parseCursor(prefix events.Prefix, cursor string) (*uuid.UUID, error) {
 	return &id, nil
 }
 
-func (s *Server) getMessage(ctx context.Context, in *struct{ MessagePath }) (*messageShown, error) {
+func (s *Server) getMessage(ctx context.Context, in *struct {
+	MessagePath
+	RawWish
+}) (*messageShown, error) {
 	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
 		return nil, err
 	}
@@ -535,6 +547,11 @@ func (s *Server) getMessage(ctx context.Context, in *struct{ MessagePath }) (*me
 		return nil, err
 	}
 	shown := []events.Message{message}
+	if in.Raw {
+		if err := s.withRaw(ctx, s.pool, shown); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.withReactions(ctx, s.pool, in.SessionID, shown); err != nil {
 		return nil, err
 	}

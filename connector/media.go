@@ -46,34 +46,45 @@ type file interface {
 	GetFileLength() uint64
 }
 
+// fileOf reads a message with a file, as far as it can be shown without having it; nil where it has none.
+func fileOf(m *waE2E.Message) (content events.Content, f file) {
+	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
+		m = inner
+	}
+	switch {
+	case m.GetImageMessage() != nil:
+		image := m.GetImageMessage()
+		return events.Content{Type: events.ContentImage, Caption: image.GetCaption(), ViewOnce: image.GetViewOnce()}, image
+	case m.GetVideoMessage() != nil:
+		video := m.GetVideoMessage()
+		return events.Content{Type: events.ContentVideo, Caption: video.GetCaption(), ViewOnce: video.GetViewOnce(), GIF: video.GetGifPlayback()}, video
+	case m.GetPtvMessage() != nil:
+		video := m.GetPtvMessage()
+		return events.Content{Type: events.ContentVideo, VideoNote: true, ViewOnce: video.GetViewOnce()}, video
+	case m.GetAudioMessage() != nil:
+		audio := m.GetAudioMessage()
+		content = events.Content{Type: events.ContentAudio, ViewOnce: audio.GetViewOnce()}
+		if audio.GetPTT() {
+			content.Type = events.ContentVoice
+		}
+		return content, audio
+	case m.GetDocumentMessage() != nil:
+		document := m.GetDocumentMessage()
+		return events.Content{Type: events.ContentDocument, Caption: document.GetCaption()}, document
+	case m.GetStickerMessage() != nil:
+		sticker := m.GetStickerMessage()
+		return events.Content{Type: events.ContentSticker, Animated: sticker.GetIsAnimated() || sticker.GetIsLottie()}, sticker
+	}
+	return content, nil
+}
+
 // mediaOf reads a message with a file, which is returned as the row that it gets; nil where it has none that can be fetched.
 func mediaOf(m *waE2E.Message) (content events.Content, media *db.Media) {
 	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
 		m = inner
 	}
-	var f file
-	switch {
-	case m.GetImageMessage() != nil:
-		image := m.GetImageMessage()
-		content, f = events.Content{Type: events.ContentImage, Caption: image.GetCaption(), ViewOnce: image.GetViewOnce()}, image
-	case m.GetVideoMessage() != nil:
-		video := m.GetVideoMessage()
-		content, f = events.Content{Type: events.ContentVideo, Caption: video.GetCaption(), ViewOnce: video.GetViewOnce(), GIF: video.GetGifPlayback()}, video
-	case m.GetPtvMessage() != nil:
-		video := m.GetPtvMessage()
-		content, f = events.Content{Type: events.ContentVideo, VideoNote: true, ViewOnce: video.GetViewOnce()}, video
-	case m.GetAudioMessage() != nil:
-		audio := m.GetAudioMessage()
-		content, f = events.Content{Type: events.ContentAudio, ViewOnce: audio.GetViewOnce()}, audio
-		if audio.GetPTT() {
-			content.Type = events.ContentVoice
-		}
-	case m.GetDocumentMessage() != nil:
-		document := m.GetDocumentMessage()
-		content, f = events.Content{Type: events.ContentDocument, Caption: document.GetCaption()}, document
-	case m.GetStickerMessage() != nil:
-		content, f = events.Content{Type: events.ContentSticker}, m.GetStickerMessage()
-	default:
+	content, f := fileOf(m)
+	if f == nil {
 		return content, nil
 	}
 	if len(f.GetFileSHA256()) != 32 || len(f.GetFileEncSHA256()) != 32 || len(f.GetMediaKey()) != 32 ||
