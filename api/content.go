@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -128,7 +129,7 @@ type NewEvent struct {
 	StartAt     time.Time    `json:"startAt" doc:"When it begins; WhatsApp keeps whole seconds."`
 	EndAt       *time.Time   `json:"endAt,omitempty" doc:"When it ends."`
 	Location    *NewLocation `json:"location,omitempty" doc:"Where it is."`
-	JoinLink    string       `json:"joinLink,omitempty" maxLength:"2048" format:"uri" doc:"A link to a call." example:"https://call.whatsapp.com/video/abc"`
+	JoinLink    string       `json:"joinLink,omitempty" maxLength:"2048" doc:"A link to a call, http or https." example:"https://call.whatsapp.com/video/abc"`
 	ExtraGuests bool         `json:"extraGuests,omitempty" doc:"Guests may bring others."`
 }
 
@@ -169,19 +170,20 @@ var sendable = map[string]reflect.Type{
 	events.ContentGroupInvite: reflect.TypeFor[GroupInviteContent](), events.ContentAlbum: reflect.TypeFor[AlbumContent](),
 }
 
-// sendableSchemas holds those shapes for checking.
-var sendableSchemas = huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-
-func init() {
+// sendableSchemas holds those shapes for checking. It is made when it is first used, since Huma's defaults are set by then.
+var sendableSchemas = sync.OnceValue(func() huma.Registry {
+	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	for _, shape := range sendable {
-		sendableSchemas.Schema(shape, true, "")
+		schemas.Schema(shape, true, "")
 	}
-}
+	return schemas
+})
 
 // sendContent is content in a request: a union that type decides. Its schema on the server holds only the tag, so that a missing or unknown
 // tag is one clear error; Resolve then checks the rest against the shape that the tag names.
 type sendContent struct {
 	raw json.RawMessage
+	bad error // why raw is no content, whatever its schema says
 	events.Content
 	source mediaSource // of the file, where it has one
 
@@ -193,14 +195,15 @@ type sendContent struct {
 // UnmarshalJSON keeps the bytes for Resolve. A body that has been found invalid is decoded too, so errors of its shape are Resolve's.
 func (c *sendContent) UnmarshalJSON(b []byte) error {
 	c.raw = append([]byte(nil), b...)
-	_ = json.Unmarshal(b, &c.Content)
+	c.bad = json.Unmarshal(b, &c.Content)
 	var more struct {
+		Type        string
 		Media       *mediaSource
 		Preview     string
 		LinkPreview *struct{ Image *mediaSource }
 	}
 	_ = json.Unmarshal(b, &more)
-	c.preview = more.Preview
+	c.Type, c.preview = more.Type, more.Preview
 	if c.Media != nil {
 		c.Media = &events.Media{}
 		if more.Media != nil {
@@ -249,9 +252,13 @@ func (c *sendContent) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
 		return nil // reported already
 	}
 	var found huma.ValidateResult
-	huma.Validate(sendableSchemas, sendableSchemas.Schema(shape, true, ""), path, huma.ModeWriteToServer, value, &found)
+	schemas := sendableSchemas()
+	huma.Validate(schemas, schemas.Schema(shape, true, ""), path, huma.ModeWriteToServer, value, &found)
 	if len(found.Errors) > 0 {
 		return found.Errors
+	}
+	if c.bad != nil {
+		return []error{&huma.ErrorDetail{Message: "expected values as the schema of its type has them", Location: path.String()}}
 	}
 	return c.check(path)
 }

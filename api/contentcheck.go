@@ -49,6 +49,9 @@ func (c *sendContent) check(path *huma.PathBuffer) (found []error) {
 		if blank(c.Event.Name) {
 			wrong("event.name", "expected a name")
 		}
+		if link := c.Event.JoinLink; link != "" && firstLink(link) != link {
+			wrong("event.joinLink", "expected a link, such as https://call.whatsapp.com/video/abc")
+		}
 	case events.ContentGroupInvite:
 		c.checkInvite(wrong)
 	case events.ContentAlbum:

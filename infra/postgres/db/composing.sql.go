@@ -7,7 +7,6 @@ package db
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/google/uuid"
 )
@@ -52,21 +51,15 @@ func (q *Queries) ContactMentioned(ctx context.Context, db DBTX, sessionID strin
 }
 
 const messageQuoted = `-- name: MessageQuoted :one
-SELECT sender_id, content, raw FROM messages WHERE session_id = $1 AND id = $2
+SELECT raw FROM messages WHERE session_id = $1 AND id = $2
 `
 
-type MessageQuotedRow struct {
-	SenderID string
-	Content  json.RawMessage
-	Raw      []byte
-}
-
 // What a quote is made of.
-func (q *Queries) MessageQuoted(ctx context.Context, db DBTX, sessionID string, iD uuid.UUID) (MessageQuotedRow, error) {
+func (q *Queries) MessageQuoted(ctx context.Context, db DBTX, sessionID string, iD uuid.UUID) ([]byte, error) {
 	row := db.QueryRow(ctx, messageQuoted, sessionID, iD)
-	var i MessageQuotedRow
-	err := row.Scan(&i.SenderID, &i.Content, &i.Raw)
-	return i, err
+	var raw []byte
+	err := row.Scan(&raw)
+	return raw, err
 }
 
 const messageReferred = `-- name: MessageReferred :one

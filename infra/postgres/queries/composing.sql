@@ -6,7 +6,7 @@ SELECT * FROM message_views WHERE session_id = @session_id AND whatsapp_id = @wh
 
 -- name: MessageQuoted :one
 -- What a quote is made of.
-SELECT sender_id, content, raw FROM messages WHERE session_id = @session_id AND id = @id;
+SELECT raw FROM messages WHERE session_id = @session_id AND id = @id;
 
 -- name: ContactMentioned :many
 -- What is known of people by their ids or LIDs; of two rows with one LID, the one with a phone first.
