@@ -183,21 +183,6 @@ func (c *connection) upload(ctx context.Context, id uuid.UUID, contentType strin
 	return m, up, nil
 }
 
-// message makes the message that whatsmeow sends.
-func (c *connection) message(ctx context.Context, content events.Content, mediaID *uuid.UUID) (*waE2E.Message, error) {
-	if content.Type == events.ContentText {
-		return &waE2E.Message{Conversation: proto.String(content.Text)}, nil
-	}
-	if _, ok := kinds[content.Type]; !ok || mediaID == nil || content.Media == nil {
-		return nil, fmt.Errorf("make message: this version sends no %s", content.Type)
-	}
-	m, up, err := c.upload(ctx, *mediaID, content.Type)
-	if err != nil {
-		return nil, err
-	}
-	return fileMessage(content, m, up, time.Now())
-}
-
 // fileMessage makes the message of a file that WhatsApp has, as its own apps make them.
 func fileMessage(content events.Content, m db.Media, up whatsmeow.UploadResponse, now time.Time) (*waE2E.Message, error) {
 	d, err := postgres.ReadDetails(m.Details)
@@ -210,32 +195,20 @@ func fileMessage(content events.Content, m db.Media, up whatsmeow.UploadResponse
 		}
 		return proto.Uint32(uint32(n))
 	}
-	text := func(s string) *string {
-		if s == "" {
-			return nil
-		}
-		return &s
-	}
-	flag := func(b bool) *bool {
-		if !b {
-			return nil
-		}
-		return &b
-	}
-	stamp, mimetype, link := proto.Int64(now.Unix()), proto.String(content.Media.Mimetype), text(up.URL)
+	stamp, mimetype, link := proto.Int64(now.Unix()), proto.String(content.Media.Mimetype), optional(up.URL)
 	var made *waE2E.Message
 	switch content.Type {
 	case events.ContentImage:
 		made = &waE2E.Message{ImageMessage: &waE2E.ImageMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
-			FileLength: &up.FileLength, Mimetype: mimetype, Caption: text(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
-			JPEGThumbnail: d.Thumbnail, ViewOnce: flag(content.ViewOnce),
+			FileLength: &up.FileLength, Mimetype: mimetype, Caption: optional(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
+			JPEGThumbnail: d.Thumbnail, ViewOnce: onlyTrue(content.ViewOnce),
 		}}
 	case events.ContentVideo:
 		video := &waE2E.VideoMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
-			FileLength: &up.FileLength, Mimetype: mimetype, Caption: text(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
-			JPEGThumbnail: d.Thumbnail, Seconds: positive(d.Seconds), ViewOnce: flag(content.ViewOnce), GifPlayback: flag(content.GIF),
+			FileLength: &up.FileLength, Mimetype: mimetype, Caption: optional(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
+			JPEGThumbnail: d.Thumbnail, Seconds: positive(d.Seconds), ViewOnce: onlyTrue(content.ViewOnce), GifPlayback: onlyTrue(content.GIF),
 		}
 		made = &waE2E.Message{VideoMessage: video}
 		if content.VideoNote {
@@ -245,18 +218,19 @@ func fileMessage(content events.Content, m db.Media, up whatsmeow.UploadResponse
 		voice := content.Type == events.ContentVoice
 		made = &waE2E.Message{AudioMessage: &waE2E.AudioMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
-			FileLength: &up.FileLength, Mimetype: mimetype, PTT: flag(voice), Seconds: positive(d.Seconds), Waveform: d.Waveform, ViewOnce: flag(content.ViewOnce),
+			FileLength: &up.FileLength, Mimetype: mimetype, PTT: onlyTrue(voice), Seconds: positive(d.Seconds), Waveform: d.Waveform, ViewOnce: onlyTrue(content.ViewOnce),
 		}}
 	case events.ContentSticker:
 		return &waE2E.Message{StickerMessage: &waE2E.StickerMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
 			FileLength: &up.FileLength, Mimetype: mimetype, Width: positive(d.Width), Height: positive(d.Height), StickerSentTS: proto.Int64(now.UnixMilli()),
+			IsAnimated: onlyTrue(content.Animated),
 		}}, nil
 	default:
 		name := content.Media.FileName
 		made = &waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
-			FileLength: &up.FileLength, Mimetype: mimetype, FileName: text(name), Title: text(name), Caption: text(content.Caption),
+			FileLength: &up.FileLength, Mimetype: mimetype, FileName: optional(name), Title: optional(name), Caption: optional(content.Caption),
 		}}
 		if content.Caption != "" { // a caption is shown only inside this wrapper
 			made = &waE2E.Message{DocumentWithCaptionMessage: &waE2E.FutureProofMessage{Message: made}}

@@ -52,10 +52,13 @@ const (
 
 // refused decides what becomes of a message that was not sent.
 func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, err error) (string, error) {
+	var known *refusal
 	code := serverCode(err)
 	switch {
 	case errors.Is(err, errClaimLost):
 		return s.again(err)
+	case errors.As(err, &known):
+		return s.fail(ctx, id, known.code, known.message)
 	case errors.Is(err, errLookAgain):
 		return "waiting", queue.WaitFor{}
 	case interrupted(ctx, conn, err):

@@ -23,9 +23,10 @@ import (
 
 // running is the program under test: one `chasqui dev` for all tests, with a simulated WhatsApp.
 var running struct {
-	URL        string `json:"url"`
-	APIKey     string `json:"apiKey"`
-	SandboxURL string `json:"sandboxUrl"`
+	URL         string `json:"url"`
+	APIKey      string `json:"apiKey"`
+	SandboxURL  string `json:"sandboxUrl"`
+	DatabaseURL string `json:"databaseUrl"`
 }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
