@@ -211,6 +211,15 @@ func (c *connection) prepare(ctx context.Context, m db.MessageBeginSendRow) (*wa
 	if err := json.Unmarshal(m.Content, &content); err != nil {
 		return nil, fmt.Errorf("decode content: %w", err)
 	}
+	if len(m.Context) > 0 {
+		var said postgres.MessageContext
+		if err := json.Unmarshal(m.Context, &said); err != nil {
+			return nil, fmt.Errorf("decode context: %w", err)
+		}
+		if said.Forwarded > 0 {
+			return forwarded(m.Raw, content, said)
+		}
+	}
 	began := time.Now()
 	message, err := c.message(ctx, content, m.MediaID)
 	if err == nil {
