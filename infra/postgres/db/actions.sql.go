@@ -123,12 +123,13 @@ func (q *Queries) ChatReadTo(ctx context.Context, db DBTX, sessionID string, iD 
 }
 
 const messageFindMany = `-- name: MessageFindMany :many
-SELECT id, whatsapp_id, direction FROM messages
+SELECT id, chat_id, whatsapp_id, direction FROM messages
  WHERE session_id = $1 AND (id = ANY ($2::uuid[]) OR whatsapp_id = ANY ($3::text[])) ORDER BY id
 `
 
 type MessageFindManyRow struct {
 	ID         uuid.UUID
+	ChatID     string
 	WhatsappID string
 	Direction  string
 }
@@ -143,7 +144,12 @@ func (q *Queries) MessageFindMany(ctx context.Context, db DBTX, sessionID string
 	items := []MessageFindManyRow{}
 	for rows.Next() {
 		var i MessageFindManyRow
-		if err := rows.Scan(&i.ID, &i.WhatsappID, &i.Direction); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.ChatID,
+			&i.WhatsappID,
+			&i.Direction,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -38,7 +38,7 @@ SELECT (raw IS NOT NULL)::boolean FROM messages WHERE session_id = @session_id A
 
 -- name: MessageFindMany :many
 -- Messages by either of their ids, oldest first. WhatsApp's are unique within a chat and a sender only.
-SELECT id, whatsapp_id, direction FROM messages
+SELECT id, chat_id, whatsapp_id, direction FROM messages
  WHERE session_id = @session_id AND (id = ANY (@ids::uuid[]) OR whatsapp_id = ANY (@whatsapp_ids::text[])) ORDER BY id;
 
 -- name: MessageReadMany :many
