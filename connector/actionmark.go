@@ -32,7 +32,11 @@ func (c *connection) patchState(ctx context.Context, patch appstate.PatchInfo) e
 		if err = c.client.DangerousInternals().SendAppState(ctx, patch, false); !errors.Is(err, whatsmeow.ErrAppStateUpdate) {
 			break
 		}
-		if err := c.client.FetchAppState(ctx, patch.Type, false, false); err != nil {
+		err := c.client.FetchAppState(ctx, patch.Type, false, false)
+		if errors.Is(err, appstate.ErrMismatchingLTHash) || errors.Is(err, appstate.ErrMismatchingPatchMAC) {
+			err = c.client.FetchAppState(ctx, patch.Type, true, false) // what is here does not fit what is there
+		}
+		if err != nil {
 			return fmt.Errorf("fetch app state: %w", err)
 		}
 	}
