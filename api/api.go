@@ -180,6 +180,8 @@ func newRoutes() *Server {
 	s.addQR()
 	s.addMessages()
 	s.addReactions()
+	s.addMessageActions()
+	s.addMessageResults()
 	s.addChanges()
 	s.addContacts()
 	s.addMedia()

@@ -22,7 +22,7 @@ WITH fence AS MATERIALIZED (
      WHERE messages.id = $1::uuid AND messages.session_id = fence.session AND messages.status IN ('queued', 'sending')
        AND (messages.expires_at IS NULL OR messages.expires_at > clock_timestamp() OR (messages.status = 'sending' AND $5::boolean))
     RETURNING messages.id)
-SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.context, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
+SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.context, m.raw, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
        coalesce(m.expires_at <= clock_timestamp(), false)::boolean AS expired
   FROM fence JOIN messages m ON m.id = $1::uuid AND m.session_id = fence.session
 `
@@ -42,6 +42,7 @@ type MessageBeginSendRow struct {
 	Type       string
 	Content    json.RawMessage
 	Context    json.RawMessage
+	Raw        []byte
 	MediaID    *uuid.UUID
 	Begun      bool
 	Expired    bool
@@ -67,6 +68,7 @@ func (q *Queries) MessageBeginSend(ctx context.Context, db DBTX, arg MessageBegi
 		&i.Type,
 		&i.Content,
 		&i.Context,
+		&i.Raw,
 		&i.MediaID,
 		&i.Begun,
 		&i.Expired,

@@ -11,7 +11,7 @@ WITH fence AS MATERIALIZED (
      WHERE messages.id = @id::uuid AND messages.session_id = fence.session AND messages.status IN ('queued', 'sending')
        AND (messages.expires_at IS NULL OR messages.expires_at > clock_timestamp() OR (messages.status = 'sending' AND @resolve::boolean))
     RETURNING messages.id)
-SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.context, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
+SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.context, m.raw, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
        coalesce(m.expires_at <= clock_timestamp(), false)::boolean AS expired
   FROM fence JOIN messages m ON m.id = @id::uuid AND m.session_id = fence.session;
 
