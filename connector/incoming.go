@@ -164,7 +164,7 @@ func (c *connection) row(ctx context.Context, info *types.MessageInfo, said told
 		ID: events.NewID(), SessionID: c.s.id, Owner: c.s.c.cfg.Owner, Epoch: c.s.epoch, ChatID: room.id, ChatKind: string(events.KindOf(room.id)),
 		WhatsappID: info.ID, Timestamp: info.Timestamp, Type: content.Type, Content: body, QuotedChats: []string{}, QuotedAuthors: []string{}, Raw: said.raw,
 	}
-	beside, err := c.contextOf(ctx, said.info, room, &p)
+	beside, err := c.readContext(ctx, said.info, room, &p)
 	if err != nil {
 		return p, false, err
 	}

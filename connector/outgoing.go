@@ -216,14 +216,9 @@ func (c *connection) prepare(ctx context.Context, m db.MessageBeginSendRow) (d *
 	if d, err = newDraft(m); err != nil {
 		return nil, nil, err
 	}
-	if len(m.Context) > 0 {
-		var said postgres.MessageContext
-		if err := json.Unmarshal(m.Context, &said); err != nil {
-			return nil, fmt.Errorf("decode context: %w", err)
-		}
-		if said.Forwarded > 0 {
-			return forwarded(m.Raw, content, said)
-		}
+	if d.beside.Forwarded > 0 {
+		message, err = forwarded(m.Raw, d.content, d.beside)
+		return d, message, err
 	}
 	began := time.Now()
 	if message, err = c.compose(ctx, d); err != nil {

@@ -50,8 +50,8 @@ func contextInfo(m *waE2E.Message) (found *waE2E.ContextInfo) {
 	return found
 }
 
-// contextOf reads what a message of a chat has beside its content. The message that it quotes is noted in p, for the statement that writes it.
-func (c *connection) contextOf(ctx context.Context, info *waE2E.ContextInfo, room address, p *db.MessageReceiveParams) (postgres.MessageContext, error) {
+// readContext reads what a message of a chat has beside its content. The message that it quotes is noted in p, for the statement that writes it.
+func (c *connection) readContext(ctx context.Context, info *waE2E.ContextInfo, room address, p *db.MessageReceiveParams) (postgres.MessageContext, error) {
 	var said postgres.MessageContext
 	if info == nil {
 		return said, nil

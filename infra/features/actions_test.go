@@ -11,18 +11,6 @@ import (
 	"github.com/chasqui/chasqui/infra/sandbox"
 )
 
-// group makes the phone create a group with others, and returns its JID.
-func (p phone) group(subject string, others ...phone) string {
-	p.t.Helper()
-	var numbers []string
-	for _, o := range others {
-		numbers = append(numbers, o.number)
-	}
-	var g struct{ JID string }
-	p.act("POST", "/groups", map[string]any{"subject": subject, "participants": numbers}, &g)
-	return g.JID
-}
-
 // did waits for the event that tells what was done to a message.
 func (s session) did(eventType string, m message, want func(data map[string]any) bool) {
 	s.t.Helper()

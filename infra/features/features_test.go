@@ -237,6 +237,18 @@ func (p phone) notices(kind string, want func(data map[string]any) bool) map[str
 	return nil
 }
 
+// group makes the phone create a group with others, and returns its JID.
+func (p phone) group(subject string, others ...phone) string {
+	p.t.Helper()
+	var numbers []string
+	for _, o := range others {
+		numbers = append(numbers, o.number)
+	}
+	var g struct{ JID string }
+	p.act("POST", "/groups", map[string]any{"subject": subject, "participants": numbers}, &g)
+	return g.JID
+}
+
 // A session is one that is linked to a phone of its own.
 type session struct {
 	t     *testing.T

@@ -32,18 +32,6 @@ func (p phone) lid() string {
 	return user
 }
 
-// group makes a group of the phone and others.
-func (p phone) group(others ...phone) string {
-	p.t.Helper()
-	numbers := make([]string, len(others))
-	for i, other := range others {
-		numbers[i] = other.number
-	}
-	var made struct{ JID string }
-	p.act("POST", "/groups", map[string]any{"subject": "Neighbours", "participants": numbers}, &made)
-	return made.JID
-}
-
 // shownAlike says that what the API answers for a message and what its event tells are what was sent.
 func (s session) shownAlike(m message, path ...string) any {
 	s.t.Helper()
@@ -81,7 +69,7 @@ func TestText(t *testing.T) {
 func TestMentions(t *testing.T) {
 	t.Parallel()
 	s, bert, carla := newSession(t), newPhone(t, "Bert"), newPhone(t, "Carla")
-	group := s.phone.group(bert, carla)
+	group := s.phone.group("Neighbours", bert, carla)
 	both := map[string]any{"mentions": []string{"+" + bert.number, carla.jid(), bert.number}}
 	said := "@" + bert.number + ", ask @+" + carla.number + " or mail@" + carla.number + ".example or @" + carla.number + "0"
 	m := s.send(group, text(said), both)
@@ -119,7 +107,7 @@ func TestMentions(t *testing.T) {
 func TestMentionOfEveryone(t *testing.T) {
 	t.Parallel()
 	s, bert := newSession(t), newPhone(t, "Bert")
-	group := s.phone.group(bert)
+	group := s.phone.group("Neighbours", bert)
 	m := s.send(group, text("@all Supper!"), map[string]any{"mentionsEveryone": true})
 	if got := bert.shows(m); !got.MentionsEveryone || got.Text != "@all Supper!" {
 		t.Errorf("the phone shows %+v", got)
@@ -156,7 +144,7 @@ func TestQuotes(t *testing.T) {
 	}
 	s.shownAlike(m, "replyTo")
 	// In a group, where people have other names.
-	group := s.phone.group(bert)
+	group := s.phone.group("Neighbours", bert)
 	asked = s.received(bert.send(map[string]any{"to": group, "type": "text", "text": "Anybody?"}))
 	m = s.send(group, text("Me."), map[string]any{"replyTo": asked.WhatsAppID})
 	if q := bert.shows(m).Quote; q == nil || q.From != bert.number || q.Text != "Anybody?" {
@@ -351,7 +339,7 @@ func TestContacts(t *testing.T) {
 }
 
 // Feature: Poll
-func TestPoll(t *testing.T) {
+func TestSendingAPoll(t *testing.T) {
 	t.Parallel()
 	s, bert := newSession(t), newPhone(t, "Bert")
 	poll := func(options []string, count any) map[string]any {
@@ -436,7 +424,7 @@ func TestGroupInvite(t *testing.T) {
 		t.Errorf("the phone shows %+v", i)
 	}
 	// Of a group whose admin the account is, WhatsApp tells the code.
-	own := s.phone.group(carla)
+	own := s.phone.group("Neighbours", carla)
 	var link struct{ Link string }
 	s.phone.act("GET", "/groups/"+own+"/invite", nil, &link)
 	m = s.send(bert.number, invite("groupId", own))
@@ -446,8 +434,8 @@ func TestGroupInvite(t *testing.T) {
 	if code := s.shownAlike(m, "content", "groupInvite", "code"); code == nil || !strings.HasSuffix(link.Link, code.(string)) {
 		t.Errorf("the answer is %v", m.raw)
 	}
-	foreign := bert.group(s.phone)
-	for code, content := range map[string]map[string]any{"not_group_admin": invite("groupId", foreign), "not_in_group": invite("groupId", bert.group(carla)), "group_not_found": invite("groupId", "120363000000000001@g.us")} {
+	foreign := bert.group("Neighbours", s.phone)
+	for code, content := range map[string]map[string]any{"not_group_admin": invite("groupId", foreign), "not_in_group": invite("groupId", bert.group("Neighbours", carla)), "group_not_found": invite("groupId", "120363000000000001@g.us")} {
 		s.refused(code, "POST", "/messages", map[string]any{"to": bert.number, "content": content}, "Prefer", "wait=20")
 	}
 	for name, content := range map[string]map[string]any{
