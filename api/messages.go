@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -164,7 +164,8 @@ type sendMessage struct {
 	To              string      `json:"to" minLength:"1" maxLength:"64" doc:"Whom to send it to: a phone number with its country code (digits, + allowed), or a JID of a person or group." example:"5491123456789"`
 	Content         sendContent `json:"content"`
 	ClientReference string      `json:"clientReference,omitempty" maxLength:"256" doc:"Any text of yours; it comes back in every form of the message." example:"order-4711"`
-	ExpiresAt       *time.Time  `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then; within 30 days. Without it the operator's default holds (24 hours, unless MESSAGE_EXPIRY_HOURS says otherwise), which the answer shows."`
+	SendOptions
+	ExpiresAt *time.Time `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then; within 30 days, of sendAt where that is given. Without it the operator's default holds (24 hours, unless MESSAGE_EXPIRY_HOURS says otherwise), which the answer shows."`
 }
 
 type messageOutput struct {
@@ -202,6 +203,7 @@ func (s *Server) addMessages() {
 		codes: []Code{
 			SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, AccountBanned, WhatsAppRejected, WhatsAppTimeout,
 			MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType,
+			MessageIDTaken,
 		},
 	}, s.sendMessage)
 	register(s, operation{
@@ -229,13 +231,8 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	if kind := events.KindOf(to); kind != events.KindUser && kind != events.KindGroup {
 		return nil, invalid("body.to", "expected a person or a group")
 	}
-	if expires := in.Body.ExpiresAt; expires != nil {
-		switch left := time.Until(*expires); {
-		case left <= 0:
-			return nil, invalid("body.expiresAt", "expected a time in the future")
-		case left > maxMessageExpiry:
-			return nil, invalid("body.expiresAt", "expected a time within 30 days")
-		}
+	if err := checkTimes("body", in.Body.SendAt, in.Body.ExpiresAt); err != nil {
+		return nil, err
 	}
 	var attach func() (*attachment, error)
 	if content := &in.Body.Content; content.Media != nil {
@@ -324,26 +321,29 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 		return message, fmt.Errorf("encode content: %w", err)
 	}
 	id, now := events.NewID(), time.Now()
-	expires := body.ExpiresAt
-	if expires == nil {
-		at := now.Add(s.config.MessageExpiry)
-		expires = &at
+	status, touched := events.StatusQueued, &now
+	if body.SendAt != nil {
+		status, touched = events.StatusScheduled, nil // the chat is touched once it is queued
 	}
 	var reference *string
 	if body.ClientReference != "" {
 		reference = &body.ClientReference
 	}
 	if err := s.q.MessageQueue(ctx, tx, db.MessageQueueParams{
-		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: newWhatsAppID(), Type: body.Content.Type, Content: content, MediaID: mediaID,
-		ClientReference: reference, ExpiresAt: expires, Timestamp: now,
+		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: cmp.Or(body.WhatsAppID, newWhatsAppID()), Status: string(status), Type: body.Content.Type, Content: content,
+		MediaID: mediaID, ClientReference: reference, ExpiresAt: s.expiry(now, body.SendAt, body.ExpiresAt), SendAt: body.SendAt, TypingSeconds: int32(body.TypingSeconds),
+		Timestamp: now,
 	}); err != nil {
+		if postgres.ErrorCode(err) == "23505" { // unique_violation
+			return message, problem(MessageIDTaken, "the chat has a message with the whatsappId "+body.WhatsAppID+" already")
+		}
 		if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
 			return message, problem(SessionNotFound, "there is no session "+sessionID)
 		}
 		return message, fmt.Errorf("insert message: %w", err)
 	}
 	address := events.NewAddress(chat, "", "", "")
-	if err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), &now); err != nil {
+	if err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), touched); err != nil {
 		return message, fmt.Errorf("touch chat: %w", err)
 	}
 	if address.Kind == events.KindUser {
@@ -355,13 +355,11 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	if err != nil {
 		return message, fmt.Errorf("read message: %w", err)
 	}
-	command, err := json.Marshal(events.SendCommand{MessageID: id, SessionID: sessionID})
-	if err != nil {
-		return message, fmt.Errorf("encode command: %w", err)
+	if status == events.StatusQueued {
+		if err := events.SendMessage(tx, events.SendCommand{MessageID: id, SessionID: sessionID, TypingSeconds: body.TypingSeconds}); err != nil {
+			return message, err
+		}
 	}
-	tx.Publish(events.TopicCommands, queue.Message{
-		ID: id, Lane: events.SendLane(sessionID), Session: sessionID, Payload: command, Metadata: map[string]string{events.MetaCommand: events.CommandSend},
-	})
 	return s.message(row)
 }
 
@@ -450,6 +448,7 @@ func (s *Server) awaitSent(ctx context.Context, out *messageOutput, wait time.Du
 		}
 	}
 	p.MessageID = out.Body.ID
+	s.retryAfter(ctx, out.Body.SessionID, p)
 	p.headers.Set("Location", out.Location)
 	p.headers.Set("Preference-Applied", out.PreferenceApplied)
 	return nil, p
@@ -470,39 +469,6 @@ func failure(m events.Message) *Problem {
 		code = WhatsAppRejected
 	}
 	return problem(code, m.Error.Message)
-}
-
-func (s *Server) listMessages(ctx context.Context, in *struct {
-	SessionPath
-	Page
-	ChatID string `query:"chatId" maxLength:"64" doc:"Only this chat: a phone number or a JID." example:"5491123456789@s.whatsapp.net"`
-}) (*listed[events.Message], error) {
-	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
-		return nil, err
-	}
-	query, chat := url.Values{}, ""
-	if in.ChatID != "" {
-		var err error
-		if chat, err = s.addressed(ctx, s.pool, in.SessionID, "query.chatId", in.ChatID); err != nil {
-			return nil, err
-		}
-		query.Set("chatId", in.ChatID)
-	}
-	before, err := parseCursor(events.MessagePrefix, in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.q.MessageList(ctx, s.pool, in.SessionID, chat, before, in.rows())
-	if err != nil {
-		return nil, fmt.Errorf("list messages: %w", err)
-	}
-	out, err := paged(rows, in.Limit, "/v1/sessions/"+in.SessionID+"/messages", query, s.message, func(v db.MessageView) string {
-		return events.MessagePrefix.Format(v.ID)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, s.withReactions(ctx, s.pool, in.SessionID, out.Body.Data)
 }
 
 // message returns the public form of a message.

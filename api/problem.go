@@ -34,6 +34,8 @@ const (
 	MessageNotSent         Code = "message_not_sent"
 	MessageNotEditable     Code = "message_not_editable"
 	MessageNotRevocable    Code = "message_not_revocable"
+	MessageNotCancellable  Code = "message_not_cancellable"
+	MessageIDTaken         Code = "message_id_taken"
 	ChatNotFound           Code = "chat_not_found"
 	ContactNotFound        Code = "contact_not_found"
 	LabelNotFound          Code = "label_not_found"
@@ -93,6 +95,8 @@ var explanations = map[Code]explanation{
 	MessageNotSent:         {409, "Message not sent", "WhatsApp does not have the message: it is still to be sent, or could not be. Its status says which."},
 	MessageNotEditable:     {409, "Message not editable", "The message cannot be edited: only the account's own texts and captions can, for 15 minutes after they were sent. The detail says which."},
 	MessageNotRevocable:    {409, "Message not revocable", "The message cannot be deleted for everybody: only the account's own can, for about two days after they were sent, and others' by an admin of the group. With scope=me any message can be deleted for the account alone."},
+	MessageNotCancellable:  {409, "Message not cancellable", "Only a message that is scheduled or queued can be cancelled: nothing of it has left then. This one is being sent, was sent or received, or has ended otherwise."},
+	MessageIDTaken:         {409, "WhatsApp id taken", "The chat has a message with this whatsappId already. Choose an id that it never had, or leave it out. A request that is repeated with its Idempotency-Key gets its first answer instead."},
 	ChatNotFound:           {404, "Chat not found", "The session has no chat with this id. GET /v1/sessions/{sessionId}/chats lists them."},
 	ContactNotFound:        {404, "Contact not found", "The session knows nobody with this id. GET /v1/sessions/{sessionId}/contacts lists whom it knows."},
 	LabelNotFound:          {404, "Label not found", "The account has no label with this id. GET /v1/sessions/{sessionId}/labels lists them."},

@@ -213,8 +213,8 @@ func (q *Queries) MessageList(ctx context.Context, db DBTX, sessionID string, ch
 }
 
 const messageQueue = `-- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, media_id, client_reference, expires_at, timestamp)
-VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9, $10)
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, media_id, client_reference, expires_at, send_at, typing_seconds, timestamp)
+VALUES ($1, $2, $3, $4, 'outgoing', $5, $6, $7, $8, $9, $10, $11, $12, $13)
 `
 
 type MessageQueueParams struct {
@@ -222,11 +222,14 @@ type MessageQueueParams struct {
 	SessionID       string
 	ChatID          string
 	WhatsappID      string
+	Status          string
 	Type            string
 	Content         json.RawMessage
 	MediaID         *uuid.UUID
 	ClientReference *string
 	ExpiresAt       *time.Time
+	SendAt          *time.Time
+	TypingSeconds   int32
 	Timestamp       time.Time
 }
 
@@ -236,11 +239,14 @@ func (q *Queries) MessageQueue(ctx context.Context, db DBTX, arg MessageQueuePar
 		arg.SessionID,
 		arg.ChatID,
 		arg.WhatsappID,
+		arg.Status,
 		arg.Type,
 		arg.Content,
 		arg.MediaID,
 		arg.ClientReference,
 		arg.ExpiresAt,
+		arg.SendAt,
+		arg.TypingSeconds,
 		arg.Timestamp,
 	)
 	return err

@@ -13,8 +13,8 @@ SELECT * FROM message_views
  ORDER BY id DESC LIMIT sqlc.arg(max_rows);
 
 -- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, media_id, client_reference, expires_at, timestamp)
-VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9, $10);
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, media_id, client_reference, expires_at, send_at, typing_seconds, timestamp)
+VALUES (@id, @session_id, @chat_id, @whatsapp_id, 'outgoing', @status, @type, @content, @media_id, @client_reference, @expires_at, @send_at, @typing_seconds, @timestamp);
 
 -- name: ChatTouch :exec
 INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
