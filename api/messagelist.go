@@ -124,7 +124,8 @@ func (s *Server) findMessages(ctx context.Context, sessionID, chat string, f Mes
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) error {
 		var words string
-		err := tx.QueryRow(ctx, `SELECT websearch_to_tsquery('simple', $1)::text FROM set_config('statement_timeout', $2, true), set_config('plan_cache_mode', 'force_custom_plan', true)`,
+		err := tx.QueryRow(ctx, `SELECT websearch_to_tsquery('simple', $1)::text 
+			  FROM set_config('statement_timeout', $2, true) AS bound, set_config('plan_cache_mode', 'force_custom_plan', true) AS plan`,
 			f.Query, searchTimeout.String()).Scan(&words)
 		if err != nil {
 			return fmt.Errorf("read the words: %w", err)

@@ -123,7 +123,9 @@ func TestScheduledWhileOffline(t *testing.T) {
 	s.told(queued, "cancelled")
 	last := s.accepted(bert.number, "last", nil)
 	s.start()
-	bert.sees("the file", func(m sandbox.Message) bool { return m.Type == "document" && m.Caption == "the file" && m.Media.Size == 5 })
+	bert.sees("the file", func(m sandbox.Message) bool {
+		return m.Type == "document" && m.Caption == "the file" && m.Media.Size == 5
+	})
 	s.ends(last.ID, "delivered")
 	if seen := bert.texts(s.phone.number, 1); seen[0] != "last" {
 		t.Errorf("the phone saw %q", seen)
@@ -256,7 +258,9 @@ func TestTypingShown(t *testing.T) {
 	var group struct{ JID string }
 	bert.act("POST", "/groups", map[string]any{"subject": "Both", "participants": []string{s.phone.number}}, &group)
 	s.must(200, "PUT", "/chats/"+group.JID+"/typing", map[string]any{"state": "typing"}, nil)
-	bert.notices("chatState", func(data map[string]any) bool { return data["chat"] == group.JID && data["from"] == s.phone.number && data["state"] == "typing" })
+	bert.notices("chatState", func(data map[string]any) bool {
+		return data["chat"] == group.JID && data["from"] == s.phone.number && data["state"] == "typing"
+	})
 	s.refused("validation_failed", "PUT", "/chats/"+bert.number+"/typing", map[string]any{"state": "thinking"})
 	s.refused("validation_failed", "PUT", "/chats/status@broadcast/typing", map[string]any{"state": "typing"})
 	s.stop()
