@@ -140,11 +140,11 @@ func (s *Server) findMessages(ctx context.Context, sessionID, chat string, f Mes
 			add("message_words(session_id, content) @@ $%d::tsquery", fmt.Sprintf("' %s' & (%s)", sessionID, words))
 		}
 		args = append(args, limit)
+		var ids []uuid.UUID
 		found, err := tx.Query(ctx, fmt.Sprintf("SELECT id FROM messages WHERE %s ORDER BY id DESC LIMIT $%d", strings.Join(where, " AND "), len(args)), args...)
-		if err != nil {
-			return fmt.Errorf("find messages: %w", err)
+		if err == nil {
+			ids, err = pgx.CollectRows(found, pgx.RowTo[uuid.UUID])
 		}
-		ids, err := pgx.CollectRows(found, pgx.RowTo[uuid.UUID])
 		if postgres.ErrorCode(err) == "57014" { // query_canceled
 			return problem(Unavailable, "the search took longer than "+searchTimeout.String()+"; narrow it, with chatId, since and until, or rarer words")
 		}
