@@ -208,7 +208,9 @@ func (s *Server) addMessages() {
 	}, s.sendMessage)
 	register(s, operation{
 		method: "GET", path: "/v1/sessions/{sessionId}/messages", id: "list-messages", tag: "Messages", status: 200,
-		summary: "List messages", description: "The session's messages in both directions, newest first.",
+		summary: "List messages, or search them",
+		description: "The session's messages in both directions, newest first; those that match every filter given. With q they are searched for words, of which the index knows the first " +
+			"16,384 characters of each message. What takes longer than 5 s is unavailable, and wants narrower filters.",
 		response: List[events.Message]{Data: []events.Message{sent}}, codes: []Code{SessionNotFound},
 	}, s.listMessages)
 	register(s, operation{

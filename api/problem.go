@@ -129,7 +129,7 @@ var explanations = map[Code]explanation{
 	RecipientNotOnWhatsApp: {422, "Recipient not on WhatsApp", "No WhatsApp account has this number. Check the country code."},
 	UpgradeRequired:        {426, "Upgrade required", "This path speaks WebSocket (RFC 6455, version 13). Open it with a WebSocket client; GET /v1/events/stream has the same events over plain HTTP."},
 	RateLimited:            {429, "Rate limited", "Too many requests, or WhatsApp takes no more of this account for now. Wait for the time in Retry-After."},
-	AccountRestricted:      {429, "Account restricted", "WhatsApp restricts this account for now, for instance from writing to people who never wrote to it."},
+	AccountRestricted:      {429, "Account restricted", "WhatsApp restricts this account for now, for instance from writing to people who never wrote to it. Retry-After says for how long, where WhatsApp has told."},
 	AccountBanned:          {409, "Account banned", "WhatsApp banned the account, often for hours or days, before the message was sent. The session's reason says for how long; start the session again after that, and send the message anew."},
 	InternalError:          {500, "Internal error", "Something in chasqui went wrong. The log has the cause under the requestId."},
 	WhatsAppRejected:       {502, "Rejected by WhatsApp", "WhatsApp refused it. The detail holds its reason."},
