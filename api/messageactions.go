@@ -33,7 +33,7 @@ func (s *Server) addMessageActions() {
 	register(s, operation{
 		method: "PATCH", path: path, id: "edit-message", tag: "Messages", status: 200, also: queuedToo, wait: wait, summary: "Edit a message",
 		description: "Changes the text of an own message, or the caption of its file, for 15 minutes after it was sent, or calls an own event off. One that is still scheduled or queued " +
-			"is changed before it is sent, at any time, and nobody sees that it was.",
+			"is changed before it is sent, at any time, and nobody sees that it was; with sendAt a scheduled one gets another time.",
 		request: editMessage{Text: &text}, response: edited, codes: append(changeCodes, MessageNotFound, MessageNotSent, MessageNotEditable),
 	}, s.editMessage)
 	register(s, operation{

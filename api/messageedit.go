@@ -18,6 +18,7 @@ type editMessage struct {
 	Text    *string    `json:"text,omitempty" minLength:"1" maxLength:"65536" doc:"The new text, of a text." example:"Your order is ready, at last."`
 	Caption *string    `json:"caption,omitempty" minLength:"1" maxLength:"65536" doc:"The new caption, of an image, a video or a document." example:"The right invoice"`
 	Event   *editEvent `json:"event,omitempty" doc:"What becomes of an event."`
+	SendAt  *time.Time `json:"sendAt,omitempty" doc:"Send it then instead, within a year, where status is scheduled. expiresAt moves with it."`
 }
 
 type editEvent struct {
@@ -38,13 +39,13 @@ func (e editMessage) wording() string {
 // resolve is the problem of a request that asks for nothing, or for several things at once.
 func (e editMessage) resolve() *Problem {
 	asked := 0
-	for _, is := range []bool{e.Text != nil, e.Caption != nil, e.Event != nil} {
+	for _, is := range []bool{e.Text != nil, e.Caption != nil, e.Event != nil, e.SendAt != nil} {
 		if is {
 			asked++
 		}
 	}
 	if asked != 1 {
-		return invalid("body", "expected one of text, caption and event")
+		return invalid("body", "expected one of text, caption, event and sendAt")
 	}
 	return nil
 }
@@ -56,6 +57,9 @@ func (s *Server) editMessage(ctx context.Context, in *struct {
 }) (*changed[events.Message], error) {
 	if p := in.Body.resolve(); p != nil {
 		return nil, p
+	}
+	if in.Body.SendAt != nil {
+		return s.rescheduleMessage(ctx, in.MessagePath, *in.Body.SendAt)
 	}
 	out, err := s.editWaiting(ctx, in.MessagePath, in.Body)
 	if out != nil || err != nil {
@@ -76,6 +80,26 @@ func (s *Server) editMessage(ctx context.Context, in *struct {
 		return wish[events.Editing]{row.ID.String(), m.ChatID, events.Editing{
 			WhatsAppID: newWhatsAppID(), Text: in.Body.wording(), CancelEvent: in.Body.Event != nil,
 		}}, nil
+	})
+}
+
+// rescheduleMessage gives a scheduled message another time.
+func (s *Server) rescheduleMessage(ctx context.Context, path MessagePath, at time.Time) (*changed[events.Message], error) {
+	out := &changed[events.Message]{Status: http.StatusOK}
+	return out, s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) error {
+		if _, err := s.sessionRow(ctx, tx, path.SessionID); err != nil {
+			return err
+		}
+		row, err := s.messageRow(ctx, tx, path)
+		if err != nil {
+			return err
+		}
+		m, err := s.reschedule(ctx, tx, row, at)
+		if err != nil {
+			return err
+		}
+		out.Body.RawMessage, err = json.Marshal(m)
+		return err
 	})
 }
 

@@ -1,13 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -33,10 +32,11 @@ type sendMessage struct {
 	Content sendContent `json:"content"`
 	ReplyTo string      `json:"replyTo,omitempty" maxLength:"128" doc:"The message that this one answers, by its id, ours or WhatsApp's: one of the same chat." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f002"`
 	// 1,024 are the most that a group has.
-	Mentions         []string   `json:"mentions,omitempty" maxItems:"1024" doc:"Whom the text or caption mentions, as phone numbers or JIDs. Write @ and the number there, where the name is to be shown: Thanks, @5491123456789." example:"[\"5491123456789\"]"`
-	MentionsEveryone bool       `json:"mentionsEveryone,omitempty" doc:"The text or caption mentions everybody in the group, who are told even where they muted it."`
-	ClientReference  string     `json:"clientReference,omitempty" maxLength:"256" doc:"Any text of yours; it comes back in every form of the message." example:"order-4711"`
-	ExpiresAt        *time.Time `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then; within 30 days. Without it the operator's default holds (24 hours, unless MESSAGE_EXPIRY_HOURS says otherwise), which the answer shows."`
+	Mentions         []string `json:"mentions,omitempty" maxItems:"1024" doc:"Whom the text or caption mentions, as phone numbers or JIDs. Write @ and the number there, where the name is to be shown: Thanks, @5491123456789." example:"[\"5491123456789\"]"`
+	MentionsEveryone bool     `json:"mentionsEveryone,omitempty" doc:"The text or caption mentions everybody in the group, who are told even where they muted it."`
+	ClientReference  string   `json:"clientReference,omitempty" maxLength:"256" doc:"Any text of yours; it comes back in every form of the message." example:"order-4711"`
+	SendOptions
+	ExpiresAt *time.Time `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then; within 30 days, of sendAt where that is given. Without it the operator's default holds (24 hours, unless MESSAGE_EXPIRY_HOURS says otherwise), which the answer shows."`
 }
 
 type messageOutput struct {
@@ -75,11 +75,14 @@ func (s *Server) addMessages() {
 			SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, AccountBanned, WhatsAppRejected, WhatsAppTimeout,
 			MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType,
 			MessageNotFound, MessageNotSent, GroupNotFound, NotInGroup, NotGroupAdmin,
+			MessageIDTaken,
 		},
 	}, s.sendMessage)
 	register(s, operation{
 		method: "GET", path: "/v1/sessions/{sessionId}/messages", id: "list-messages", tag: "Messages", status: 200,
-		summary: "List messages", description: "The session's messages in both directions, newest first.",
+		summary: "List messages, or search them",
+		description: "The session's messages in both directions, newest first; those that match every filter given. With q they are searched for words, of which the index knows the first " +
+			"16,384 characters of each message. What takes longer than 5 s is unavailable, and wants narrower filters.",
 		response: List[events.Message]{Data: []events.Message{sent}}, codes: []Code{SessionNotFound},
 	}, s.listMessages)
 	register(s, operation{
@@ -102,13 +105,8 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	if kind := events.KindOf(to); kind != events.KindUser && kind != events.KindGroup {
 		return nil, invalid("body.to", "expected a person or a group")
 	}
-	if expires := in.Body.ExpiresAt; expires != nil {
-		switch left := time.Until(*expires); {
-		case left <= 0:
-			return nil, invalid("body.expiresAt", "expected a time in the future")
-		case left > maxMessageExpiry:
-			return nil, invalid("body.expiresAt", "expected a time within 30 days")
-		}
+	if err := checkTimes("body", in.Body.SendAt, in.Body.ExpiresAt); err != nil {
+		return nil, err
 	}
 	message, replayed, err := s.accept(ctx, in.IdempotencyKey, in.SessionID, to, &in.Body, s.fetching(ctx, "body.content", &in.Body.Content))
 	if err != nil {
@@ -190,7 +188,11 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 		return message, err
 	}
 	id, now, address := events.NewID(), time.Now(), events.NewAddress(chat, "", "", "")
-	timer, err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), &now)
+	touched := &now
+	if body.SendAt != nil {
+		touched = nil // the chat is touched once it is queued
+	}
+	timer, err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), touched)
 	if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
 		return message, problem(SessionNotFound, "there is no session "+sessionID)
 	}
@@ -201,19 +203,22 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	if err != nil {
 		return message, err
 	}
-	expires := body.ExpiresAt
-	if expires == nil {
-		at := now.Add(s.config.MessageExpiry)
-		expires = &at
+	status := events.StatusQueued
+	if body.SendAt != nil {
+		status = events.StatusScheduled
 	}
 	var reference *string
 	if body.ClientReference != "" {
 		reference = &body.ClientReference
 	}
 	if err := s.q.MessageQueue(ctx, tx, db.MessageQueueParams{
-		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: newWhatsAppID(), Type: body.Content.Type, Content: content, Context: beside, MediaID: mediaID,
-		ClientReference: reference, ExpiresAt: expires, Timestamp: now,
+		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: cmp.Or(body.WhatsAppID, newWhatsAppID()), Status: string(status), Type: body.Content.Type, Content: content,
+		Context: beside, MediaID: mediaID, ClientReference: reference, ExpiresAt: s.expiry(now, body.SendAt, body.ExpiresAt), SendAt: body.SendAt,
+		TypingSeconds: int32(body.TypingSeconds), Timestamp: now,
 	}); err != nil {
+		if postgres.ErrorCode(err) == "23505" { // unique_violation
+			return message, problem(MessageIDTaken, "the chat has a message with the whatsappId "+body.WhatsAppID+" already")
+		}
 		return message, fmt.Errorf("insert message: %w", err)
 	}
 	if address.Kind == events.KindUser {
@@ -225,13 +230,11 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	if err != nil {
 		return message, fmt.Errorf("read message: %w", err)
 	}
-	command, err := json.Marshal(events.SendCommand{MessageID: id, SessionID: sessionID})
-	if err != nil {
-		return message, fmt.Errorf("encode command: %w", err)
+	if status == events.StatusQueued {
+		if err := events.SendMessage(tx, events.SendCommand{MessageID: id, SessionID: sessionID, TypingSeconds: body.TypingSeconds}); err != nil {
+			return message, err
+		}
 	}
-	tx.Publish(events.TopicCommands, queue.Message{
-		ID: id, Lane: events.SendLane(sessionID), Session: sessionID, Payload: command, Metadata: map[string]string{events.MetaCommand: events.CommandSend},
-	})
 	return s.message(row)
 }
 
@@ -320,6 +323,7 @@ func (s *Server) awaitSent(ctx context.Context, out *messageOutput, wait time.Du
 		}
 	}
 	p.MessageID = out.Body.ID
+	s.retryAfter(ctx, out.Body.SessionID, p)
 	p.headers.Set("Location", out.Location)
 	p.headers.Set("Preference-Applied", out.PreferenceApplied)
 	return nil, p
@@ -340,48 +344,6 @@ func failure(m events.Message) *Problem {
 		code = WhatsAppRejected
 	}
 	return problem(code, m.Error.Message)
-}
-
-func (s *Server) listMessages(ctx context.Context, in *struct {
-	SessionPath
-	Page
-	RawWish
-	ChatID string `query:"chatId" maxLength:"64" doc:"Only this chat: a phone number or a JID." example:"5491123456789@s.whatsapp.net"`
-}) (*listed[events.Message], error) {
-	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
-		return nil, err
-	}
-	query, chat := url.Values{}, ""
-	if in.ChatID != "" {
-		var err error
-		if chat, err = s.addressed(ctx, s.pool, in.SessionID, "query.chatId", in.ChatID); err != nil {
-			return nil, err
-		}
-		query.Set("chatId", in.ChatID)
-	}
-	if in.Raw {
-		query.Set("raw", "true")
-	}
-	before, err := parseCursor(events.MessagePrefix, in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.q.MessageList(ctx, s.pool, in.SessionID, chat, before, in.rows())
-	if err != nil {
-		return nil, fmt.Errorf("list messages: %w", err)
-	}
-	out, err := paged(rows, in.Limit, "/v1/sessions/"+in.SessionID+"/messages", query, s.message, func(v db.MessageView) string {
-		return events.MessagePrefix.Format(v.ID)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if in.Raw {
-		if err := s.withRaw(ctx, s.pool, out.Body.Data); err != nil {
-			return nil, err
-		}
-	}
-	return out, s.withReactions(ctx, s.pool, in.SessionID, out.Body.Data)
 }
 
 // message returns the public form of a message.

@@ -35,6 +35,8 @@ const (
 	MessageNotEditable     Code = "message_not_editable"
 	MessageNotRevocable    Code = "message_not_revocable"
 	MessageNotForwardable  Code = "message_not_forwardable"
+	MessageNotCancellable  Code = "message_not_cancellable"
+	MessageIDTaken         Code = "message_id_taken"
 	ChatNotFound           Code = "chat_not_found"
 	ContactNotFound        Code = "contact_not_found"
 	LabelNotFound          Code = "label_not_found"
@@ -95,6 +97,8 @@ var explanations = map[Code]explanation{
 	MessageNotEditable:     {409, "Message not editable", "The message cannot be edited: only the account's own texts and captions can, for 15 minutes after they were sent. The detail says which."},
 	MessageNotRevocable:    {409, "Message not revocable", "The message cannot be deleted for everybody: only the account's own can, for about two days after they were sent, and others' by an admin of the group. With scope=me any message can be deleted for the account alone."},
 	MessageNotForwardable:  {409, "Message not forwardable", "The message cannot be forwarded: it was deleted, is to be viewed once, or is of a kind that WhatsApp's apps do not forward, such as polls, events and albums. The detail says which."},
+	MessageNotCancellable:  {409, "Message not cancellable", "Only a message that is scheduled or queued can be cancelled: nothing of it has left then. This one is being sent, was sent or received, or has ended otherwise."},
+	MessageIDTaken:         {409, "WhatsApp id taken", "The chat has a message with this whatsappId already. Choose an id that it never had, or leave it out. A request that is repeated with its Idempotency-Key gets its first answer instead."},
 	ChatNotFound:           {404, "Chat not found", "The session has no chat with this id. GET /v1/sessions/{sessionId}/chats lists them."},
 	ContactNotFound:        {404, "Contact not found", "The session knows nobody with this id. GET /v1/sessions/{sessionId}/contacts lists whom it knows."},
 	LabelNotFound:          {404, "Label not found", "The account has no label with this id. GET /v1/sessions/{sessionId}/labels lists them."},
@@ -127,7 +131,7 @@ var explanations = map[Code]explanation{
 	RecipientNotOnWhatsApp: {422, "Recipient not on WhatsApp", "No WhatsApp account has this number. Check the country code."},
 	UpgradeRequired:        {426, "Upgrade required", "This path speaks WebSocket (RFC 6455, version 13). Open it with a WebSocket client; GET /v1/events/stream has the same events over plain HTTP."},
 	RateLimited:            {429, "Rate limited", "Too many requests, or WhatsApp takes no more of this account for now. Wait for the time in Retry-After."},
-	AccountRestricted:      {429, "Account restricted", "WhatsApp restricts this account for now, for instance from writing to people who never wrote to it."},
+	AccountRestricted:      {429, "Account restricted", "WhatsApp restricts this account for now, for instance from writing to people who never wrote to it. Retry-After says for how long, where WhatsApp has told."},
 	AccountBanned:          {409, "Account banned", "WhatsApp banned the account, often for hours or days, before the message was sent. The session's reason says for how long; start the session again after that, and send the message anew."},
 	InternalError:          {500, "Internal error", "Something in chasqui went wrong. The log has the cause under the requestId."},
 	WhatsAppRejected:       {502, "Rejected by WhatsApp", "WhatsApp refused it. The detail holds its reason."},

@@ -87,6 +87,9 @@ func (k *commands) handle(msg *message.Message) (err error) {
 	switch kind := msg.Metadata.Get(events.MetaCommand); kind {
 	case events.CommandSend:
 		outcome, err = run(k.c, msg, func(cmd events.SendCommand) string { return cmd.SessionID }, func(s *session, cmd events.SendCommand) (string, error) {
+			if wait := s.typeFirst(msg.Context(), cmd); wait > 0 {
+				return "typing", queue.WaitFor{D: wait}
+			}
 			return s.send(msg.Context(), cmd.MessageID)
 		})
 	case events.CommandRetryMedia:

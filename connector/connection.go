@@ -56,6 +56,8 @@ type connection struct {
 
 	mu     sync.Mutex
 	closed bool
+	name   string      // the account's, once it is known
+	leave  *time.Timer // when the account is to be unavailable again; nil before it first was available
 }
 
 // connect makes a connection and keeps it until it ends or something else is asked of the session.
@@ -166,6 +168,9 @@ func (c *connection) close() {
 	}
 	c.mu.Lock()
 	c.closed = true
+	if c.leave != nil {
+		c.leave.Stop()
+	}
 	c.mu.Unlock()
 	c.fail(errClosed)
 	// A query of whatsmeow's that the end cut off waits 5 s for the client to connect again (request.go, retryFrame), whatever its context says,
@@ -408,9 +413,22 @@ func (c *connection) appear(name string) {
 	if name == "" {
 		return
 	}
+	c.mu.Lock()
+	c.name = name
+	c.mu.Unlock()
+	c.present(types.PresenceUnavailable)
+}
+
+// present says whether somebody is looking. Failure policy: best effort.
+func (c *connection) present(state types.Presence) {
 	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
 	defer cancel()
-	presence := waBinary.Node{Tag: "presence", Attrs: waBinary.Attrs{"type": string(types.PresenceUnavailable), "name": name}}
+	presence := waBinary.Node{Tag: "presence", Attrs: waBinary.Attrs{"type": string(state)}}
+	c.mu.Lock()
+	if c.name != "" {
+		presence.Attrs["name"] = c.name
+	}
+	c.mu.Unlock()
 	err := c.client.DangerousInternals().SendNode(ctx, presence) //nolint:staticcheck // SA1019: there is no other way to send a stanza
 	if err != nil && c.ctx.Err() == nil {
 		c.s.log.WarnContext(ctx, "presence not sent", "error", err)
@@ -457,6 +475,8 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.starred(ctx, e)
 	case *waevents.DeleteForMe:
 		err = c.deletedForMe(ctx, e)
+	case *waevents.NotifyAccountReachoutTimelock:
+		err = c.restricted(ctx, e)
 	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
 		select {

@@ -24,9 +24,13 @@ type pace struct {
 	ack time.Duration
 	// reconnect is the first wait before a session connects again.
 	reconnect time.Duration
+	// typing is how often it is said anew that somebody types, and present how long after the last time the account is available: WhatsApp's apps
+	// show it for 25 s at most.
+	typing, present time.Duration
 }
 
-var usual = pace{firstCode: 60 * time.Second, nextCode: 20 * time.Second, pairing: 10 * time.Minute, ack: 20 * time.Second, reconnect: reconnectFirst}
+var usual = pace{firstCode: 60 * time.Second, nextCode: 20 * time.Second, pairing: 10 * time.Minute, ack: 20 * time.Second, reconnect: reconnectFirst,
+	typing: 10 * time.Second, present: 25 * time.Second}
 
 // pairing is the set of QR codes at hand.
 type pairing struct {

@@ -28,6 +28,7 @@ const (
 // questions are what this connector can ask WhatsApp, by kind. It is the only place that knows them.
 var questions = map[string]ask{
 	events.CheckContacts.Kind: asking(events.CheckContacts, (*connection).checkContacts),
+	events.SetTyping.Kind:     asking(events.SetTyping, (*connection).setTyping),
 }
 
 // ask puts a question in JSON to WhatsApp. Its error is one of whatsmeow's, or a refusal.

@@ -21,7 +21,7 @@ var receiptStatus = map[types.ReceiptType]events.MessageStatus{
 	types.ReceiptTypePlayed:    events.StatusPlayed,
 }
 
-// receipt moves the messages of one receipt forward, in one transaction. An event is published for each message that moved: in a group that
+// receipt notes who did what with the messages of one receipt, and moves them forward, in one transaction. An event is published for each message that moved: in a group that
 // is the first member's receipt of each kind. What the account's own devices have read says nothing of the recipient. A receipt that overtook the answer to the send proves that the message was sent, so it tells
 // that as well; the sender then finds the message moved and does not.
 func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
@@ -44,6 +44,7 @@ func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 	s := c.s
 	p := db.MessageReceiptManyParams{
 		Status: string(status), SessionID: s.id, Owner: s.c.cfg.Owner, Epoch: s.epoch, ContactID: by.id, WhatsappIds: e.MessageIDs, ChatIds: chat.ids(),
+		At: e.Timestamp,
 	}
 	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
 		moved, err := s.c.queries.MessageReceiptMany(ctx, tx, p)

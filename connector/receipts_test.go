@@ -2,6 +2,8 @@ package connector
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -170,5 +172,65 @@ func TestEachStepOfAMessageTakesFewRoundTrips(t *testing.T) {
 	}
 	if n := one[int](b, `SELECT count(*)::int FROM messages WHERE error_code = 'internal_error' AND status = 'failed'`); n != 1 {
 		t.Errorf("%d messages failed", n)
+	}
+}
+
+// kept are the receipts of a message: who, and when he received, read and played it, in seconds after from.
+func (b *bench) kept(id uuid.UUID, from time.Time) []string {
+	b.Helper()
+	return many[string](b, `SELECT concat_ws(' ', split_part(contact_id, '@', 1), 'd' || round(extract(epoch FROM delivered_at - $2)), 'r' || round(extract(epoch FROM read_at - $2)),
+		'p' || round(extract(epoch FROM played_at - $2))) FROM message_receipts WHERE message_id = $1 ORDER BY contact_id`, id, from)
+}
+
+func TestReceiptsAreKeptForEachRecipient(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	conn := c.session("sales").sender()
+	const other = "5491166666666"
+	first, second := b.outgoing("sales", events.StatusSent), b.outgoing("sales", events.StatusSent)
+	from := time.Now().Truncate(time.Second)
+	for _, tt := range []struct {
+		by    string
+		kind  types.ReceiptType
+		after int // seconds
+		ids   []uuid.UUID
+		want  string // of the first message
+	}{
+		{juan, types.ReceiptTypeDelivered, 20, []uuid.UUID{first, second}, "[5491155550001 d20]"},
+		{juan, types.ReceiptTypeDelivered, 30, []uuid.UUID{first}, "[5491155550001 d20]"},                   // another device of his
+		{juan, types.ReceiptTypeDelivered, 10, []uuid.UUID{first}, "[5491155550001 d10]"},                   // one that was faster, told later
+		{owner, types.ReceiptTypeRead, 35, []uuid.UUID{first}, "[5491155550001 d10]"},                       // the account's own
+		{juan, types.ReceiptTypeInactive, 5, []uuid.UUID{first}, "[5491155550001 d10]"},                     // in the background
+		{other, types.ReceiptTypeRead, 40, []uuid.UUID{first}, "[5491155550001 d10 5491166666666 d40 r40]"}, // who reads has received
+		{juan, types.ReceiptTypePlayed, 50, []uuid.UUID{first}, "[5491155550001 d10 r50 p50 5491166666666 d40 r40]"},
+		{juan, types.ReceiptTypeRead, 45, []uuid.UUID{first, second}, "[5491155550001 d10 r45 p50 5491166666666 d40 r40]"}, // moves the second alone
+	} {
+		e := receipt(tt.ids[0], tt.by, tt.kind)
+		e.Timestamp = from.Add(time.Duration(tt.after) * time.Second)
+		for _, id := range tt.ids[1:] {
+			e.MessageIDs = append(e.MessageIDs, id.String())
+		}
+		if !conn.handle(e) {
+			t.Fatalf("%s by %s was refused: %v", tt.kind, tt.by, context.Cause(conn.ctx))
+		}
+		if got := fmt.Sprint(b.kept(first, from)); got != strings.ReplaceAll(tt.want, "5491155550001", juan) {
+			t.Errorf("after %q by %s there is %s, want %s", tt.kind, tt.by, got, tt.want)
+		}
+	}
+	if got := fmt.Sprint(b.kept(second, from)); got != "["+juan+" d20 r45]" {
+		t.Errorf("of the second there is %s", got)
+	}
+	if b.status(first) != "played" || b.status(second) != "read" {
+		t.Errorf("they are %s and %s", b.status(first), b.status(second))
+	}
+	b.exec(`UPDATE claims SET epoch = epoch + 1`)
+	ctx, cancel := context.WithTimeout(b.ctx(), patience)
+	defer cancel()
+	late := b.outgoing("sales", events.StatusSent)
+	if err := conn.receipt(ctx, receipt(late, juan, types.ReceiptTypeRead)); err == nil || len(b.kept(late, from)) != 0 {
+		t.Errorf("without the claim: %v, kept %v", err, b.kept(late, from))
 	}
 }

@@ -51,6 +51,7 @@ type session struct {
 
 	online  atomic.Bool // the row says connected
 	sending attempt     // of whoever holds inHand
+	typing  typing      // likewise
 
 	term      term      // how long the claim is ours
 	abandoned time.Time // when it was taken from an owner who did not give it back; zero where he did

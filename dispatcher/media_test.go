@@ -426,6 +426,7 @@ func TestMediaExpireButNotWhatIsToBeSent(t *testing.T) {
 		add("young", 37*time.Hour, ""): "ready", // a day and a half counts as two
 		add("old", 72*time.Hour, ""):   "expired", add("sent", 72*time.Hour, "sent"): "expired",
 		add("queued", 72*time.Hour, "queued"): "ready", add("sending", 72*time.Hour, "sending"): "ready",
+		add("scheduled", 72*time.Hour, "scheduled"): "ready",
 	}
 	b.exec(`UPDATE objects SET created_at = now() - interval '1 hour'`)
 	if err := d.sweepMedia(t.Context()); err != nil {
@@ -443,8 +444,8 @@ func TestMediaExpireButNotWhatIsToBeSent(t *testing.T) {
 		}
 		stored++
 	}
-	if objects := b.count(`SELECT count(*) FROM objects`); objects != 3 || stored != 3 {
-		t.Errorf("%d objects, %d in S3, want 3", objects, stored)
+	if objects := b.count(`SELECT count(*) FROM objects`); objects != 4 || stored != 4 {
+		t.Errorf("%d objects, %d in S3, want 4", objects, stored)
 	}
 }
 

@@ -1,6 +1,13 @@
 package events
 
-import "github.com/google/uuid"
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/chasqui/chasqui/events/queue"
+)
 
 // The topics of the queue.
 const (
@@ -66,4 +73,18 @@ const MetaCommand = "command"
 type SendCommand struct {
 	MessageID uuid.UUID `json:"messageId"`
 	SessionID string    `json:"sessionId"`
+	// TypingSeconds is how long typing is shown before it is sent; 0, as of most, spares a look at the row.
+	TypingSeconds int `json:"typingSeconds,omitempty"`
+}
+
+// SendMessage puts the command that sends a message on the queue inside tx.
+func SendMessage(tx *queue.Tx, c SendCommand) error {
+	command, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode command: %w", err)
+	}
+	tx.Publish(TopicCommands, queue.Message{
+		ID: c.MessageID, Lane: SendLane(c.SessionID), Session: c.SessionID, Payload: command, Metadata: map[string]string{MetaCommand: CommandSend},
+	})
+	return nil
 }

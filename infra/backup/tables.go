@@ -42,6 +42,7 @@ var leftOut = map[string]string{
 	"reactions":        "they go with the messages",
 	"votes":            "they go with the messages",
 	"message_batches":  "they go with the messages",
+	"restrictions":     "WhatsApp tells them anew",
 	"changes":          "they may have been done since",
 	"media":            "they go with the messages",
 	"objects":          "the bytes are in S3",

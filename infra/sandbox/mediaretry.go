@@ -80,6 +80,10 @@ func (c *connection) answerMediaRetry(ctx context.Context, request server.MediaR
 	}
 	// Without the file's key nothing can be encrypted for the companion: a code is all that it gets.
 	code := waMmsRetry.MediaRetryNotification_NOT_FOUND
+	faults, own := s.AccountFaults(c.phone.number)
+	if !own {
+		faults = s.Faults()
+	}
 	for _, file := range copies {
 		key := hkdfutil.SHA256(file.Key, nil, []byte(retryInfo), 32)
 		if !asksFor(request, key) {
@@ -89,7 +93,7 @@ func (c *connection) answerMediaRetry(ctx context.Context, request server.MediaR
 		answer := &waMmsRetry.MediaRetryNotification{
 			StanzaID: proto.String(request.MessageID), Result: waMmsRetry.MediaRetryNotification_NOT_FOUND.Enum(),
 		}
-		if !s.Faults().Media.PhoneHasNone {
+		if !faults.Media.PhoneHasNone {
 			_, path, err := c.upload(ctx, file)
 			if err != nil && !errors.Is(err, journal.ErrNoBlob) {
 				return err

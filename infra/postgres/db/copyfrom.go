@@ -46,3 +46,50 @@ func (r iteratorForDeliveryInsertMany) Err() error {
 func (q *Queries) DeliveryInsertMany(ctx context.Context, db DBTX, arg []DeliveryInsertManyParams) (int64, error) {
 	return db.CopyFrom(ctx, []string{"deliveries"}, []string{"id", "event_id", "event_seq", "endpoint_id", "state", "order_key", "media_id"}, &iteratorForDeliveryInsertMany{rows: arg})
 }
+
+// iteratorForMessageQueueMany implements pgx.CopyFromSource.
+type iteratorForMessageQueueMany struct {
+	rows                 []MessageQueueManyParams
+	skippedFirstNextCall bool
+}
+
+func (r *iteratorForMessageQueueMany) Next() bool {
+	if len(r.rows) == 0 {
+		return false
+	}
+	if !r.skippedFirstNextCall {
+		r.skippedFirstNextCall = true
+		return true
+	}
+	r.rows = r.rows[1:]
+	return len(r.rows) > 0
+}
+
+func (r iteratorForMessageQueueMany) Values() ([]interface{}, error) {
+	return []interface{}{
+		r.rows[0].ID,
+		r.rows[0].SessionID,
+		r.rows[0].ChatID,
+		r.rows[0].WhatsappID,
+		r.rows[0].Direction,
+		r.rows[0].Status,
+		r.rows[0].Type,
+		r.rows[0].Content,
+		r.rows[0].Context,
+		r.rows[0].MediaID,
+		r.rows[0].ClientReference,
+		r.rows[0].ExpiresAt,
+		r.rows[0].SendAt,
+		r.rows[0].TypingSeconds,
+		r.rows[0].BatchID,
+		r.rows[0].Timestamp,
+	}, nil
+}
+
+func (r iteratorForMessageQueueMany) Err() error {
+	return nil
+}
+
+func (q *Queries) MessageQueueMany(ctx context.Context, db DBTX, arg []MessageQueueManyParams) (int64, error) {
+	return db.CopyFrom(ctx, []string{"messages"}, []string{"id", "session_id", "chat_id", "whatsapp_id", "direction", "status", "type", "content", "context", "media_id", "client_reference", "expires_at", "send_at", "typing_seconds", "batch_id", "timestamp"}, &iteratorForMessageQueueMany{rows: arg})
+}

@@ -57,14 +57,24 @@ const messageReceiptMany = `-- name: MessageReceiptMany :many
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = $2::text AND c.owner = $3 AND c.epoch = $4 AND c.expires_at > clock_timestamp() FOR KEY SHARE
-), before AS (
+), before AS MATERIALIZED (
     SELECT w.id, w.status, coalesce(k.name, '') AS name
       FROM fence JOIN messages w ON w.session_id = fence.session LEFT JOIN contacts k ON k.session_id = fence.session AND k.id = $5
-     WHERE w.whatsapp_id = ANY ($6::text[]) AND w.chat_id = ANY ($7::text[])
-       AND w.direction = 'outgoing' AND message_rank(w.status) < message_rank($1)
-     ORDER BY w.id FOR NO KEY UPDATE OF w)
+     WHERE w.whatsapp_id = ANY ($6::text[]) AND w.chat_id = ANY ($7::text[]) AND w.direction = 'outgoing'
+     ORDER BY w.id FOR NO KEY UPDATE OF w
+), receipts AS (
+    INSERT INTO message_receipts (message_id, contact_id, delivered_at, read_at, played_at)
+    SELECT b.id, $5, $8::timestamptz, CASE WHEN $1 <> 'delivered' THEN $8::timestamptz END, CASE WHEN $1 = 'played' THEN $8::timestamptz END
+      FROM before b ORDER BY b.id
+        ON CONFLICT (message_id, contact_id) DO UPDATE
+       SET delivered_at = least(message_receipts.delivered_at, excluded.delivered_at), read_at = least(message_receipts.read_at, excluded.read_at),
+           played_at = least(message_receipts.played_at, excluded.played_at)
+     WHERE (least(message_receipts.delivered_at, excluded.delivered_at), least(message_receipts.read_at, excluded.read_at),
+            least(message_receipts.played_at, excluded.played_at))
+           IS DISTINCT FROM (message_receipts.delivered_at, message_receipts.read_at, message_receipts.played_at)
+)
 UPDATE messages m SET status = $1, error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
-  FROM before WHERE m.id = before.id
+  FROM before WHERE m.id = before.id AND message_rank(before.status) < message_rank($1)
 RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before, before.name AS contact_name
 `
 
@@ -76,6 +86,7 @@ type MessageReceiptManyParams struct {
 	ContactID   string
 	WhatsappIds []string
 	ChatIds     []string
+	At          time.Time
 }
 
 type MessageReceiptManyRow struct {
@@ -86,7 +97,8 @@ type MessageReceiptManyRow struct {
 	ContactName string
 }
 
-// Moves statuses forward, never back; the rows that moved come back with the status before, and with the name of the contact whose receipt
+// Notes who received, read or played the messages of one receipt, and when: the first time counts, and who has read a message has received it. And
+// it moves their statuses forward, never back; the rows that moved come back with the status before, and with the name of the contact whose receipt
 // it is. No row: nothing moved, or the claim is lost.
 func (q *Queries) MessageReceiptMany(ctx context.Context, db DBTX, arg MessageReceiptManyParams) ([]MessageReceiptManyRow, error) {
 	rows, err := db.Query(ctx, messageReceiptMany,
@@ -97,6 +109,7 @@ func (q *Queries) MessageReceiptMany(ctx context.Context, db DBTX, arg MessageRe
 		arg.ContactID,
 		arg.WhatsappIds,
 		arg.ChatIds,
+		arg.At,
 	)
 	if err != nil {
 		return nil, err

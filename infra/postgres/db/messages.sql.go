@@ -217,8 +217,9 @@ func (q *Queries) MessageList(ctx context.Context, db DBTX, sessionID string, ch
 }
 
 const messageQueue = `-- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, timestamp)
-VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, send_at, typing_seconds, timestamp)
+VALUES ($1, $2, $3, $4, 'outgoing', $5, $6, $7, $8, $9, $10, $11, $12, $13,
+        $14)
 `
 
 type MessageQueueParams struct {
@@ -226,12 +227,15 @@ type MessageQueueParams struct {
 	SessionID       string
 	ChatID          string
 	WhatsappID      string
+	Status          string
 	Type            string
 	Content         json.RawMessage
 	Context         json.RawMessage
 	MediaID         *uuid.UUID
 	ClientReference *string
 	ExpiresAt       *time.Time
+	SendAt          *time.Time
+	TypingSeconds   int32
 	Timestamp       time.Time
 }
 
@@ -241,12 +245,15 @@ func (q *Queries) MessageQueue(ctx context.Context, db DBTX, arg MessageQueuePar
 		arg.SessionID,
 		arg.ChatID,
 		arg.WhatsappID,
+		arg.Status,
 		arg.Type,
 		arg.Content,
 		arg.Context,
 		arg.MediaID,
 		arg.ClientReference,
 		arg.ExpiresAt,
+		arg.SendAt,
+		arg.TypingSeconds,
 		arg.Timestamp,
 	)
 	return err

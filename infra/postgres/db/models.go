@@ -228,6 +228,7 @@ type Message struct {
 	PinnedUntil     *time.Time
 	Starred         bool
 	History         bool
+	TypingSeconds   int32
 }
 
 type MessageBatch struct {
@@ -350,6 +351,11 @@ type Reaction struct {
 	SenderID  string
 	Emoji     string
 	Timestamp time.Time
+}
+
+type Restriction struct {
+	SessionID string
+	Until     time.Time
 }
 
 type Session struct {

@@ -57,17 +57,28 @@ INSERT INTO media (id, session_id, message_id, status, mimetype, file_name, size
 VALUES (@id, @session_id, @message_id, 'pending', @mimetype, @file_name, @size, @sha256, @kind, @direct_path, @media_key, @enc_sha256, @remote_at);
 
 -- name: MessageReceiptMany :many
--- Moves statuses forward, never back; the rows that moved come back with the status before, and with the name of the contact whose receipt
+-- Notes who received, read or played the messages of one receipt, and when: the first time counts, and who has read a message has received it. And
+-- it moves their statuses forward, never back; the rows that moved come back with the status before, and with the name of the contact whose receipt
 -- it is. No row: nothing moved, or the claim is lost.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
-), before AS (
+), before AS MATERIALIZED (
     SELECT w.id, w.status, coalesce(k.name, '') AS name
       FROM fence JOIN messages w ON w.session_id = fence.session LEFT JOIN contacts k ON k.session_id = fence.session AND k.id = @contact_id
-     WHERE w.whatsapp_id = ANY (@whatsapp_ids::text[]) AND w.chat_id = ANY (@chat_ids::text[])
-       AND w.direction = 'outgoing' AND message_rank(w.status) < message_rank(@status)
-     ORDER BY w.id FOR NO KEY UPDATE OF w)
+     WHERE w.whatsapp_id = ANY (@whatsapp_ids::text[]) AND w.chat_id = ANY (@chat_ids::text[]) AND w.direction = 'outgoing'
+     ORDER BY w.id FOR NO KEY UPDATE OF w
+), receipts AS (
+    INSERT INTO message_receipts (message_id, contact_id, delivered_at, read_at, played_at)
+    SELECT b.id, @contact_id, @at::timestamptz, CASE WHEN @status <> 'delivered' THEN @at::timestamptz END, CASE WHEN @status = 'played' THEN @at::timestamptz END
+      FROM before b ORDER BY b.id
+        ON CONFLICT (message_id, contact_id) DO UPDATE
+       SET delivered_at = least(message_receipts.delivered_at, excluded.delivered_at), read_at = least(message_receipts.read_at, excluded.read_at),
+           played_at = least(message_receipts.played_at, excluded.played_at)
+     WHERE (least(message_receipts.delivered_at, excluded.delivered_at), least(message_receipts.read_at, excluded.read_at),
+            least(message_receipts.played_at, excluded.played_at))
+           IS DISTINCT FROM (message_receipts.delivered_at, message_receipts.read_at, message_receipts.played_at)
+)
 UPDATE messages m SET status = @status, error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
-  FROM before WHERE m.id = before.id
+  FROM before WHERE m.id = before.id AND message_rank(before.status) < message_rank(@status)
 RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before, before.name AS contact_name;

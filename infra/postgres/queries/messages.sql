@@ -13,8 +13,9 @@ SELECT * FROM message_views
  ORDER BY id DESC LIMIT sqlc.arg(max_rows);
 
 -- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, timestamp)
-VALUES (@id, @session_id, @chat_id, @whatsapp_id, 'outgoing', 'queued', @type, @content, sqlc.narg(context), @media_id, @client_reference, @expires_at, @timestamp);
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, send_at, typing_seconds, timestamp)
+VALUES (@id, @session_id, @chat_id, @whatsapp_id, 'outgoing', @status, @type, @content, sqlc.narg(context), @media_id, @client_reference, @expires_at, @send_at, @typing_seconds,
+        @timestamp);
 
 -- name: ChatTouch :one
 -- Makes the chat, or notes that there is something new in it, and returns its timer for disappearing messages, 0 for none.

@@ -1,0 +1,33 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	waevents "go.mau.fi/whatsmeow/types/events"
+)
+
+// restrictionMost bounds until when a restriction may be said to last; those that are known last for hours or days.
+const restrictionMost = 366 * 24 * time.Hour
+
+// restricted notes until when WhatsApp lets the account write to no strangers (code 463), or that it does again.
+func (c *connection) restricted(ctx context.Context, e *waevents.NotifyAccountReachoutTimelock) error {
+	s, until := c.s, time.Now()
+	if most := until.Add(restrictionMost); e.IsActive {
+		if until = e.TimeEnforcementEnds.Time; until.After(most) {
+			until = most
+		}
+	}
+	_, err := s.c.queries.RestrictionPut(ctx, s.c.pool, until, s.id, s.c.cfg.Owner, s.epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return errClaimLost
+	}
+	if err != nil {
+		return fmt.Errorf("write restriction: %w", err)
+	}
+	s.log.InfoContext(s.ctx, "WhatsApp tells whether the account may write to strangers", "restricted", e.IsActive, "until", until)
+	return nil
+}
