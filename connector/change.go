@@ -22,7 +22,9 @@ import (
 
 // makers are what this connector can change at WhatsApp, by kind. It is the only place that knows them.
 var makers = map[string]maker{
-	events.React.Kind: making(events.React, (*connection).react),
+	events.React.Kind:        making(events.React, (*connection).react),
+	events.SaveContact.Kind:  making(events.SaveContact, (*connection).saveContact),
+	events.BlockContact.Kind: making(events.BlockContact, (*connection).blockContact),
 }
 
 // change is a row of changes that is to be made.

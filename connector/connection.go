@@ -212,6 +212,7 @@ func (s *session) unanswered(reason string, lasted time.Duration) ending {
 func (c *connection) run() ending {
 	s := c.s
 	name := c.device.PushName // before whatsmeow works on the device
+	settled := sync.OnceFunc(func() { c.work.Go(c.settle) })
 	appear := func() {
 		name := name
 		c.work.Go(func() { c.appear(name) })
@@ -337,6 +338,7 @@ func (c *connection) run() ending {
 					return ending{}
 				}
 				appear()
+				settled()
 			case *waevents.PushNameSetting:
 				name = evt.Action.GetName()
 				appear()
@@ -453,6 +455,20 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.receipt(ctx, e)
 	case *waevents.MediaRetry:
 		err = c.mediaRetried(ctx, e)
+	case *waevents.Contact:
+		err = c.contactSaved(ctx, e)
+	case *waevents.PushName:
+		err = c.pushNamed(ctx, e)
+	case *waevents.BusinessName:
+		err = c.businessNamed(ctx, e)
+	case *waevents.Picture:
+		err = c.pictured(ctx, e)
+	case *waevents.UserAbout:
+		err = c.wroteAbout(ctx, e)
+	case *waevents.Blocklist:
+		err = c.blocklisted(ctx, e)
+	case *waevents.AppStateSyncComplete:
+		c.stateSynced(e)
 	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
 		select {

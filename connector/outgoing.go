@@ -161,7 +161,7 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 	if err != nil {
 		return time.Time{}, fmt.Errorf("parse chat id: %w", err)
 	}
-	if err := c.findLID(ctx, to); err != nil {
+	if to, err = c.recipient(ctx, id, to); err != nil {
 		return time.Time{}, err
 	}
 	if !c.s.holds() {

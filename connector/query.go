@@ -28,6 +28,10 @@ const (
 // questions are what this connector can ask WhatsApp, by kind. It is the only place that knows them.
 var questions = map[string]ask{
 	events.CheckContacts.Kind: asking(events.CheckContacts, (*connection).checkContacts),
+	events.ReadContact.Kind:   asking(events.ReadContact, (*connection).readContact),
+	events.ReadPicture.Kind:   asking(events.ReadPicture, (*connection).readPicture),
+	events.ReadBusiness.Kind:  asking(events.ReadBusiness, (*connection).readBusiness),
+	events.ReadBlocklist.Kind: asking(events.ReadBlocklist, (*connection).readBlocklist),
 }
 
 // ask puts a question in JSON to WhatsApp. Its error is one of whatsmeow's, or a refusal.
