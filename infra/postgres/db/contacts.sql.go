@@ -230,16 +230,19 @@ func (q *Queries) ContactLearn(ctx context.Context, db DBTX, arg ContactLearnPar
 const contactList = `-- name: ContactList :many
 SELECT session_id, id, phone, lid, name, updated_at, saved_name, business_name, blocked, about, about_at, picture_id FROM contacts c
  WHERE c.session_id = $1 AND c.id > $2::text AND (c.id LIKE '%@s.whatsapp.net' OR c.id LIKE '%@lid')
-   AND ($3::boolean IS NULL OR c.blocked = $3::boolean)
-   AND ($4::boolean IS NULL OR (c.saved_name <> '') = $4::boolean)
-   AND ($5::text = '' OR c.saved_name ILIKE $5::text OR c.name ILIKE $5::text OR c.business_name ILIKE $5::text
-        OR ($6::text <> '' AND (c.phone LIKE '%' || $6::text || '%' OR c.lid LIKE '%' || $6::text || '%')))
- ORDER BY c.id LIMIT $7
+   AND ($3::text = '' OR c.phone = $3::text) AND ($4::text = '' OR c.lid = $4::text)
+   AND ($5::boolean IS NULL OR c.blocked = $5::boolean)
+   AND ($6::boolean IS NULL OR (c.saved_name <> '') = $6::boolean)
+   AND ($7::text = '' OR c.saved_name ILIKE $7::text OR c.name ILIKE $7::text OR c.business_name ILIKE $7::text
+        OR ($8::text <> '' AND (c.phone LIKE '%' || $8::text || '%' OR c.lid LIKE '%' || $8::text || '%')))
+ ORDER BY c.id LIMIT $9
 `
 
 type ContactListParams struct {
 	SessionID string
 	After     string
+	Phone     string
+	Lid       string
 	Blocked   *bool
 	Saved     *bool
 	Name      string
@@ -252,6 +255,8 @@ func (q *Queries) ContactList(ctx context.Context, db DBTX, arg ContactListParam
 	rows, err := db.Query(ctx, contactList,
 		arg.SessionID,
 		arg.After,
+		arg.Phone,
+		arg.Lid,
 		arg.Blocked,
 		arg.Saved,
 		arg.Name,

@@ -7,6 +7,7 @@ SELECT * FROM contacts WHERE session_id = $1 AND id = $2;
 -- People by id. q is a part of a name, or the digits of a number.
 SELECT * FROM contacts c
  WHERE c.session_id = sqlc.arg(session_id) AND c.id > sqlc.arg(after)::text AND (c.id LIKE '%@s.whatsapp.net' OR c.id LIKE '%@lid')
+   AND (sqlc.arg(phone)::text = '' OR c.phone = sqlc.arg(phone)::text) AND (sqlc.arg(lid)::text = '' OR c.lid = sqlc.arg(lid)::text)
    AND (sqlc.narg(blocked)::boolean IS NULL OR c.blocked = sqlc.narg(blocked)::boolean)
    AND (sqlc.narg(saved)::boolean IS NULL OR (c.saved_name <> '') = sqlc.narg(saved)::boolean)
    AND (sqlc.arg(name)::text = '' OR c.saved_name ILIKE sqlc.arg(name)::text OR c.name ILIKE sqlc.arg(name)::text OR c.business_name ILIKE sqlc.arg(name)::text
