@@ -171,15 +171,23 @@ func (c *connection) readBlocklist(ctx context.Context, _ events.BlocklistQuesti
 	return c.blocklist(ctx, events.ContactBlocked)
 }
 
-// blocklist asks whom the account has blocked, and brings the contacts in line with it. changed is as for learn.
+// blocklist asks whom the account has blocked, and brings the contacts in line with it. changed is as for learn. whatsmeow's own call leaves out the
+// phones, which WhatsApp gives beside the LIDs.
 func (c *connection) blocklist(ctx context.Context, changed string) (events.Blocklist, error) {
-	list, err := c.client.GetBlocklist(ctx)
+	//nolint:staticcheck // SA1019: whatsmeow has no other way to send a query of one's own
+	answer, err := c.client.DangerousInternals().SendIQ(ctx, whatsmeow.DangerousInfoQuery{Namespace: "blocklist", Type: "get", To: types.ServerJID})
 	if err != nil {
 		return events.Blocklist{}, fmt.Errorf("ask for block list: %w", err)
 	}
-	people := make(map[string]address, len(list.JIDs))
-	for _, jid := range list.JIDs {
-		who, err := c.address(ctx, jid, types.EmptyJID)
+	list := answer.GetChildByTag("list")
+	people := map[string]address{}
+	for _, item := range list.GetChildren() {
+		jid, _ := item.Attrs["jid"].(types.JID)
+		phone, _ := item.Attrs["pn_jid"].(types.JID)
+		if server := user(jid).Server; server != types.DefaultUserServer && server != types.HiddenUserServer {
+			continue
+		}
+		who, err := c.address(ctx, jid, phone)
 		if err != nil {
 			return events.Blocklist{}, err
 		}

@@ -62,7 +62,8 @@ func (q *Queries) EraseContact(ctx context.Context, db DBTX, sessionID string, i
 
 const eraseEvents = `-- name: EraseEvents :one
 WITH page AS MATERIALIZED (
-    SELECT e.seq, e.id, (e.order_key = ANY ($2::text[]) OR EXISTS (SELECT FROM unnest($3::bytea[]) n WHERE position(n IN e.body) > 0)) AS his
+    SELECT e.seq, e.id, (e.order_key = ANY ($2::text[]) OR EXISTS (SELECT FROM unnest($3::bytea[]) n WHERE position(n IN e.body) > 0))
+           AND NOT (e.type = 'contact.updated' AND position('"changed":"erased"'::bytea IN e.body) > 0) AS his
       FROM events e WHERE e.session_id = $4::text AND e.seq > $1::bigint ORDER BY e.seq LIMIT $5::int
 ), emptied AS (
     UPDATE events e SET body = '', order_key = '' FROM page p WHERE e.id = p.id AND p.his AND (e.body <> '' OR e.order_key <> '') RETURNING e.id
@@ -94,7 +95,7 @@ type EraseEventsRow struct {
 
 // The events of one page of a session's log that are of his chat or name him lose what they say and keep their places, which clients may have as
 // cursors; nothing shows or sends them any more. Deliveries that have not gone out are cancelled, and what was answered to those that have is
-// forgotten. One that is being sent at this moment goes on.
+// forgotten. One that is being sent at this moment goes on. What told of an erasure before stays.
 func (q *Queries) EraseEvents(ctx context.Context, db DBTX, arg EraseEventsParams) (EraseEventsRow, error) {
 	row := db.QueryRow(ctx, eraseEvents,
 		arg.After,

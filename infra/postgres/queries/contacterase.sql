@@ -45,9 +45,10 @@ DELETE FROM chats c WHERE c.session_id = @session_id AND c.id = ANY (@ids::text[
 -- name: EraseEvents :one
 -- The events of one page of a session's log that are of his chat or name him lose what they say and keep their places, which clients may have as
 -- cursors; nothing shows or sends them any more. Deliveries that have not gone out are cancelled, and what was answered to those that have is
--- forgotten. One that is being sent at this moment goes on.
+-- forgotten. One that is being sent at this moment goes on. What told of an erasure before stays.
 WITH page AS MATERIALIZED (
-    SELECT e.seq, e.id, (e.order_key = ANY (@ids::text[]) OR EXISTS (SELECT FROM unnest(@named::bytea[]) n WHERE position(n IN e.body) > 0)) AS his
+    SELECT e.seq, e.id, (e.order_key = ANY (@ids::text[]) OR EXISTS (SELECT FROM unnest(@named::bytea[]) n WHERE position(n IN e.body) > 0))
+           AND NOT (e.type = 'contact.updated' AND position('"changed":"erased"'::bytea IN e.body) > 0) AS his
       FROM events e WHERE e.session_id = @session_id::text AND e.seq > @after::bigint ORDER BY e.seq LIMIT @max_rows::int
 ), emptied AS (
     UPDATE events e SET body = '', order_key = '' FROM page p WHERE e.id = p.id AND p.his AND (e.body <> '' OR e.order_key <> '') RETURNING e.id
