@@ -1,24 +1,9 @@
--- +goose NO TRANSACTION
 -- +goose Up
--- What a contact told of himself last. And the rows of people of whom only the LID is known: when their phone becomes known, these rows move to it;
--- they are few, so that an index of them alone costs next to nothing.
-SET lock_timeout = '10min';
+-- What a contact told of himself last, and which picture he had.
 ALTER TABLE contacts
-    ADD COLUMN IF NOT EXISTS about text NOT NULL DEFAULT '',
-    ADD COLUMN IF NOT EXISTS about_at timestamptz,
-    ADD COLUMN IF NOT EXISTS picture_id text NOT NULL DEFAULT '';
-DROP INDEX CONCURRENTLY IF EXISTS messages_sender_lid;
-CREATE INDEX CONCURRENTLY messages_sender_lid ON messages (session_id, sender_id) WHERE sender_id LIKE '%@lid';
-DROP INDEX CONCURRENTLY IF EXISTS reactions_sender_lid;
-CREATE INDEX CONCURRENTLY reactions_sender_lid ON reactions (sender_id) WHERE sender_id LIKE '%@lid';
-DROP INDEX CONCURRENTLY IF EXISTS votes_voter_lid;
-CREATE INDEX CONCURRENTLY votes_voter_lid ON votes (voter_id) WHERE voter_id LIKE '%@lid';
-DROP INDEX CONCURRENTLY IF EXISTS message_receipts_contact_lid;
-CREATE INDEX CONCURRENTLY message_receipts_contact_lid ON message_receipts (contact_id) WHERE contact_id LIKE '%@lid';
+    ADD COLUMN about text NOT NULL DEFAULT '',
+    ADD COLUMN about_at timestamptz,
+    ADD COLUMN picture_id text NOT NULL DEFAULT '';
 
 -- +goose Down
-DROP INDEX message_receipts_contact_lid;
-DROP INDEX votes_voter_lid;
-DROP INDEX reactions_sender_lid;
-DROP INDEX messages_sender_lid;
 ALTER TABLE contacts DROP COLUMN picture_id, DROP COLUMN about_at, DROP COLUMN about;
