@@ -59,6 +59,8 @@ type Config struct {
 	MediaMaxBytes int64
 	// MessageExpiry is how long a message without an expiresAt of its own may wait to be sent; 0 means 24 hours.
 	MessageExpiry time.Duration
+	// SignalSchema is the schema of the linked devices' own stores, of which erasing a contact takes what is about him; empty: there are none.
+	SignalSchema string
 	// Listener is listened on instead of Addr, where it is there already.
 	Listener net.Listener
 

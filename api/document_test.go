@@ -49,7 +49,7 @@ func names(parameters []*huma.Param) (names []string) {
 var sentSchemas = map[string]bool{
 	"CreateSession": true, "ChangeSession": true, "SessionSettings": true, "SendMessage": true, "TextContent": true, "ImageContent": true, "VideoContent": true,
 	"AudioContent": true, "VoiceContent": true, "DocumentContent": true, "StickerContent": true, "MediaSource": true, "FetchRequest": true,
-	"CreateEndpoint": true, "ChangeEndpoint": true, "RotateSecret": true, "CreateTicket": true, "CheckContacts": true, "CreateReplay": true, "SetReaction": true,
+	"CreateEndpoint": true, "ChangeEndpoint": true, "RotateSecret": true, "CreateTicket": true, "CheckContacts": true, "CreateReplay": true, "SetReaction": true, "ChangeContact": true,
 	"EditMessage": true, "EditEvent": true, "PinMessage": true, "ForwardMessage": true, "MarkRead": true, "Vote": true, "Respond": true,
 	"LocationContent": true, "LiveLocationContent": true, "ContactsContent": true, "PollContent": true, "EventContent": true, "GroupInviteContent": true, "AlbumContent": true,
 	"NewPreview": true, "NewLocation": true, "NewLiveLocation": true, "NewCard": true, "NewPoll": true, "NewEvent": true, "NewInvite": true, "NewAlbum": true,

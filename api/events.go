@@ -248,7 +248,8 @@ func (s *Server) readEvents(ctx context.Context, from place, filter events.Filte
 		last := rows[limit-1]
 		return rows[:limit], placeOf(last.Seq, last.ID), true, nil
 	}
-	if leavesOut(rest) {
+	// Where there are as many events as a page looks at, those that were erased may have left out the rest.
+	if leavesOut(rest) || head.seq-from.seq >= eventScan {
 		scanned, err := s.q.EventScanEnd(ctx, s.pool, session, from.seq, head.seq, eventScan)
 		if err == nil {
 			return rows, placeOf(scanned.Seq, scanned.ID), scanned.Seq < head.seq, nil

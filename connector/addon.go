@@ -116,7 +116,7 @@ func (c *connection) add(ctx context.Context, e *waevents.Message, key *waCommon
 	case mine || key.GetFromMe():
 		p.Own = info.IsFromMe
 	case info.IsGroup:
-		author, err := c.named(ctx, key.GetParticipant())
+		author, err := c.parsed(ctx, key.GetParticipant())
 		if err != nil {
 			return err
 		}

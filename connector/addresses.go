@@ -15,8 +15,18 @@ type address struct {
 }
 
 // address makes a JID canonical. alt is its other form where the stanza gave it; else the map of LIDs is asked, which whatsmeow fills from
-// stanzas and queries. Somebody whose phone comes to be known only later has two ids until then: history stays under the first.
+// stanzas and queries, and then the contacts. Somebody of whom only the LID is known has that as his id; the first who learns his phone here moves
+// all that is kept of him to it, see joining.go. So it must not be called inside a transaction.
 func (c *connection) address(ctx context.Context, jid, alt types.JID) (address, error) {
+	a, err := c.named(ctx, jid, alt)
+	if err != nil || a.lid == "" {
+		return a, err
+	}
+	return c.joined(ctx, a)
+}
+
+// named is address by what whatsmeow knows.
+func (c *connection) named(ctx context.Context, jid, alt types.JID) (address, error) {
 	jid, alt = user(jid), user(alt)
 	switch jid.Server {
 	case types.DefaultUserServer:

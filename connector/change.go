@@ -26,7 +26,9 @@ var makers = map[string]maker{
 	events.Edit.Kind:  making(events.Edit, (*connection).edit), events.Delete.Kind: making(events.Delete, (*connection).deleteMessage),
 	events.Star.Kind: making(events.Star, (*connection).star), events.Pin.Kind: making(events.Pin, (*connection).pin),
 	events.Vote.Kind: making(events.Vote, (*connection).vote), events.Respond.Kind: making(events.Respond, (*connection).respond),
-	events.MarkRead.Kind: making(events.MarkRead, (*connection).markRead),
+	events.MarkRead.Kind:     making(events.MarkRead, (*connection).markRead),
+	events.SaveContact.Kind:  making(events.SaveContact, (*connection).saveContact),
+	events.BlockContact.Kind: making(events.BlockContact, (*connection).blockContact),
 }
 
 // change is a row of changes that is to be made.

@@ -217,6 +217,7 @@ func (s *session) unanswered(reason string, lasted time.Duration) ending {
 func (c *connection) run() ending {
 	s := c.s
 	name := c.device.PushName // before whatsmeow works on the device
+	settled := sync.OnceFunc(func() { c.work.Go(c.settle) })
 	appear := func() {
 		name := name
 		c.work.Go(func() { c.appear(name) })
@@ -342,6 +343,7 @@ func (c *connection) run() ending {
 					return ending{}
 				}
 				appear()
+				settled()
 			case *waevents.PushNameSetting:
 				name = evt.Action.GetName()
 				appear()
@@ -477,6 +479,20 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.deletedForMe(ctx, e)
 	case *waevents.NotifyAccountReachoutTimelock:
 		err = c.restricted(ctx, e)
+	case *waevents.Contact:
+		err = c.contactSaved(ctx, e)
+	case *waevents.PushName:
+		err = c.pushNamed(ctx, e)
+	case *waevents.BusinessName:
+		err = c.businessNamed(ctx, e)
+	case *waevents.Picture:
+		err = c.pictured(ctx, e)
+	case *waevents.UserAbout:
+		err = c.wroteAbout(ctx, e)
+	case *waevents.Blocklist:
+		err = c.blocklisted(ctx, e)
+	case *waevents.AppStateSyncComplete:
+		c.stateSynced(e)
 	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
 		select {

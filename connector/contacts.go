@@ -2,48 +2,43 @@ package connector
 
 import (
 	"context"
-	"fmt"
-	"strings"
-
-	"go.mau.fi/whatsmeow/types"
+	"time"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
 )
 
-// checkContacts answers events.CheckContacts. A number that WhatsApp says nothing about has no account.
+// checkContacts answers events.CheckContacts, and keeps whose the numbers are.
 func (c *connection) checkContacts(ctx context.Context, q events.CheckContactsQuestion) (events.ContactChecks, error) {
-	found := make(map[string]types.IsOnWhatsAppResponse, len(q.Numbers))
-	var ask []string
-	for _, number := range q.Numbers {
-		if _, asked := found[number]; !asked {
-			found[number] = types.IsOnWhatsAppResponse{}
-			ask = append(ask, "+"+number)
-		}
-	}
-	answers, err := c.client.IsOnWhatsApp(ctx, ask)
+	found, err := c.lookUp(ctx, q.Numbers)
 	if err != nil {
-		return events.ContactChecks{}, fmt.Errorf("ask for numbers: %w", err)
+		return events.ContactChecks{}, err
 	}
-	for _, a := range answers {
-		found[strings.TrimPrefix(a.Query, "+")] = a
+	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		if err := c.s.hold(ctx, tx); err != nil {
+			return err
+		}
+		for _, number := range q.Numbers {
+			who, ok := found[number]
+			if !ok {
+				continue
+			}
+			if _, _, err := c.learn(ctx, tx, who.address, news{businessName: given(who.business)}, "", time.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return events.ContactChecks{}, err
 	}
 	checks := events.ContactChecks{Data: make([]events.ContactCheck, len(q.Numbers))}
 	for i, number := range q.Numbers {
 		checks.Data[i] = events.ContactCheck{Number: number}
-		a := found[number]
-		if !a.IsIn {
-			continue
+		if who, ok := found[number]; ok {
+			contact := events.NewAddress(who.id, who.phone, who.lid, who.business)
+			checks.Data[i].OnWhatsApp, checks.Data[i].Contact = true, &contact
 		}
-		who, err := c.address(ctx, a.JID, a.PhoneNumber)
-		if err != nil {
-			return events.ContactChecks{}, err
-		}
-		name := ""
-		if a.VerifiedName != nil {
-			name = a.VerifiedName.Details.GetVerifiedName()
-		}
-		contact := events.NewAddress(who.id, who.phone, who.lid, name)
-		checks.Data[i].OnWhatsApp, checks.Data[i].Contact = true, &contact
 	}
 	return checks, nil
 }

@@ -163,7 +163,7 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	if err := c.findLID(ctx, d.chat); err != nil {
+	if d.chat, err = c.recipient(ctx, id, d.chat); err != nil {
 		return sent{}, err
 	}
 	if !c.s.holds() {

@@ -29,6 +29,10 @@ const (
 var questions = map[string]ask{
 	events.CheckContacts.Kind: asking(events.CheckContacts, (*connection).checkContacts),
 	events.SetTyping.Kind:     asking(events.SetTyping, (*connection).setTyping),
+	events.ReadContact.Kind:   asking(events.ReadContact, (*connection).readContact),
+	events.ReadPicture.Kind:   asking(events.ReadPicture, (*connection).readPicture),
+	events.ReadBusiness.Kind:  asking(events.ReadBusiness, (*connection).readBusiness),
+	events.ReadBlocklist.Kind: asking(events.ReadBlocklist, (*connection).readBlocklist),
 }
 
 // ask puts a question in JSON to WhatsApp. Its error is one of whatsmeow's, or a refusal.

@@ -59,14 +59,14 @@ func (c *connection) readContext(ctx context.Context, info *waE2E.ContextInfo, r
 	if id := info.GetStanzaID(); usableID(id) {
 		said.ReplyTo = &events.Reply{WhatsAppID: id}
 		said.ReplyTo.Type, said.ReplyTo.Text = quoted(info.GetQuotedMessage())
-		chat, err := c.named(ctx, info.GetRemoteJID())
+		chat, err := c.parsed(ctx, info.GetRemoteJID())
 		if err != nil {
 			return said, err
 		}
 		if chat.id == "" {
 			chat = room
 		}
-		author, err := c.named(ctx, info.GetParticipant())
+		author, err := c.parsed(ctx, info.GetParticipant())
 		if err != nil {
 			return said, err
 		}
@@ -99,7 +99,7 @@ func (c *connection) mentions(ctx context.Context, info *waE2E.ContextInfo) (lis
 	for _, text := range jids {
 		var a address
 		if time.Since(started) < mentionsBudget {
-			if a, err = c.named(ctx, text); err != nil {
+			if a, err = c.parsed(ctx, text); err != nil {
 				return nil, err
 			}
 		} else if jid, ok := parseJID(text); ok {
@@ -113,8 +113,8 @@ func (c *connection) mentions(ctx context.Context, info *waE2E.ContextInfo) (lis
 	return list, nil
 }
 
-// named is the address that a sender wrote into a message; the zero address for what is none.
-func (c *connection) named(ctx context.Context, text string) (address, error) {
+// parsed is the address that a sender wrote into a message; the zero address for what is none.
+func (c *connection) parsed(ctx context.Context, text string) (address, error) {
 	jid, ok := parseJID(text)
 	if !ok {
 		return address{}, nil

@@ -61,6 +61,8 @@ type session struct {
 	conn     *connection              // the login that can send now, or nil
 	tried    bool                     // there has been a login under this claim, or one has failed
 	changing map[uuid.UUID]time.Time  // the changes in hand, since when they are tried
+	people   map[string]acquaintance  // by LID: who was looked up lately
+	resolved map[string]string        // by number as it was written: the number that has the account
 	trying   time.Time                // since when WhatsApp has not answered; zero while it answers, or is not asked
 
 	// Of run's goroutine alone.
@@ -76,6 +78,7 @@ func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 	s := &session{
 		c: c, id: row.ID, epoch: cl.epoch, log: c.log.With("session", row.ID, "epoch", cl.epoch), done: make(chan struct{}),
 		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, changing: map[uuid.UUID]time.Time{},
+		people: map[string]acquaintance{}, resolved: map[string]string{},
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
 	s.term.extend(cl.at)

@@ -82,16 +82,32 @@ func (s *Sandbox) addressing(number string) string {
 	return AddressingAuto
 }
 
+// HideNumber makes a phone keep its number from other accounts' linked devices, which see its LID alone, or show it again.
+func (s *Sandbox) HideNumber(ctx context.Context, number string, on bool) error {
+	if _, err := s.phone(number); err != nil {
+		return err
+	}
+	return s.server.HideNumber(ctx, number, on)
+}
+
 func (s *Sandbox) patchPhone(r *http.Request) (int, any, error) {
 	var in struct {
 		Addressing string `json:"addressing"`
+		Hidden     *bool  `json:"hidden"`
 	}
 	if err := decode(r, &in); err != nil {
 		return 0, nil, err
 	}
 	number := r.PathValue("number")
-	if err := s.SetAddressing(r.Context(), number, in.Addressing); err != nil {
-		return 0, nil, err
+	if in.Addressing != "" || in.Hidden == nil {
+		if err := s.SetAddressing(r.Context(), number, in.Addressing); err != nil {
+			return 0, nil, err
+		}
+	}
+	if in.Hidden != nil {
+		if err := s.HideNumber(r.Context(), number, *in.Hidden); err != nil {
+			return 0, nil, err
+		}
 	}
 	phone, err := s.Phone(number)
 	return http.StatusOK, phone, err

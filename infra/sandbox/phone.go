@@ -32,6 +32,8 @@ type Phone struct {
 	LID string `json:"lid"`
 	// Addressing is how the linked devices see users addressed: "auto" or "pn", see SetAddressing; "" for a phone that is not live.
 	Addressing string `json:"addressing,omitempty"`
+	// Hidden says that the number is kept from other accounts' linked devices, see HideNumber.
+	Hidden bool `json:"hidden,omitempty"`
 	// Devices are the linked devices' JIDs, without the phone itself.
 	Devices []string `json:"devices"`
 	// Connected says whether the phone is logged in to the server right now.
@@ -188,7 +190,7 @@ func (s *Sandbox) view(p *phone) Phone {
 	account, _ := s.server.Account(p.number)
 	return Phone{
 		Number: p.number, Name: account.Name, Level: server.Live, AutoReply: p.row.AutoReply, LID: account.LID, Devices: s.devices(p.number),
-		Addressing: s.addressing(p.number), Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
+		Addressing: s.addressing(p.number), Hidden: s.server.NumberHidden(p.number), Connected: p.connected(), CreatedAt: p.row.CreatedAt.UTC(),
 	}
 }
 

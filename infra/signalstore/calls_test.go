@@ -36,8 +36,8 @@ var writes = []call{
 	{"RemovePreKey", []any{uint32(1)}},
 	{"PutSenderKey", []any{"group", "user", []byte("k")}},
 	{"PutAppStateSyncKey", []any{[]byte("id"), store.AppStateSyncKey{Data: []byte("d"), Fingerprint: []byte("f"), Timestamp: 1}}},
-	{"PutAppStateVersion", []any{"regular", uint64(1), [128]byte{}}},
-	{"PutAppStateMutationMACs", []any{"regular", uint64(1), []store.AppStateMutationMAC{{IndexMAC: key[:], ValueMAC: key[:]}}}},
+	{"State", nil}, // PutAppStateVersion and PutAppStateMutationMACs, which stores both
+	{"PutAppStateMutationMACs", []any{"regular", uint64(2), []store.AppStateMutationMAC{{IndexMAC: key[:], ValueMAC: key[:]}}}},
 	{"DeleteAppStateMutationMACs", []any{"regular", [][]byte{key[:]}}},
 	{"DeleteAppStateVersion", []any{"regular"}},
 	{"PutPushName", []any{chat, "name"}},
@@ -109,6 +109,11 @@ func (c call) run(ctx context.Context, s *deviceStore) error {
 			return err
 		}
 		return s.PutSession(ctx, "a:0", []byte("one"))
+	case "State":
+		if err := s.PutAppStateVersion(ctx, "regular", 1, [128]byte{}); err != nil {
+			return err
+		}
+		return s.PutAppStateMutationMACs(ctx, "regular", 1, []store.AppStateMutationMAC{{IndexMAC: key[:], ValueMAC: key[:]}})
 	case "Decrypt":
 		return s.DoDecryptionTxn(ctx, func(ctx context.Context) error { return s.PutSession(ctx, "a:0", []byte("decrypted")) })
 	}
@@ -126,7 +131,7 @@ func all() []call { return append(append(append([]call(nil), writes...), shared.
 
 func TestTheListsOfCallsAreComplete(t *testing.T) {
 	t.Parallel()
-	listed := map[string]bool{"GetSession": true, "PutSession": true, "GetManySessions": true, "PutManySessions": true, "DoDecryptionTxn": true}
+	listed := map[string]bool{"GetSession": true, "PutSession": true, "GetManySessions": true, "PutManySessions": true, "DoDecryptionTxn": true, "PutAppStateVersion": true}
 	for _, c := range all() {
 		listed[c.name] = true
 	}

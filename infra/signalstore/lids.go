@@ -77,3 +77,25 @@ func (s *deviceStore) GetManyLIDsForPNs(ctx context.Context, pns []types.JID) (m
 		return lids.GetManyLIDsForPNs(ctx, pns)
 	})
 }
+
+// Phones returns the phones that are known for some LIDs, both in digits. It asks the table and not the cache, which does not know what another
+// process has learnt.
+func (c *Container) Phones(ctx context.Context, lids []string) (map[string]string, error) {
+	rows, err := c.pool.QueryContext(ctx, `SELECT lid, pn FROM whatsmeow_lid_map WHERE lid = ANY ($1)`, array{lids})
+	if err != nil {
+		return nil, fmt.Errorf("look up phones: %w", err)
+	}
+	defer rows.Close()
+	phones := map[string]string{}
+	for rows.Next() {
+		var lid, phone string
+		if err := rows.Scan(&lid, &phone); err != nil {
+			return nil, fmt.Errorf("read phone: %w", err)
+		}
+		phones[lid] = phone
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read phones: %w", err)
+	}
+	return phones, nil
+}

@@ -25,6 +25,7 @@ type deviceStore struct {
 	options        Options
 	inner          *sqlstore.SQLStore
 	jid            types.JID
+	states         ratchet.AppStates
 }
 
 var (

@@ -77,8 +77,9 @@ func (s *deviceStore) GetAllAppStateSyncKeys(ctx context.Context) ([]*store.AppS
 
 // store.AppStateStore
 
+// PutAppStateVersion only notes the version: it is stored by PutAppStateMutationMACs, see ratchet.AppStates.
 func (s *deviceStore) PutAppStateVersion(ctx context.Context, name string, version uint64, hash [128]byte) error {
-	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutAppStateVersion(ctx, name, version, hash) })
+	return s.Do(ctx, func(context.Context) error { s.states.Note(name, version, hash); return nil })
 }
 
 func (s *deviceStore) GetAppStateVersion(ctx context.Context, name string) (first uint64, second [128]byte, err error) {
@@ -94,11 +95,30 @@ func (s *deviceStore) DeleteAppStateVersion(ctx context.Context, name string) er
 }
 
 func (s *deviceStore) PutAppStateMutationMACs(ctx context.Context, name string, version uint64, mutations []store.AppStateMutationMAC) error {
-	return s.Do(ctx, func(ctx context.Context) error { return s.inner.PutAppStateMutationMACs(ctx, name, version, mutations) })
+	return s.Do(ctx, func(ctx context.Context) error {
+		state, ok := s.states.Take(name)
+		if !ok {
+			return s.inner.PutAppStateMutationMACs(ctx, name, version, mutations)
+		}
+		return s.container.db.DoTxn(ctx, nil, func(ctx context.Context) error {
+			if err := s.inner.PutAppStateVersion(ctx, name, state.Version, state.Hash); err != nil {
+				return err
+			}
+			if err := s.inner.DeleteAppStateMutationMACs(ctx, name, state.Removed); err != nil {
+				return err
+			}
+			return s.inner.PutAppStateMutationMACs(ctx, name, version, mutations)
+		})
+	})
 }
 
 func (s *deviceStore) DeleteAppStateMutationMACs(ctx context.Context, name string, indexMACs [][]byte) error {
-	return s.Do(ctx, func(ctx context.Context) error { return s.inner.DeleteAppStateMutationMACs(ctx, name, indexMACs) })
+	return s.Do(ctx, func(ctx context.Context) error {
+		if s.states.Remove(name, indexMACs) {
+			return nil
+		}
+		return s.inner.DeleteAppStateMutationMACs(ctx, name, indexMACs)
+	})
 }
 
 func (s *deviceStore) GetAppStateMutationMAC(ctx context.Context, name string, indexMAC []byte) ([]byte, error) {

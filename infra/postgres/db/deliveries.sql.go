@@ -130,7 +130,7 @@ WITH picked AS MATERIALIZED (
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
 SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
-  FROM claimed c LEFT JOIN events e ON e.id = c.event_id
+  FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> ''
 `
 
 type DeliveryClaimDueRow struct {
@@ -192,7 +192,7 @@ WITH claimed AS (
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
 SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
-  FROM claimed c LEFT JOIN events e ON e.id = c.event_id
+  FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> ''
 `
 
 type DeliveryClaimManyParams struct {
@@ -342,7 +342,7 @@ func (q *Queries) DeliveryFinishMany(ctx context.Context, db DBTX, arg DeliveryF
 
 const deliveryGet = `-- name: DeliveryGet :one
 SELECT d.id, d.event_id, d.endpoint_id, d.state, d.attempt, d.run_at, d.last_status, d.last_class, d.created_at, d.finished_at, e.type, e.session_id, e.body
-  FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+  FROM deliveries d LEFT JOIN events e ON e.id = d.event_id AND e.body <> ''
  WHERE d.id = $1
 `
 

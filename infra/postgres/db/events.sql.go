@@ -12,7 +12,7 @@ import (
 )
 
 const eventGet = `-- name: EventGet :one
-SELECT body FROM events WHERE id = $1
+SELECT body FROM events WHERE id = $1 AND body <> ''
 `
 
 func (q *Queries) EventGet(ctx context.Context, db DBTX, id uuid.UUID) ([]byte, error) {
@@ -48,7 +48,8 @@ SELECT w.seq, w.id, w.session_id, w.type, w.order_key, w.from_me, w.body FROM (
     (SELECT e.seq, e.id, e.session_id, e.type, e.order_key, e.from_me, e.body FROM events e
       WHERE e.session_id = nullif($1::text, '') AND e.seq > $2::bigint AND e.seq <= $3::bigint
       ORDER BY e.seq LIMIT $4::int)) w
- WHERE (cardinality($5::text[]) + cardinality($6::text[]) = 0
+ WHERE w.body <> '' -- else it was erased
+   AND (cardinality($5::text[]) + cardinality($6::text[]) = 0
         OR w.type = ANY ($5::text[]) OR w.type ^@ ANY ($6::text[]))
    AND (cardinality($7::text[]) = 0 OR w.session_id = ANY ($7::text[]))
    AND (cardinality($8::text[]) = 0 OR w.order_key = ''

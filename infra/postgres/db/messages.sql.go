@@ -33,10 +33,10 @@ func (q *Queries) ChatTouch(ctx context.Context, db DBTX, sessionID string, iD s
 }
 
 const contactByLID = `-- name: ContactByLID :one
-SELECT id FROM contacts WHERE session_id = $1 AND lid = $2 ORDER BY phone IS NULL, id LIMIT 1
+SELECT id FROM contacts WHERE session_id = $1 AND lid = $2 ORDER BY phone IS NULL, updated_at DESC, id LIMIT 1
 `
 
-// The canonical id of the person whose LID this is: the phone's JID where it is known.
+// The canonical id of the person whose LID this is: the phone's JID where it is known, the latest where he changed it.
 func (q *Queries) ContactByLID(ctx context.Context, db DBTX, sessionID string, lid *string) (string, error) {
 	row := db.QueryRow(ctx, contactByLID, sessionID, lid)
 	var id string

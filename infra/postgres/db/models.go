@@ -98,6 +98,9 @@ type Contact struct {
 	SavedName    string
 	BusinessName string
 	Blocked      bool
+	About        string
+	AboutAt      *time.Time
+	PictureID    string
 }
 
 type DeliveriesDefault struct {

@@ -295,7 +295,7 @@ func (q *Queries) ReplayRunningID(ctx context.Context, db DBTX, endpointID uuid.
 const replayScan = `-- name: ReplayScan :many
 SELECT w.id, w.seq, w.type, w.session_id, w.order_key, w.from_me, coalesce(d.state, 'missing')::text AS state
   FROM (SELECT e.id, e.seq, e.type, e.session_id, e.order_key, e.from_me FROM events e
-         WHERE e.id > $1::uuid AND e.id < $2::uuid ORDER BY e.id LIMIT $3::int) w
+         WHERE e.id > $1::uuid AND e.id < $2::uuid AND e.body <> '' ORDER BY e.id LIMIT $3::int) w
   LEFT JOIN LATERAL (SELECT i.state FROM deliveries i WHERE i.event_id = w.id AND i.endpoint_id = $4 LIMIT 1) d ON true
  ORDER BY w.id
 `

@@ -30,7 +30,7 @@ WITH picked AS MATERIALIZED (
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
 SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
-  FROM claimed c LEFT JOIN events e ON e.id = c.event_id;
+  FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> '';
 
 -- name: EndpointListLimited :many
 -- Endpoints for which DeliveryClaimDue alone is not enough: that have something due whose order matters, or a rate. free is how many more
@@ -97,7 +97,7 @@ WITH claimed AS (
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
 SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
-  FROM claimed c LEFT JOIN events e ON e.id = c.event_id;
+  FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> '';
 
 -- name: EndpointListUnwell :many
 -- Those of the endpoints for which a success changes something.
@@ -281,7 +281,7 @@ SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_sta
 -- name: DeliveryGet :one
 -- A delivery with its event, which retention may have taken.
 SELECT d.id, d.event_id, d.endpoint_id, d.state, d.attempt, d.run_at, d.last_status, d.last_class, d.created_at, d.finished_at, e.type, e.session_id, e.body
-  FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+  FROM deliveries d LEFT JOIN events e ON e.id = d.event_id AND e.body <> ''
  WHERE d.id = $1;
 
 -- name: AttemptList :many

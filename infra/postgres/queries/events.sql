@@ -1,5 +1,5 @@
 -- name: EventGet :one
-SELECT body FROM events WHERE id = $1;
+SELECT body FROM events WHERE id = $1 AND body <> '';
 
 -- name: EventSeq :one
 SELECT seq FROM events WHERE id = $1;
@@ -21,7 +21,8 @@ SELECT w.seq, w.id, w.session_id, w.type, w.order_key, w.from_me, w.body FROM (
     (SELECT e.seq, e.id, e.session_id, e.type, e.order_key, e.from_me, e.body FROM events e
       WHERE e.session_id = nullif(sqlc.arg(session_id)::text, '') AND e.seq > sqlc.arg(after)::bigint AND e.seq <= sqlc.arg(head)::bigint
       ORDER BY e.seq LIMIT sqlc.arg(scan)::int)) w
- WHERE (cardinality(sqlc.arg(types)::text[]) + cardinality(sqlc.arg(prefixes)::text[]) = 0
+ WHERE w.body <> '' -- else it was erased
+   AND (cardinality(sqlc.arg(types)::text[]) + cardinality(sqlc.arg(prefixes)::text[]) = 0
         OR w.type = ANY (sqlc.arg(types)::text[]) OR w.type ^@ ANY (sqlc.arg(prefixes)::text[]))
    AND (cardinality(sqlc.arg(sessions)::text[]) = 0 OR w.session_id = ANY (sqlc.arg(sessions)::text[]))
    AND (cardinality(sqlc.arg(chat_kinds)::text[]) = 0 OR w.order_key = ''

@@ -27,5 +27,5 @@ RETURNING disappearing_seconds;
 INSERT INTO contacts (session_id, id, phone, lid) VALUES (@session_id, @id, nullif(@phone::text, ''), nullif(@lid::text, '')) ON CONFLICT DO NOTHING;
 
 -- name: ContactByLID :one
--- The canonical id of the person whose LID this is: the phone's JID where it is known.
-SELECT id FROM contacts WHERE session_id = $1 AND lid = $2 ORDER BY phone IS NULL, id LIMIT 1;
+-- The canonical id of the person whose LID this is: the phone's JID where it is known, the latest where he changed it.
+SELECT id FROM contacts WHERE session_id = $1 AND lid = $2 ORDER BY phone IS NULL, updated_at DESC, id LIMIT 1;

@@ -28,7 +28,7 @@ SELECT * FROM webhook_replays WHERE id = $1 AND state = 'running' FOR UPDATE SKI
 -- The next events of the log, with the state of the endpoint's delivery of each, missing where it has none.
 SELECT w.id, w.seq, w.type, w.session_id, w.order_key, w.from_me, coalesce(d.state, 'missing')::text AS state
   FROM (SELECT e.id, e.seq, e.type, e.session_id, e.order_key, e.from_me FROM events e
-         WHERE e.id > @after::uuid AND e.id < @before::uuid ORDER BY e.id LIMIT @scan::int) w
+         WHERE e.id > @after::uuid AND e.id < @before::uuid AND e.body <> '' ORDER BY e.id LIMIT @scan::int) w
   LEFT JOIN LATERAL (SELECT i.state FROM deliveries i WHERE i.event_id = w.id AND i.endpoint_id = @endpoint_id LIMIT 1) d ON true
  ORDER BY w.id;
 

@@ -95,9 +95,9 @@ func (s *deviceStore) GetAllAppStateSyncKeys(ctx context.Context) (all []*store.
 	return all, err
 }
 
-// PutAppStateVersion implements store.AppStateStore.
+// PutAppStateVersion implements store.AppStateStore. It only notes the version: it is stored by PutAppStateMutationMACs, see ratchet.AppStates.
 func (s *deviceStore) PutAppStateVersion(ctx context.Context, name string, version uint64, hash [hashSize]byte) error {
-	return s.put(ctx, ref{appStateVersions, join(name)}, append(binary.BigEndian.AppendUint64(nil, version), hash[:]...))
+	return s.Do(ctx, func(context.Context) error { s.states.Note(name, version, hash); return nil })
 }
 
 // GetAppStateVersion implements store.AppStateStore.
@@ -129,11 +129,18 @@ func (s *deviceStore) DeleteAppStateVersion(ctx context.Context, name string) er
 // PutAppStateMutationMACs implements store.AppStateStore. Of each index only the latest version is kept: nothing else is ever read. As in
 // sqlstore's tables the version of the name must be there, and the same index and version must not.
 func (s *deviceStore) PutAppStateMutationMACs(ctx context.Context, name string, version uint64, mutations []store.AppStateMutationMAC) error {
-	if len(mutations) == 0 {
+	noted, fresh := s.states.Take(name)
+	if len(mutations) == 0 && !fresh {
 		return nil
 	}
 	prefix := binary.BigEndian.AppendUint64(nil, version)
 	return s.change(ctx, func(t *tx) error {
+		if fresh {
+			t.put(ref{appStateVersions, join(name)}, append(binary.BigEndian.AppendUint64(nil, noted.Version), noted.Hash[:]...))
+			for _, index := range noted.Removed {
+				t.remove(ref{appStateMACs, join(name, b64(index))})
+			}
+		}
 		if _, ok := t.get(ref{appStateVersions, join(name)}); !ok {
 			return fmt.Errorf("put app state MACs: there is no app state %s", name)
 		}
@@ -156,7 +163,7 @@ func (s *deviceStore) PutAppStateMutationMACs(ctx context.Context, name string, 
 
 // DeleteAppStateMutationMACs implements store.AppStateStore.
 func (s *deviceStore) DeleteAppStateMutationMACs(ctx context.Context, name string, indexMACs [][]byte) error {
-	if len(indexMACs) == 0 {
+	if len(indexMACs) == 0 || s.states.Remove(name, indexMACs) {
 		return nil
 	}
 	return s.change(ctx, func(t *tx) error {

@@ -22,6 +22,7 @@ type deviceStore struct {
 	container      *Container
 	options        Options
 	state          *state
+	states         ratchet.AppStates
 }
 
 var (

@@ -59,6 +59,7 @@ type account struct {
 
 	faults   atomic.Pointer[faults] // its own; nil for those of all
 	byNumber atomic.Bool            // companions are addressed by number, see addressing.go; written under change
+	hidden   atomic.Bool            // its number is kept from others, see hiding.go; written under change
 
 	change sync.Mutex // held while the account's record is written and devices are paired and removed, over the commit
 	profile

@@ -73,7 +73,7 @@ func (c *conn) byNumber() bool {
 // caller holds the queue's lock.
 func (c *conn) wire(r *row) []byte {
 	byNumber := c.byNumber()
-	if !byNumber && !r.byNumber {
+	if !byNumber && !r.byNumber && !c.kept() {
 		return r.stanza
 	}
 	stanza, err := decode(r.stanza)
@@ -81,10 +81,9 @@ func (c *conn) wire(r *row) []byte {
 		return r.stanza // it was marshalled by this process or the one before
 	}
 	body := r.stanza
-	if byNumber {
-		numbered := c.s.numbered(*stanza)
-		if marshalled, err := waBinary.Marshal(numbered); err == nil {
-			stanza, body = &numbered, marshalled
+	if shown := c.seen(*stanza); byNumber || c.kept() {
+		if marshalled, err := waBinary.Marshal(shown); err == nil {
+			stanza, body = &shown, marshalled
 		}
 	}
 	r.key, r.byNumber = keyOf(stanza), byNumber
@@ -94,7 +93,7 @@ func (c *conn) wire(r *row) []byte {
 // spoken is a stanza that is not queued as the connection's client is to see it. An iq's answer stays what was asked for, but for groups,
 // whose members are named by it.
 func (c *conn) spoken(node waBinary.Node) waBinary.Node {
-	if !c.byNumber() {
+	if !c.byNumber() && !c.kept() {
 		return node
 	}
 	switch node.Tag {
@@ -105,7 +104,18 @@ func (c *conn) spoken(node waBinary.Node) waBinary.Node {
 	case "ack", "success", "failure", "stream:error", "ib":
 		return node
 	}
-	return c.s.numbered(node)
+	return c.seen(node)
+}
+
+// seen is a stanza as the connection's client is to see the people in it.
+func (c *conn) seen(node waBinary.Node) waBinary.Node {
+	switch {
+	case c.byNumber():
+		return c.s.numbered(node)
+	case c.kept():
+		return c.withheld(node)
+	}
+	return node
 }
 
 // beside names, for an attribute with an address, those with the same user's phone number and LID (parseMessageSource in whatsmeow's

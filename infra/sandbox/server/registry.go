@@ -71,7 +71,7 @@ func newRegistry() *registry {
 		registerBusiness,
 		registerLinks,
 		registerStatus,
-		registerAddressing,
+		registerAddressing, registerHiding,
 	} {
 		register(r)
 	}

@@ -87,6 +87,8 @@ type Server struct {
 
 	lids sync.Map // of *account by LID, as byLID, for those who must not take mu
 
+	hiding atomic.Int32 // accounts that hide their number
+
 	// mu guards everything below, and the fields of accounts and devices that say so. It is never held during I/O.
 	mu      sync.RWMutex
 	closed  bool
