@@ -60,7 +60,7 @@ func TestBatch(t *testing.T) {
 		t.Errorf("the phone saw %q", seen)
 	}
 	for _, text := range toBert {
-		carl.sees(text, func(m sandbox.Message) bool { return m.Type == "document" && m.Caption == text && m.Media.Size == 5 })
+		carl.sees(text, func(m sandbox.Message) bool { return m.Type == "document" && m.Caption == text && m.Size == 5 })
 	}
 	var list struct {
 		Data    []message

@@ -124,7 +124,7 @@ func TestScheduledWhileOffline(t *testing.T) {
 	last := s.accepted(bert.number, "last", nil)
 	s.start()
 	bert.sees("the file", func(m sandbox.Message) bool {
-		return m.Type == "document" && m.Caption == "the file" && m.Media.Size == 5
+		return m.Type == "document" && m.Caption == "the file" && m.Size == 5
 	})
 	s.ends(last.ID, "delivered")
 	if seen := bert.texts(s.phone.number, 1); seen[0] != "last" {

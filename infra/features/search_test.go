@@ -119,7 +119,7 @@ func TestMediaOfReceivedMessages(t *testing.T) {
 	// While the session is away WhatsApp loses the file, and the phone does not find it.
 	s.stop()
 	id := document("lost.txt")
-	s.phone.sees("the file", func(m sandbox.Message) bool { return m.ID == id && m.Media.MediaError == "" })
+	s.phone.sees("the file", func(m sandbox.Message) bool { return m.ID == id && m.MediaError == "" })
 	bert.act("DELETE", "/messages/"+id+"/media", nil, nil)
 	s.phone.act("PUT", "/faults", map[string]any{"media": map[string]any{"phoneHasNone": true}}, nil)
 	s.start()
