@@ -130,7 +130,9 @@ func TestAnEditWaitsForTheSendersLook(t *testing.T) {
 	go func() {
 		answered <- f.do("PATCH", sales+"/messages/"+m.ID, map[string]any{"text": "too late"}, "Prefer", "wait=0")
 	}()
-	f.eventually("the edit to wait for the row", func() bool { return f.count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0 })
+	f.eventually("the edit to wait for the row", func() bool {
+		return f.count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+	})
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
