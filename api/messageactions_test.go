@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,35 @@ func TestEditOfAMessageThatWaits(t *testing.T) {
 		t.Error("it says something else")
 	}
 	f.problem(f.do("PATCH", sales+"/messages/"+m.ID, map[string]any{"text": strings.Repeat("x", 65537)}), ValidationFailed)
+}
+
+// A message whose sender begins just now is not edited under its hands.
+func TestAnEditWaitsForTheSendersLook(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	sales := f.session("sales")
+	m := f.message(sales, "status = 'queued'")
+	tx, err := f.db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "UPDATE messages SET status = 'sending'"); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		answered <- f.do("PATCH", sales+"/messages/"+m.ID, map[string]any{"text": "too late"}, "Prefer", "wait=0")
+	}()
+	f.eventually("the edit to wait for the row", func() bool {
+		return f.count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+	})
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answered; a.StatusCode != 202 || f.count("messages WHERE content ->> 'text' = 'hello'") != 1 || f.count("changes WHERE kind = 'message.edit'") != 1 {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
 }
 
 func TestActionsAreAccepted(t *testing.T) {

@@ -90,12 +90,12 @@ func (c *connection) tellRead(ctx context.Context, chatID, senderID string, ids 
 // readReceipt sends one receipt and waits for its acknowledgement, which has the first id and the receipt's type. That of the receipt for the
 // delivery has the same id, and may still be on its way.
 func (c *connection) readReceipt(ctx context.Context, chat, sender types.JID, ids []types.MessageID, at time.Time) error {
-	internals := c.client.DangerousInternals()
+	internals := c.client.DangerousInternals() //nolint:staticcheck // SA1019: whatsmeow's public API does not wait for what it calls MarkRead
 	ctx, cancel := context.WithTimeout(ctx, c.s.c.pace.ack)
 	defer cancel()
-	answer := internals.WaitResponse(ids[0]) //nolint:staticcheck // SA1019: whatsmeow's public API does not wait for what it calls MarkRead
+	answer := internals.WaitResponse(ids[0])
 	if err := c.client.MarkRead(ctx, ids, at, chat, sender); err != nil {
-		internals.CancelResponse(ids[0], answer) //nolint:staticcheck // SA1019: as above
+		internals.CancelResponse(ids[0], answer)
 		return err
 	}
 	for {
@@ -108,9 +108,8 @@ func (c *connection) readReceipt(ctx context.Context, chat, sender types.JID, id
 			case "", string(types.ReceiptTypeRead), string(types.ReceiptTypeReadSelf):
 				return nil
 			}
-			answer = internals.WaitResponse(ids[0]) //nolint:staticcheck // SA1019: as above
-		case <-ctx.Done():
-			internals.CancelResponse(ids[0], answer) //nolint:staticcheck // SA1019: as above
+			answer = internals.WaitResponse(ids[0])
+		case <-ctx.Done(): // the waiter stays until the connection ends: whatsmeow panics where an answer meets its end (request.go)
 			return whatsmeow.ErrMessageTimedOut
 		}
 	}
