@@ -48,16 +48,17 @@ func (s *Server) raws(ctx context.Context, from db.DBTX, ids []uuid.UUID) (map[u
 
 // withRaw adds WhatsApp's own form to messages.
 func (s *Server) withRaw(ctx context.Context, from db.DBTX, messages []events.Message) error {
-	ids := make([]uuid.UUID, len(messages))
-	for i, m := range messages {
-		var err error
-		if ids[i], err = events.MessagePrefix.Parse(m.ID); err != nil {
+	ids := make([]uuid.UUID, 0, len(messages))
+	for _, m := range messages {
+		id, err := events.MessagePrefix.Parse(m.ID)
+		if err != nil {
 			return err
 		}
+		ids = append(ids, id)
 	}
 	raws, err := s.raws(ctx, from, ids)
-	for i, id := range ids {
-		messages[i].Raw = raws[id]
+	for i := range messages {
+		messages[i].Raw = raws[ids[i]]
 	}
 	return err
 }
@@ -92,7 +93,8 @@ func (s *Server) eventsWithRaw(ctx context.Context, from db.DBTX, bodies []store
 	if err != nil {
 		return err
 	}
-	for i, m := range of {
+	for i, body := range bodies {
+		m := of[i]
 		raw, ok := raws[m.id]
 		if !ok {
 			continue
@@ -102,7 +104,7 @@ func (s *Server) eventsWithRaw(ctx context.Context, from db.DBTX, bodies []store
 			return fmt.Errorf("compact raw message: %w", err)
 		}
 		with := append(append(append(bytes.Clone(m.text[:len(m.text)-1]), `,"raw":`...), fit.Bytes()...), '}')
-		bodies[i] = bytes.Replace(bodies[i], m.text, with, 1)
+		bodies[i] = bytes.Replace(body, m.text, with, 1)
 	}
 	return nil
 }

@@ -217,6 +217,10 @@ func TestNobodyChangesWhatAnotherWrote(t *testing.T) {
 func TestWhatCannotBeDecryptedStopsNothing(t *testing.T) {
 	t.Parallel()
 	h := handling(t)
+	jid := types.NewJID(juan, types.DefaultUserServer)
+	if err := h.conn.device.MsgSecrets.PutMessageSecret(h.ctx(), jid, jid, "POLL", make([]byte, 32)); err != nil { // so that it is tried
+		t.Fatal(err)
+	}
 	for i, nonce := range [][]byte{nil, {1, 2, 3}, make([]byte, 12), make([]byte, 16)} {
 		for j, m := range []*waE2E.Message{
 			{PollUpdateMessage: &waE2E.PollUpdateMessage{PollCreationMessageKey: keyOf("POLL", true), Vote: &waE2E.PollEncValue{EncIV: nonce, EncPayload: nonce}}},

@@ -206,7 +206,7 @@ func FuzzRead(f *testing.F) {
 		{Conversation: proto.String("a\x00\xff")},
 		{ExtendedTextMessage: &waE2E.ExtendedTextMessage{Text: proto.String("x"), MatchedText: proto.String("\x00"), Title: proto.String("\xff"), ContextInfo: info}},
 		{LocationMessage: &waE2E.LocationMessage{DegreesLatitude: proto.Float64(math.NaN()), Name: proto.String("\x00"), ContextInfo: info}},
-		{LiveLocationMessage: &waE2E.LiveLocationMessage{SpeedInMps: proto.Float32(float32(math.Inf(-1))), Caption: proto.String("\xff")}},
+		{LiveLocationMessage: &waE2E.LiveLocationMessage{SpeedInMps: proto.Float32(float32(math.Inf(-1))), Caption: proto.String("a\x00\xff")}},
 		{ContactMessage: &waE2E.ContactMessage{DisplayName: proto.String("\x00"), Vcard: proto.String("TEL;waid=5491123456789:\x00")}},
 		{ContactsArrayMessage: &waE2E.ContactsArrayMessage{Contacts: []*waE2E.ContactMessage{{Vcard: proto.String("FN:\x00\nTEL:1")}}}},
 		{PollCreationMessageV3: &waE2E.PollCreationMessage{Name: proto.String("\x00"), Options: []*waE2E.PollCreationMessage_Option{{OptionName: proto.String("\xff")}}}},
