@@ -50,6 +50,7 @@ var sentSchemas = map[string]bool{
 	"CreateSession": true, "ChangeSession": true, "SessionSettings": true, "SendMessage": true, "TextContent": true, "ImageContent": true, "VideoContent": true,
 	"AudioContent": true, "VoiceContent": true, "DocumentContent": true, "StickerContent": true, "MediaSource": true, "FetchRequest": true,
 	"CreateEndpoint": true, "ChangeEndpoint": true, "RotateSecret": true, "CreateTicket": true, "CheckContacts": true, "CreateReplay": true, "SetReaction": true,
+	"CreateGroup": true, "ChangeGroup": true, "AddParticipants": true, "ChangeParticipant": true, "SetPicture": true,
 }
 
 func TestDocument(t *testing.T) {

@@ -201,7 +201,7 @@ func (s *Server) addMessages() {
 		response: exampleMessage,
 		codes: []Code{
 			SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, AccountBanned, WhatsAppRejected, WhatsAppTimeout,
-			MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType,
+			MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType, GroupNotFound, NotInGroup, NotGroupAdmin,
 		},
 	}, s.sendMessage)
 	register(s, operation{

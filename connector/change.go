@@ -23,6 +23,18 @@ import (
 // makers are what this connector can change at WhatsApp, by kind. It is the only place that knows them.
 var makers = map[string]maker{
 	events.React.Kind: making(events.React, (*connection).react),
+
+	events.CreateGroup.Kind:        making(events.CreateGroup, (*connection).createGroup),
+	events.UpdateGroup.Kind:        making(events.UpdateGroup, (*connection).updateGroup),
+	events.LeaveGroup.Kind:         making(events.LeaveGroup, (*connection).leaveGroup),
+	events.SetGroupPicture.Kind:    making(events.SetGroupPicture, (*connection).setGroupPicture),
+	events.AddParticipants.Kind:    making(events.AddParticipants, (*connection).addParticipants),
+	events.RemoveParticipant.Kind:  making(events.RemoveParticipant, (*connection).removeParticipant),
+	events.SetParticipantRole.Kind: making(events.SetParticipantRole, (*connection).setParticipantRole),
+	events.RotateGroupInvite.Kind:  making(events.RotateGroupInvite, (*connection).rotateGroupInvite),
+	events.JoinGroup.Kind:          making(events.JoinGroup, (*connection).joinGroup),
+	events.AnswerJoinRequest.Kind:  making(events.AnswerJoinRequest, (*connection).answerJoinRequest),
+	events.LinkSubgroup.Kind:       making(events.LinkSubgroup, (*connection).linkSubgroup),
 }
 
 // change is a row of changes that is to be made.

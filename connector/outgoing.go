@@ -175,7 +175,7 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 		if serverCode(err) != 0 { // it was not taken
 			c.s.sending.handed = before
 		}
-		return time.Time{}, fmt.Errorf("send message: %w", err)
+		return time.Time{}, c.notSent(ctx, to, fmt.Errorf("send message: %w", err))
 	}
 	return resp.Timestamp, nil
 }

@@ -53,9 +53,12 @@ const (
 // refused decides what becomes of a message that was not sent.
 func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, err error) (string, error) {
 	code := serverCode(err)
+	var known *refusal
 	switch {
 	case errors.Is(err, errClaimLost):
 		return s.again(err)
+	case errors.As(err, &known):
+		return s.fail(ctx, id, known.code, known.message)
 	case errors.Is(err, errLookAgain):
 		return "waiting", queue.WaitFor{}
 	case interrupted(ctx, conn, err):
@@ -67,8 +70,6 @@ func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, e
 		return s.fail(ctx, id, "media_expired", "The file of this message is kept no more.")
 	case errors.Is(err, errNotOnWhatsApp):
 		return s.fail(ctx, id, "recipient_not_on_whatsapp", "The recipient's number is not on WhatsApp.")
-	case errors.Is(err, whatsmeow.ErrGroupNotFound), errors.Is(err, whatsmeow.ErrNotInGroup):
-		return s.fail(ctx, id, "whatsapp_rejected", "The account is not in this group.")
 	case code == codeReachOut:
 		return s.fail(ctx, id, "account_restricted", "WhatsApp restricts this account: it may not write to this recipient now (code 463).")
 	case code == codeMalformed:
