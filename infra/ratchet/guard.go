@@ -124,7 +124,14 @@ func (g *Guard) Break(cause error) { g.fail(Fail(cause)) }
 //   - A decryption (message.go, bufferedDecrypt): DoDecryptionTxn around everything.
 //   - Deletions and the move from phone number to LID, at any time.
 
-type transactionKey struct{}
+type (
+	transactionKey struct{}
+	aloneKey       struct{}
+)
+
+// Alone makes the GetManySessions of a context begin a use of its own beside whatsmeow's sends, of which one takes the device over from another
+// (Lock.succeed). Whoever begins it ends the context when he writes nothing.
+func Alone(ctx context.Context) context.Context { return context.WithValue(ctx, aloneKey{}, true) }
 
 // decryption returns the use whose decryption transaction ctx belongs to, or nil.
 func decryption(ctx context.Context) *use {
@@ -217,7 +224,8 @@ func (g *Guard) DoDecryptionTxn(ctx context.Context, fn func(context.Context) er
 
 // GetManySessions starts a send.
 func (g *Guard) GetManySessions(ctx context.Context, addresses []string) (map[string][]byte, error) {
-	u := &use{prefetched: true}
+	alone, _ := ctx.Value(aloneKey{}).(bool)
+	u := &use{prefetched: true, alone: alone}
 	if err := g.lockFor(ctx, u); err != nil {
 		return nil, err
 	}

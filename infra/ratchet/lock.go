@@ -44,6 +44,7 @@ type use struct {
 	goroutine  uint64
 	generation uint64
 	prefetched bool // started by GetManySessions: it may fetch from the network before it writes
+	alone      bool // of Alone: it is no send of whatsmeow's, and neither ends one nor is ended by one
 	since      time.Time
 	busy       bool                // a database transaction is running; it bounds itself and cannot be undone, so it cannot be robbed
 	identities map[string][32]byte // written together with the sessions
@@ -97,7 +98,7 @@ func (l *Lock) succeed(u *use) bool {
 	if h == nil || h.busy {
 		return false
 	}
-	if h.goroutine == u.goroutine || h.prefetched && u.prefetched && h.generation == u.generation {
+	if h.goroutine == u.goroutine || h.prefetched && u.prefetched && !h.alone && !u.alone && h.generation == u.generation {
 		l.replace(u)
 		return true
 	}
