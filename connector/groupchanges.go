@@ -37,7 +37,7 @@ func shownGroup[R any](c *connection, g *events.Group, more []*events.Address, r
 		if err := c.nameThem(ctx, tx, append(people(g), more...)); err != nil {
 			return r, err
 		}
-		return result(), c.fit(g)
+		return result(), fit(g, people(g))
 	}
 }
 

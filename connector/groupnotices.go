@@ -196,6 +196,9 @@ func (c *connection) tellParticipants(ctx context.Context, tx *queue.Tx, e *waev
 		return err
 	}
 	data := events.ParticipantsData{GroupID: e.JID.String(), Action: action, Participants: who, By: by}
+	if err := fit(data, list); err != nil {
+		return err
+	}
 	_, err := events.Publish(tx, events.GroupParticipants, c.s.id, data.GroupID, e.Timestamp, data)
 	return err
 }

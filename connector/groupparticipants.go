@@ -126,10 +126,13 @@ func (c *connection) listJoinRequests(ctx context.Context, q events.GroupQuestio
 		list.Data = append(list.Data, events.JoinRequest{From: who, RequestedAt: r.RequestedAt.UTC()})
 	}
 	named := make([]*events.Address, 0, len(list.Data))
-	for i := range list.Data[:min(len(list.Data), 1024)] { // more names would not fit into an answer
+	for i := range list.Data {
 		named = append(named, &list.Data[i].From)
 	}
-	return list, c.nameThem(ctx, c.s.c.pool, named)
+	if err := c.nameThem(ctx, c.s.c.pool, named); err != nil {
+		return list, err
+	}
+	return list, fit(list, named)
 }
 
 // link is a group's link by its code.

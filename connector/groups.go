@@ -234,20 +234,21 @@ func (c *connection) getGroup(ctx context.Context, q events.GroupQuestion) (g ev
 	if err := c.nameThem(ctx, c.s.c.pool, people(&g)); err != nil {
 		return g, err
 	}
-	return g, c.fit(&g)
+	return g, fit(&g, people(&g))
 }
 
-// fit leaves the names of participants out of a group that would be too large with them, which takes thousands who chose the longest.
-func (c *connection) fit(g *events.Group) error {
-	text, err := json.Marshal(g)
+// fit takes the names of people away again from an answer or an event that would be too large with them, which takes hundreds who chose the
+// longest.
+func fit(whole any, list []*events.Address) error {
+	text, err := json.Marshal(whole)
 	if err != nil {
-		return fmt.Errorf("encode group: %w", err)
+		return fmt.Errorf("encode people: %w", err)
 	}
 	if len(text) <= events.MaxAnswer-answerRoom {
 		return nil
 	}
-	for i := range g.Participants {
-		g.Participants[i].Name = ""
+	for _, a := range list {
+		a.Name = ""
 	}
 	return nil
 }

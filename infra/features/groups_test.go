@@ -72,7 +72,7 @@ func (p phone) group(more map[string]any) (g sandbox.Group) {
 	return g
 }
 
-// told counts the events of a type that there are, once something that came after them was told.
+// told counts the events of a type that there are.
 func (s session) told(eventType string, want func(data map[string]any) bool) (n int) {
 	s.t.Helper()
 	var page struct {
@@ -565,4 +565,54 @@ func TestGroupRefusals(t *testing.T) {
 	s.refused("not_in_group", "POST", here+"/participants", map[string]any{"participants": []string{carla.number}})
 	s.refused("not_in_group", "POST", "/messages", map[string]any{"to": g.JID, "content": map[string]any{"type": "text", "text": "hello"}}, "Prefer", "wait=20")
 	s.refused("group_not_found", "POST", "/messages", map[string]any{"to": "120363000000000009@g.us", "content": map[string]any{"type": "text", "text": "hello"}}, "Prefer", "wait=20")
+}
+
+// Feature: A group of 1,024 delays no other chat
+func TestBigGroup(t *testing.T) {
+	t.Parallel()
+	s, bert := newSession(t), newPhone(t, "Bert")
+	const crowd = 5491170000000
+	s.phone.do("POST", running.SandboxURL+"/phones", map[string]any{"number": fmt.Sprint(crowd), "name": "Crowd", "level": "stub", "count": 1022}, nil)
+	people := []string{bert.number}
+	for i := range 1022 {
+		people = append(people, fmt.Sprint(crowd+i))
+	}
+	g := s.phone.group(map[string]any{"subject": "Everybody", "participants": people})
+	s.gets("group.joined", about(g.JID))
+	var read group
+	if s.must(200, "GET", "/groups/"+g.JID, nil, &read); len(read.Participants) != 1024 {
+		t.Fatalf("%d participants", len(read.Participants))
+	}
+	text := func(text string) map[string]any { return map[string]any{"type": "text", "text": text} }
+	s.send(bert.number, text("before"))
+
+	// A send to the group asks WhatsApp for devices and keys, and each answer takes a second here. Whoever is written to meanwhile does not wait.
+	s.phone.act("PUT", "/faults", map[string]any{"queryDelayMs": 1000}, nil)
+	for _, m := range []struct{ to, text string }{{g.JID, "1"}, {bert.number, "2"}, {g.JID, "3"}, {bert.number, "4"}} {
+		s.must(202, "POST", "/messages", map[string]any{"to": m.to, "content": text(m.text)}, nil)
+	}
+	var order []any
+	for _, want := range []string{"1", "2", "3", "4"} {
+		s.gets("message.sent", func(data map[string]any) bool { return dig(data, "message", "content", "text") == want })
+	}
+	s.told("message.sent", func(data map[string]any) bool {
+		if text := dig(data, "message", "content", "text"); text != "before" {
+			order = append(order, text)
+		}
+		return false
+	})
+	if fmt.Sprint(order) != "[2 4 1 3]" {
+		t.Errorf("they were sent in the order %v", order)
+	}
+	for _, want := range []string{"1", "3"} {
+		bert.sees("the group's text "+want, func(m sandbox.Message) bool { return m.Text == want })
+	}
+	// Once it has asked, it asks for nothing any more: an answer would not come before the test is over.
+	s.phone.act("PUT", "/faults", map[string]any{"queryDelayMs": 60000}, nil)
+	for _, m := range []struct{ to, text string }{{g.JID, "5"}, {bert.number, "6"}} {
+		s.must(202, "POST", "/messages", map[string]any{"to": m.to, "content": text(m.text)}, nil)
+	}
+	for _, want := range []string{"5", "6"} {
+		s.gets("message.sent", func(data map[string]any) bool { return dig(data, "message", "content", "text") == want })
+	}
 }
