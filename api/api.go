@@ -82,6 +82,7 @@ type Server struct {
 	large      chan struct{} // holds one for each large body in memory
 	saving     chan struct{} // holds one for each file on its way to S3
 	looking    chan struct{} // holds one while a file is looked at
+	previewing chan struct{} // holds one for each preview of a link that is being made
 	transcoder *mediainfo.Transcoder
 	fetcher    *http.Client
 	limits     limits
@@ -156,7 +157,7 @@ func New(config Config) (*Server, error) {
 func newRoutes() *Server {
 	s := &Server{
 		q: db.New(), router: chi.NewRouter(), log: slog.Default(),
-		large: make(chan struct{}, largeBodies), saving: make(chan struct{}, savings), looking: make(chan struct{}, 1), transcoder: mediainfo.NewTranscoder(""),
+		large: make(chan struct{}, largeBodies), saving: make(chan struct{}, savings), looking: make(chan struct{}, 1), previewing: make(chan struct{}, previews), transcoder: mediainfo.NewTranscoder(""),
 	}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_http_requests_total", Help: "Requests answered."}, []string{"method", "route", "status"})
 	s.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -179,6 +180,8 @@ func newRoutes() *Server {
 	s.addQR()
 	s.addMessages()
 	s.addReactions()
+	s.addMessageActions()
+	s.addMessageResults()
 	s.addChanges()
 	s.addContacts()
 	s.addGroups()

@@ -297,12 +297,16 @@ func nameOf(answer *http.Response) string {
 }
 
 // describe finds out what the message of a file says of it beside the file: dimensions and a thumbnail, a duration and a waveform. A voice
-// note that is no Ogg Opus is made one. What is not understood goes out without; only the making of a voice note can fail.
+// note that is no Ogg Opus is made one, and a sticker that is no WebP. What is not understood goes out without; only the making can fail.
 func (s *Server) describe(request context.Context, contentType string, a *attachment) error {
 	ctx, cancel := context.WithTimeout(request, describeTimeout)
 	defer cancel()
 	switch d := &a.details; contentType {
-	case events.ContentImage, events.ContentSticker:
+	case events.ContentSticker:
+		if err := s.makeSticker(ctx, a); err != nil {
+			return err
+		}
+	case events.ContentImage:
 		if d.Width > 0 {
 			return nil
 		}

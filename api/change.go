@@ -117,8 +117,8 @@ func change[P, R any](ctx context.Context, s *Server, sessionID, key string, in 
 
 // queueChange writes a change and its command.
 func (s *Server) queueChange(ctx context.Context, tx *queue.Tx, sessionID, kind string, inOrder bool, target, chat string, parameters []byte) (c events.Change, err error) {
-	if len(parameters) > events.MaxQuestion {
-		return c, problem(PayloadTooLarge, fmt.Sprintf("the change has more than %d bytes", events.MaxQuestion))
+	if len(parameters) > events.MaxChange {
+		return c, problem(PayloadTooLarge, fmt.Sprintf("the change has more than %d bytes", events.MaxChange))
 	}
 	id := events.NewID()
 	row, err := s.q.ChangeQueue(ctx, tx, db.ChangeQueueParams{

@@ -71,6 +71,7 @@ func (f *fixture) deliveries(path, query string) (ids []string, pages int) {
 	return nil, 0
 }
 
+// Feature: List, resend and replay deliveries
 func TestListingDeliveries(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -279,6 +280,7 @@ func TestReadingADelivery(t *testing.T) {
 	f.problem(f.do("GET", "/v1/webhook-deliveries/x", nil), NotFound)
 }
 
+// Feature: List, resend and replay deliveries
 func TestSendingADeliveryAgain(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -133,13 +133,13 @@ func (s *Server) addEvents() {
 		method: "GET", path: "/v1/events", id: "list-events", tag: "Events", status: 200, wait: maxEventWait,
 		summary: "Read the event log",
 		description: "Everything that happened, oldest first and each event once: begin without after, and then pass each nextCursor as after. Nothing is skipped, whatever else happens " +
-			"meanwhile. An event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.",
+			"meanwhile. With raw=true the events about a message that is still stored have WhatsApp's own form of it in data.message.raw, which neither webhooks nor the log itself hold. An event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.",
 		response: page, codes: []Code{CursorExpired},
 	}, s.listEvents)
 	event := storedEvent{}.Schema(s.huma.OpenAPI().Components.Schemas)
 	register(s, operation{
 		method: "GET", path: "/v1/events/{eventId}", id: "get-event", tag: "Events", status: 200,
-		summary: "Read an event", description: "One event, byte for byte as webhooks carry it.",
+		summary: "Read an event", description: "One event, byte for byte as webhooks carry it; with raw=true WhatsApp's own form of its message is added, if that is still stored.",
 		responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			"application/json": {Schema: event, Example: eventShapes[events.MessageReceived].example},
 		}}},
@@ -159,6 +159,7 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 	After string `query:"after" maxLength:"64" doc:"An event's id or a nextCursor: read what came after it. Without it: from the oldest event that is kept." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Events a page." example:"50"`
 	EventFilter
+	RawWish
 	Wait int `query:"wait" minimum:"0" maximum:"30" doc:"Seconds to wait for an event when there is none." example:"20"`
 }) (*eventsOutput, error) {
 	at, err := s.eventPlace(ctx, in.After, "query.after")
@@ -180,8 +181,17 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if in.Raw {
+		if err := s.eventsWithRaw(ctx, s.pool, out.Body.Data); err != nil {
+			return nil, err
+		}
+	}
 	if out.Body.NextCursor = at.cursor; out.Body.HasMore {
-		out.Link = nextLink("/v1/events", in.query(), "after", out.Body.NextCursor, in.Limit)
+		query := in.query()
+		if in.Raw {
+			query.Set("raw", "true")
+		}
+		out.Link = nextLink("/v1/events", query, "after", out.Body.NextCursor, in.Limit)
 	}
 	return out, nil
 }
@@ -251,6 +261,7 @@ func (s *Server) readEvents(ctx context.Context, from place, filter events.Filte
 
 func (s *Server) getEvent(ctx context.Context, in *struct {
 	EventID string `path:"eventId" maxLength:"64" example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	RawWish
 }) (*eventOutput, error) {
 	id, err := events.EventPrefix.Parse(in.EventID)
 	if err != nil {
@@ -263,5 +274,11 @@ func (s *Server) getEvent(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, fmt.Errorf("read event: %w", err)
 	}
-	return &eventOutput{"application/json", body}, nil
+	shown := []storedEvent{body}
+	if in.Raw {
+		if err := s.eventsWithRaw(ctx, s.pool, shown); err != nil {
+			return nil, err
+		}
+	}
+	return &eventOutput{"application/json", shown[0]}, nil
 }

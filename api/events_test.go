@@ -50,6 +50,7 @@ func (f *fixture) read(query, after string) (ids []string, cursor string) {
 	return nil, ""
 }
 
+// Feature: Cursor pull of the event log
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -389,6 +389,7 @@ func (a answer) withBody(f *fixture, path string) answer {
 	return get
 }
 
+// Feature: Presigned on request
 func TestPresign(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -6,16 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -32,139 +28,15 @@ const (
 	maxMessageExpiry = 30 * 24 * time.Hour
 )
 
-// TextContent is a text to send. 65,536 characters are what WhatsApp's own apps accept.
-type TextContent struct {
-	Type string `json:"type" enum:"text"`
-	Text string `json:"text" minLength:"1" maxLength:"65536" doc:"What it says; *bold*, _italic_, ~struck~ and lists as in WhatsApp." example:"Your order is ready."`
-}
-
-// ImageContent is a picture to send.
-type ImageContent struct {
-	Type     string      `json:"type" enum:"image"`
-	Media    mediaSource `json:"media"`
-	Caption  string      `json:"caption,omitempty" maxLength:"65536" doc:"What is written under it." example:"The invoice"`
-	ViewOnce bool        `json:"viewOnce,omitempty" doc:"The recipient can open it once."`
-}
-
-// VideoContent is a video to send.
-type VideoContent struct {
-	Type      string      `json:"type" enum:"video"`
-	Media     mediaSource `json:"media"`
-	Caption   string      `json:"caption,omitempty" maxLength:"65536" doc:"What is written under it." example:"How it works"`
-	ViewOnce  bool        `json:"viewOnce,omitempty" doc:"The recipient can open it once."`
-	GIF       bool        `json:"gif,omitempty" doc:"It plays by itself, without sound, again and again."`
-	VideoNote bool        `json:"videoNote,omitempty" doc:"It is shown round, as if recorded in the chat."`
-}
-
-// AudioContent is an audio file to send.
-type AudioContent struct {
-	Type  string      `json:"type" enum:"audio"`
-	Media mediaSource `json:"media"`
-}
-
-// VoiceContent is a voice note to send.
-type VoiceContent struct {
-	Type     string      `json:"type" enum:"voice"`
-	Media    mediaSource `json:"media" doc:"Ogg Opus goes out as it is; other audio is made that, where ffmpeg is installed with the API."`
-	ViewOnce bool        `json:"viewOnce,omitempty" doc:"The recipient can play it once."`
-}
-
-// DocumentContent is a file to send.
-type DocumentContent struct {
-	Type    string      `json:"type" enum:"document"`
-	Media   mediaSource `json:"media"`
-	Caption string      `json:"caption,omitempty" maxLength:"65536" doc:"What is written under it." example:"The invoice"`
-}
-
-// StickerContent is a sticker to send.
-type StickerContent struct {
-	Type  string      `json:"type" enum:"sticker"`
-	Media mediaSource `json:"media" doc:"WebP, 512 by 512 pixels, is what WhatsApp's own stickers are."`
-}
-
-// sendable lists the types of content that can be sent, with the shape of each. It is the only place that knows them.
-var sendable = map[string]reflect.Type{
-	events.ContentText: reflect.TypeFor[TextContent](), events.ContentImage: reflect.TypeFor[ImageContent](), events.ContentVideo: reflect.TypeFor[VideoContent](),
-	events.ContentAudio: reflect.TypeFor[AudioContent](), events.ContentVoice: reflect.TypeFor[VoiceContent](),
-	events.ContentDocument: reflect.TypeFor[DocumentContent](), events.ContentSticker: reflect.TypeFor[StickerContent](),
-}
-
-// sendableSchemas holds those shapes for checking.
-var sendableSchemas = huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-
-func init() {
-	for _, shape := range sendable {
-		sendableSchemas.Schema(shape, true, "")
-	}
-}
-
-// sendContent is content in a request: a union that type decides. Its schema on the server holds only the tag, so that a missing or unknown
-// tag is one clear error; Resolve then checks the rest against the shape that the tag names.
-type sendContent struct {
-	raw json.RawMessage
-	events.Content
-	source mediaSource // of the file, where it has one
-}
-
-// UnmarshalJSON keeps the bytes for Resolve. A body that has been found invalid is decoded too, so errors of its shape are Resolve's.
-func (c *sendContent) UnmarshalJSON(b []byte) error {
-	c.raw = append([]byte(nil), b...)
-	_ = json.Unmarshal(b, &c.Content)
-	if c.Media != nil {
-		c.Media = &events.Media{}
-		_ = json.Unmarshal(b, &struct{ Media *mediaSource }{&c.source})
-	}
-	return nil
-}
-
-// Schema is the union, as oneOf with a discriminator for clients (extensions are not checked) beside the tag's own schema for the server.
-func (sendContent) Schema(r huma.Registry) *huma.Schema {
-	const name = "SendContent"
-	ref := &huma.Schema{Ref: "#/components/schemas/" + name}
-	if r.Map()[name] != nil {
-		return ref
-	}
-	var shapes []*huma.Schema
-	var tags []any
-	mapping := map[string]string{}
-	for _, tag := range slices.Sorted(maps.Keys(sendable)) {
-		shape := sendable[tag]
-		s := r.Schema(shape, true, "")
-		shapes, tags, mapping[tag] = append(shapes, s), append(tags, tag), s.Ref
-	}
-	union := &huma.Schema{
-		Type: huma.TypeObject, Required: []string{"type"}, Properties: map[string]*huma.Schema{"type": {Type: huma.TypeString, Enum: tags}},
-		Description: "What to send; type decides what else there is.",
-		Extensions:  map[string]any{"oneOf": shapes, "discriminator": &huma.Discriminator{PropertyName: "type", Mapping: mapping}},
-	}
-	union.PrecomputeMessages()
-	r.Map()[name] = union
-	return ref
-}
-
-// Resolve checks the content against the shape that its type names.
-func (c *sendContent) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
-	shape, ok := sendable[c.Type]
-	if !ok {
-		return nil // reported already
-	}
-	var value any
-	if err := json.Unmarshal(c.raw, &value); err != nil {
-		return nil // reported already
-	}
-	var found huma.ValidateResult
-	huma.Validate(sendableSchemas, sendableSchemas.Schema(shape, true, ""), path, huma.ModeWriteToServer, value, &found)
-	if c.Media != nil && c.source.count() != 1 && len(found.Errors) == 0 {
-		return []error{&huma.ErrorDetail{Message: "expected one of mediaId, url and base64", Location: path.With("media")}}
-	}
-	return found.Errors
-}
-
 type sendMessage struct {
-	To              string      `json:"to" minLength:"1" maxLength:"64" doc:"Whom to send it to: a phone number with its country code (digits, + allowed), or a JID of a person or group." example:"5491123456789"`
-	Content         sendContent `json:"content"`
-	ClientReference string      `json:"clientReference,omitempty" maxLength:"256" doc:"Any text of yours; it comes back in every form of the message." example:"order-4711"`
-	ExpiresAt       *time.Time  `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then; within 30 days. Without it the operator's default holds (24 hours, unless MESSAGE_EXPIRY_HOURS says otherwise), which the answer shows."`
+	To      string      `json:"to" minLength:"1" maxLength:"64" doc:"Whom to send it to: a phone number with its country code (digits, + allowed), or a JID of a person or group." example:"5491123456789"`
+	Content sendContent `json:"content"`
+	ReplyTo string      `json:"replyTo,omitempty" maxLength:"128" doc:"The message that this one answers, by its id, ours or WhatsApp's: one of the same chat." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f002"`
+	// 1,024 are the most that a group has.
+	Mentions         []string   `json:"mentions,omitempty" maxItems:"1024" doc:"Whom the text or caption mentions, as phone numbers or JIDs. Write @ and the number there, where the name is to be shown: Thanks, @5491123456789." example:"[\"5491123456789\"]"`
+	MentionsEveryone bool       `json:"mentionsEveryone,omitempty" doc:"The text or caption mentions everybody in the group, who are told even where they muted it."`
+	ClientReference  string     `json:"clientReference,omitempty" maxLength:"256" doc:"Any text of yours; it comes back in every form of the message." example:"order-4711"`
+	ExpiresAt        *time.Time `json:"expiresAt,omitempty" doc:"Give it up if it could not be sent by then; within 30 days. Without it the operator's default holds (24 hours, unless MESSAGE_EXPIRY_HOURS says otherwise), which the answer shows."`
 }
 
 type messageOutput struct {
@@ -201,7 +73,8 @@ func (s *Server) addMessages() {
 		response: exampleMessage,
 		codes: []Code{
 			SessionNotFound, SessionLoggedOut, SessionNotConnected, RecipientNotOnWhatsApp, RateLimited, AccountRestricted, AccountBanned, WhatsAppRejected, WhatsAppTimeout,
-			MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType, GroupNotFound, NotInGroup, NotGroupAdmin,
+			MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType,
+			MessageNotFound, MessageNotSent, GroupNotFound, NotInGroup, NotGroupAdmin,
 		},
 	}, s.sendMessage)
 	register(s, operation{
@@ -237,11 +110,7 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 			return nil, invalid("body.expiresAt", "expected a time within 30 days")
 		}
 	}
-	var attach func() (*attachment, error)
-	if content := &in.Body.Content; content.Media != nil {
-		attach = func() (*attachment, error) { return s.attach(ctx, "body.content.media", content.Type, content.source) }
-	}
-	message, replayed, err := s.accept(ctx, in.IdempotencyKey, in.SessionID, to, &in.Body, attach)
+	message, replayed, err := s.accept(ctx, in.IdempotencyKey, in.SessionID, to, &in.Body, s.fetching(ctx, "body.content", &in.Body.Content))
 	if err != nil {
 		return nil, err
 	}
@@ -255,8 +124,8 @@ func (s *Server) sendMessage(ctx context.Context, in *struct {
 	return out, nil
 }
 
-// accept stores a message's file, if it has one, and then the message. attach, nil for a message without a file, is slow: it stands before
-// the transaction, and is not called for a request that has been answered already, nor for a session that takes nothing.
+// accept stores a message's file, if it has one, and then the message. attach, nil for a message that nothing is fetched for, is slow: it stands
+// before the transaction, and is not called for a request that has been answered already, nor for a session that takes nothing.
 func (s *Server) accept(ctx context.Context, key, sessionID, to string, body *sendMessage, attach func() (*attachment, error)) (message events.Message, replayed bool, err error) {
 	var file *attachment
 	if attach != nil {
@@ -272,7 +141,7 @@ func (s *Server) accept(ctx context.Context, key, sessionID, to string, body *se
 				return message, false, err
 			}
 		}
-		body.Content.raw, body.Content.source.Base64 = nil, ""
+		body.Content.raw, body.Content.source.Base64, body.Content.image.Base64 = nil, "", ""
 		callOf(ctx).releaseBody()
 	}
 	message, replayed, err = once(ctx, s, key, func(ctx context.Context, tx *queue.Tx) (events.Message, error) {
@@ -314,16 +183,24 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 		media := postgres.Media(row, "")
 		media.URL = "" // it is made where it is shown
 		body.Content.Media, mediaID = &media, &row.ID
+		body.Content.Animated = file.details.Animated
 	}
 	chat, err := s.canonical(ctx, tx, sessionID, to)
 	if err != nil {
 		return message, err
 	}
-	content, err := json.Marshal(body.Content.Content)
-	if err != nil {
-		return message, fmt.Errorf("encode content: %w", err)
+	id, now, address := events.NewID(), time.Now(), events.NewAddress(chat, "", "", "")
+	timer, err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), &now)
+	if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
+		return message, problem(SessionNotFound, "there is no session "+sessionID)
 	}
-	id, now := events.NewID(), time.Now()
+	if err != nil {
+		return message, fmt.Errorf("touch chat: %w", err)
+	}
+	content, beside, err := s.compose(ctx, tx, sessionID, chat, &body, int(timer))
+	if err != nil {
+		return message, err
+	}
 	expires := body.ExpiresAt
 	if expires == nil {
 		at := now.Add(s.config.MessageExpiry)
@@ -334,17 +211,10 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 		reference = &body.ClientReference
 	}
 	if err := s.q.MessageQueue(ctx, tx, db.MessageQueueParams{
-		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: newWhatsAppID(), Type: body.Content.Type, Content: content, MediaID: mediaID,
+		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: newWhatsAppID(), Type: body.Content.Type, Content: content, Context: beside, MediaID: mediaID,
 		ClientReference: reference, ExpiresAt: expires, Timestamp: now,
 	}); err != nil {
-		if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
-			return message, problem(SessionNotFound, "there is no session "+sessionID)
-		}
 		return message, fmt.Errorf("insert message: %w", err)
-	}
-	address := events.NewAddress(chat, "", "", "")
-	if err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), &now); err != nil {
-		return message, fmt.Errorf("touch chat: %w", err)
 	}
 	if address.Kind == events.KindUser {
 		if err := s.q.ContactEnsure(ctx, tx, sessionID, chat, address.Phone, address.LID); err != nil {
@@ -475,6 +345,7 @@ func failure(m events.Message) *Problem {
 func (s *Server) listMessages(ctx context.Context, in *struct {
 	SessionPath
 	Page
+	RawWish
 	ChatID string `query:"chatId" maxLength:"64" doc:"Only this chat: a phone number or a JID." example:"5491123456789@s.whatsapp.net"`
 }) (*listed[events.Message], error) {
 	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
@@ -487,6 +358,9 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 			return nil, err
 		}
 		query.Set("chatId", in.ChatID)
+	}
+	if in.Raw {
+		query.Set("raw", "true")
 	}
 	before, err := parseCursor(events.MessagePrefix, in.Cursor)
 	if err != nil {
@@ -501,6 +375,11 @@ func (s *Server) listMessages(ctx context.Context, in *struct {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if in.Raw {
+		if err := s.withRaw(ctx, s.pool, out.Body.Data); err != nil {
+			return nil, err
+		}
 	}
 	return out, s.withReactions(ctx, s.pool, in.SessionID, out.Body.Data)
 }
@@ -522,7 +401,10 @@ func parseCursor(prefix events.Prefix, cursor string) (*uuid.UUID, error) {
 	return &id, nil
 }
 
-func (s *Server) getMessage(ctx context.Context, in *struct{ MessagePath }) (*messageShown, error) {
+func (s *Server) getMessage(ctx context.Context, in *struct {
+	MessagePath
+	RawWish
+}) (*messageShown, error) {
 	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
 		return nil, err
 	}
@@ -535,6 +417,11 @@ func (s *Server) getMessage(ctx context.Context, in *struct{ MessagePath }) (*me
 		return nil, err
 	}
 	shown := []events.Message{message}
+	if in.Raw {
+		if err := s.withRaw(ctx, s.pool, shown); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.withReactions(ctx, s.pool, in.SessionID, shown); err != nil {
 		return nil, err
 	}

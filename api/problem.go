@@ -34,6 +34,7 @@ const (
 	MessageNotSent         Code = "message_not_sent"
 	MessageNotEditable     Code = "message_not_editable"
 	MessageNotRevocable    Code = "message_not_revocable"
+	MessageNotForwardable  Code = "message_not_forwardable"
 	ChatNotFound           Code = "chat_not_found"
 	ContactNotFound        Code = "contact_not_found"
 	LabelNotFound          Code = "label_not_found"
@@ -93,6 +94,7 @@ var explanations = map[Code]explanation{
 	MessageNotSent:         {409, "Message not sent", "WhatsApp does not have the message: it is still to be sent, or could not be. Its status says which."},
 	MessageNotEditable:     {409, "Message not editable", "The message cannot be edited: only the account's own texts and captions can, for 15 minutes after they were sent. The detail says which."},
 	MessageNotRevocable:    {409, "Message not revocable", "The message cannot be deleted for everybody: only the account's own can, for about two days after they were sent, and others' by an admin of the group. With scope=me any message can be deleted for the account alone."},
+	MessageNotForwardable:  {409, "Message not forwardable", "The message cannot be forwarded: it was deleted, is to be viewed once, or is of a kind that WhatsApp's apps do not forward, such as polls, events and albums. The detail says which."},
 	ChatNotFound:           {404, "Chat not found", "The session has no chat with this id. GET /v1/sessions/{sessionId}/chats lists them."},
 	ContactNotFound:        {404, "Contact not found", "The session knows nobody with this id. GET /v1/sessions/{sessionId}/contacts lists whom it knows."},
 	LabelNotFound:          {404, "Label not found", "The account has no label with this id. GET /v1/sessions/{sessionId}/labels lists them."},

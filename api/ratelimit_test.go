@@ -34,6 +34,8 @@ func (f *fixture) inOneMinute(enough int) {
 }
 
 // TestRateLimitIsShared: two servers on one database let pass the limit together, but for what each has taken and not given out.
+//
+// Feature: Rate limits with headers
 func TestRateLimitIsShared(t *testing.T) {
 	t.Parallel()
 	const limit = 60

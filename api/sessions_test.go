@@ -13,6 +13,7 @@ import (
 	"github.com/chasqui/chasqui/events"
 )
 
+// Feature: Create, list, read, change and delete sessions
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -83,6 +84,7 @@ func TestSessionsAreListedInPages(t *testing.T) {
 	}
 }
 
+// Feature: Free metadata
 func TestWhatIsWantedOfASession(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -140,6 +142,7 @@ func TestWhatIsWantedOfASession(t *testing.T) {
 	}
 }
 
+// Feature: Create, list, read, change and delete sessions
 func TestDeletingASession(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
@@ -183,6 +186,7 @@ func TestDeletingASessionThatNobodyUnlinks(t *testing.T) {
 	}
 }
 
+// Feature: QR as PNG, text and JSON, with expiry and wait
 func TestQR(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -158,6 +158,7 @@ func (f *fixture) open(n int) {
 	})
 }
 
+// Feature: Live events with resume: SSE and WebSocket
 func TestStreamsFollow(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -79,6 +79,7 @@ func TestEndpointSettings(t *testing.T) {
 	}
 }
 
+// Feature: Several webhook endpoints with filters
 func TestEndpointEventFilters(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

@@ -23,6 +23,10 @@ import (
 // makers are what this connector can change at WhatsApp, by kind. It is the only place that knows them.
 var makers = map[string]maker{
 	events.React.Kind: making(events.React, (*connection).react),
+	events.Edit.Kind:  making(events.Edit, (*connection).edit), events.Delete.Kind: making(events.Delete, (*connection).deleteMessage),
+	events.Star.Kind: making(events.Star, (*connection).star), events.Pin.Kind: making(events.Pin, (*connection).pin),
+	events.Vote.Kind: making(events.Vote, (*connection).vote), events.Respond.Kind: making(events.Respond, (*connection).respond),
+	events.MarkRead.Kind: making(events.MarkRead, (*connection).markRead),
 
 	events.CreateGroup.Kind:        making(events.CreateGroup, (*connection).createGroup),
 	events.UpdateGroup.Kind:        making(events.UpdateGroup, (*connection).updateGroup),

@@ -51,6 +51,7 @@ func (b *bench) owned(c *Connector) int {
 	return one[int](b, `SELECT count(*)::int FROM session_views WHERE connector = $1 AND shown_state = 'connected'`, c.cfg.Owner)
 }
 
+// Feature: Failover of sessions between connectors
 func TestAbandonedSessionsAreTakenWithin20Seconds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

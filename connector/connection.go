@@ -460,6 +460,10 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.groupChanged(ctx, e)
 	case *waevents.Picture:
 		err = c.groupPictured(ctx, e)
+	case *waevents.Star:
+		err = c.starred(ctx, e)
+	case *waevents.DeleteForMe:
+		err = c.deletedForMe(ctx, e)
 	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
 		select {

@@ -10,6 +10,7 @@ import (
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
+// Feature: Log out (unlink) apart from stop (keep)
 func TestStoppedSessionKeepsItsCommandsUntilItIsStarted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -32,6 +33,7 @@ func TestStoppedSessionKeepsItsCommandsUntilItIsStarted(t *testing.T) {
 	}
 }
 
+// Feature: Restart
 func TestRestartConnectsAnew(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -49,6 +51,7 @@ func TestRestartConnectsAnew(t *testing.T) {
 	}
 }
 
+// Feature: Log out (unlink) apart from stop (keep)
 func TestLogoutUnlinksTheDeviceAndFailsWhatWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -76,6 +79,7 @@ func TestLogoutUnlinksTheDeviceAndFailsWhatWaits(t *testing.T) {
 	b.await("the session to be let go", func() bool { return c.session("sales") == nil })
 }
 
+// Feature: Only an unlinking ends a session: every other loss reconnects
 func TestUnlinkedByItsOwnerASessionIsLoggedOutUntilItIsRestarted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -136,6 +140,7 @@ func TestDeleteGoesOnWithoutWhatsAppAndSaysSo(t *testing.T) {
 	}
 }
 
+// Feature: Only an unlinking ends a session: every other loss reconnects
 func TestSessionReconnectsAfterALostConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

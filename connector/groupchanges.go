@@ -132,7 +132,7 @@ func (c *connection) adopted(ctx context.Context, ch change, p events.NewGroup) 
 func (c *connection) missing(ctx context.Context, info *types.GroupInfo, asked []types.JID) (refused []events.NotAdded, err error) {
 	in := map[string]bool{}
 	for _, p := range info.Participants {
-		who, err := c.member(ctx, p)
+		who, err := c.groupMember(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -339,7 +339,7 @@ var notAdded = map[int]string{
 func (c *connection) sorted(ctx context.Context, results []types.GroupParticipant, begun bool) (in []events.Address, out []events.NotAdded, err error) {
 	in = []events.Address{}
 	for _, p := range results {
-		who, err := c.member(ctx, p)
+		who, err := c.groupMember(ctx, p)
 		if err != nil {
 			return nil, nil, err
 		}

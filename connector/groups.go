@@ -75,7 +75,7 @@ func (c *connection) groupOf(ctx context.Context, info *types.GroupInfo, partici
 		if p.Error != 0 {
 			continue
 		}
-		who, err := c.member(ctx, p)
+		who, err := c.groupMember(ctx, p)
 		if err != nil {
 			return g, err
 		}
@@ -97,8 +97,8 @@ func (c *connection) person(ctx context.Context, jid, alt types.JID) (events.Add
 	return events.NewAddress(a.id, a.phone, a.lid, ""), err
 }
 
-// member is person for a participant of a group.
-func (c *connection) member(ctx context.Context, p types.GroupParticipant) (events.Address, error) {
+// groupMember is person for a participant of a group.
+func (c *connection) groupMember(ctx context.Context, p types.GroupParticipant) (events.Address, error) {
 	alt := p.PhoneNumber
 	if p.JID.Server == types.DefaultUserServer {
 		alt = p.LID

@@ -12,7 +12,6 @@ import (
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -33,15 +32,41 @@ func (c *connection) received(ctx context.Context, e *waevents.Message) error {
 	if e.Info.Category == "peer" { // between the account's own devices
 		return nil
 	}
-	content, media := mediaOf(e.Message)
-	if media == nil && content.Type == "" {
-		var ok bool
-		if content, ok = contentOf(e.Message); !ok {
-			return nil
+	m, outer := unwrap(e.Message)
+	if done, err := c.addOn(ctx, e, m, outer); done {
+		return err
+	}
+	said, shown, err := read(e, m, outer)
+	if err != nil || !shown {
+		return err
+	}
+	return c.keep(ctx, &e.Info, said)
+}
+
+// read reads a message, m without its wrappers; false when it says nothing to a person.
+func read(e *waevents.Message, m *waE2E.Message, outer wrapping) (said told, shown bool, err error) {
+	said.info = contextInfo(m)
+	if said.content, said.media = mediaOf(m); said.media == nil && said.content.Type == "" {
+		if said.content, shown = contentOf(m); !shown {
+			return said, false, nil
 		}
 	}
-	content.ViewOnce = content.ViewOnce || media != nil && e.IsViewOnce
-	return c.keep(ctx, &e.Info, content, media)
+	if said.media != nil {
+		said.content.ViewOnce = said.content.ViewOnce || e.IsViewOnce || outer.viewOnce
+		if a := outer.info.GetMessageAssociation(); a.GetAssociationType() == waE2E.MessageAssociation_MEDIA_ALBUM && usableID(a.GetParentMessageKey().GetID()) {
+			said.content.AlbumID = a.GetParentMessageKey().GetID()
+		}
+	}
+	said.raw, err = rawOf(e.RawMessage)
+	return said, true, err
+}
+
+// told is a message as it is kept.
+type told struct {
+	content events.Content
+	media   *db.Media          // nil: it has no file
+	info    *waE2E.ContextInfo // nil: it has nothing beside its content
+	raw     []byte             // nil: WhatsApp's own form is not kept
 }
 
 // undecryptable keeps a message that could not be decrypted, so that it is seen to have come; its event follows when WhatsApp has brought
@@ -51,18 +76,18 @@ func (c *connection) undecryptable(ctx context.Context, e *waevents.Undecryptabl
 	if e.DecryptFailMode == waevents.DecryptFailHide || e.Info.Category == "peer" {
 		return nil
 	}
-	return c.keep(ctx, &e.Info, events.Content{Type: events.ContentUndecryptable}, nil)
+	return c.keep(ctx, &e.Info, told{content: events.Content{Type: events.ContentUndecryptable}})
 }
 
 // keep writes a message of a person or a group, and the job to fetch its file, if it has one. Status updates and the posts of channels are no messages of a chat; they make nothing yet.
-func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content events.Content, media *db.Media) error {
-	p, ok, err := c.row(ctx, info, content)
+func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said told) error {
+	p, ok, err := c.row(ctx, info, said)
 	if err != nil || !ok {
 		return err
 	}
 	file := uuid.Nil
-	if media != nil && p.Type == content.Type {
-		file, p.MediaID = media.ID, &media.ID
+	if said.media != nil && p.Type == said.content.Type {
+		file, p.MediaID = said.media.ID, &said.media.ID
 	}
 	fresh := false
 	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
@@ -86,7 +111,7 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, content 
 			t = events.MessageSent
 		}
 		if file != uuid.Nil {
-			if err := c.keepMedia(ctx, tx, p, row.MessageID, *media); err != nil {
+			if err := c.keepMedia(ctx, tx, p, row.MessageID, *said.media); err != nil {
 				return err
 			}
 		}
@@ -117,26 +142,16 @@ func (c *connection) keepMedia(ctx context.Context, tx *queue.Tx, p db.MessageRe
 }
 
 // row says what a message's transaction writes; false when it writes nothing.
-func (c *connection) row(ctx context.Context, info *types.MessageInfo, content events.Content) (p db.MessageReceiveParams, ok bool, err error) {
-	if info.ID == "" || len(info.ID) > maxID || strings.ContainsRune(info.ID, 0) {
+func (c *connection) row(ctx context.Context, info *types.MessageInfo, said told) (p db.MessageReceiveParams, ok bool, err error) {
+	if !usableID(info.ID) {
 		c.s.log.WarnContext(ctx, "message without a usable id", "chat", info.Chat)
 		return p, false, nil
 	}
-	chat, chatAlt := info.Chat, info.RecipientAlt
-	if !info.IsFromMe && !info.IsGroup {
-		chatAlt = info.SenderAlt
-	}
-	if info.IsIncomingBroadcast() { // a broadcast list's message is shown in the chat with its sender
-		chat, chatAlt = info.Sender, info.SenderAlt
-	}
-	switch chat.Server {
-	case types.BroadcastServer, types.NewsletterServer:
-		return p, false, nil
-	}
-	room, err := c.address(ctx, chat, chatAlt)
-	if err != nil {
+	room, ok, err := c.room(ctx, info)
+	if err != nil || !ok {
 		return p, false, err
 	}
+	content := said.content
 	body, err := json.Marshal(content)
 	if err != nil {
 		return p, false, fmt.Errorf("encode content: %w", err)
@@ -147,7 +162,17 @@ func (c *connection) row(ctx context.Context, info *types.MessageInfo, content e
 	}
 	p = db.MessageReceiveParams{
 		ID: events.NewID(), SessionID: c.s.id, Owner: c.s.c.cfg.Owner, Epoch: c.s.epoch, ChatID: room.id, ChatKind: string(events.KindOf(room.id)),
-		WhatsappID: info.ID, Timestamp: info.Timestamp, Type: content.Type, Content: body,
+		WhatsappID: info.ID, Timestamp: info.Timestamp, Type: content.Type, Content: body, QuotedChats: []string{}, QuotedAuthors: []string{}, Raw: said.raw,
+	}
+	beside, err := c.readContext(ctx, said.info, room, &p)
+	if err != nil {
+		return p, false, err
+	}
+	if p.Context, err = contextJSON(beside); err != nil {
+		return p, false, err
+	}
+	if len(p.Context)+len(body) > maxContent {
+		p.Context, p.QuotedID = nil, ""
 	}
 	contact := room
 	if info.IsFromMe {
@@ -167,11 +192,28 @@ func (c *connection) row(ctx context.Context, info *types.MessageInfo, content e
 	return p, true, nil
 }
 
+// room is the chat that a message is shown in; false for status updates and the posts of channels, which are in none.
+func (c *connection) room(ctx context.Context, info *types.MessageInfo) (room address, ok bool, err error) {
+	chat, alt := info.Chat, info.RecipientAlt
+	if !info.IsFromMe && !info.IsGroup {
+		alt = info.SenderAlt
+	}
+	if info.IsIncomingBroadcast() { // a broadcast list's message is shown in the chat with its sender
+		chat, alt = info.Sender, info.SenderAlt
+	}
+	switch chat.Server {
+	case types.BroadcastServer, types.NewsletterServer:
+		return room, false, nil
+	}
+	room, err = c.address(ctx, chat, alt)
+	return room, err == nil, err
+}
+
 // view is the row just written as message_views would show it, without reading it again.
 func view(p db.MessageReceiveParams, row db.MessageReceiveRow) db.MessageView {
 	v := db.MessageView{
 		ID: *row.MessageID, SessionID: p.SessionID, ChatID: p.ChatID, SenderID: p.SenderID, WhatsappID: p.WhatsappID, Direction: p.Direction,
-		Status: p.Status, Type: p.Type, Content: p.Content, Timestamp: p.Timestamp,
+		Status: p.Status, Type: p.Type, Content: p.Content, Context: row.Context, Timestamp: p.Timestamp,
 		OwnPhone: row.OwnPhone, OwnLid: row.OwnLid, OwnName: row.OwnName,
 	}
 	if p.SenderID != "" {
@@ -181,33 +223,6 @@ func view(p db.MessageReceiveParams, row db.MessageReceiveRow) db.MessageView {
 		v.ChatPhone, v.ChatLid, v.ChatName = row.ContactPhone, row.ContactLid, row.ContactName
 	}
 	return v
-}
-
-// contentOf reads what a message says; false when it says nothing to a person: keys, receipts of the protocol, and what changes another
-// message (reactions, edits, votes), which is no message of its own.
-func contentOf(m *waE2E.Message) (events.Content, bool) {
-	text := m.GetConversation()
-	if m.GetExtendedTextMessage() != nil {
-		text = m.GetExtendedTextMessage().GetText()
-	}
-	if text != "" {
-		return events.Content{Type: events.ContentText, Text: printable(text)}, true
-	}
-	shown := false
-	m.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
-		shown = !silent[field.Name()]
-		return !shown
-	})
-	return events.Content{Type: events.ContentUnsupported}, shown
-}
-
-// silent are the fields of waE2E.Message that no chat shows as a message.
-var silent = map[protoreflect.Name]bool{
-	"conversation": true, "messageContextInfo": true, "senderKeyDistributionMessage": true, "fastRatchetKeySenderKeyDistributionMessage": true,
-	"protocolMessage": true, "deviceSentMessage": true, "reactionMessage": true, "encReactionMessage": true, "pollUpdateMessage": true,
-	"editedMessage": true, "secretEncryptedMessage": true, "keepInChatMessage": true, "pinInChatMessage": true, "encEventResponseMessage": true,
-	"stickerSyncRmrMessage": true, "messageHistoryBundle": true, "messageHistoryNotice": true, "scheduledCallEditMessage": true, "call": true,
-	"placeholderMessage": true,
 }
 
 // pushName is the name a sender gave itself; WhatsApp writes "-" for none.

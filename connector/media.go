@@ -46,34 +46,45 @@ type file interface {
 	GetFileLength() uint64
 }
 
+// fileOf reads a message with a file, as far as it can be shown without having it; nil where it has none.
+func fileOf(m *waE2E.Message) (content events.Content, f file) {
+	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
+		m = inner
+	}
+	switch {
+	case m.GetImageMessage() != nil:
+		image := m.GetImageMessage()
+		return events.Content{Type: events.ContentImage, Caption: image.GetCaption(), ViewOnce: image.GetViewOnce()}, image
+	case m.GetVideoMessage() != nil:
+		video := m.GetVideoMessage()
+		return events.Content{Type: events.ContentVideo, Caption: video.GetCaption(), ViewOnce: video.GetViewOnce(), GIF: video.GetGifPlayback()}, video
+	case m.GetPtvMessage() != nil:
+		video := m.GetPtvMessage()
+		return events.Content{Type: events.ContentVideo, VideoNote: true, ViewOnce: video.GetViewOnce()}, video
+	case m.GetAudioMessage() != nil:
+		audio := m.GetAudioMessage()
+		content = events.Content{Type: events.ContentAudio, ViewOnce: audio.GetViewOnce()}
+		if audio.GetPTT() {
+			content.Type = events.ContentVoice
+		}
+		return content, audio
+	case m.GetDocumentMessage() != nil:
+		document := m.GetDocumentMessage()
+		return events.Content{Type: events.ContentDocument, Caption: document.GetCaption()}, document
+	case m.GetStickerMessage() != nil:
+		sticker := m.GetStickerMessage()
+		return events.Content{Type: events.ContentSticker, Animated: sticker.GetIsAnimated() || sticker.GetIsLottie()}, sticker
+	}
+	return content, nil
+}
+
 // mediaOf reads a message with a file, which is returned as the row that it gets; nil where it has none that can be fetched.
 func mediaOf(m *waE2E.Message) (content events.Content, media *db.Media) {
 	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
 		m = inner
 	}
-	var f file
-	switch {
-	case m.GetImageMessage() != nil:
-		image := m.GetImageMessage()
-		content, f = events.Content{Type: events.ContentImage, Caption: image.GetCaption(), ViewOnce: image.GetViewOnce()}, image
-	case m.GetVideoMessage() != nil:
-		video := m.GetVideoMessage()
-		content, f = events.Content{Type: events.ContentVideo, Caption: video.GetCaption(), ViewOnce: video.GetViewOnce(), GIF: video.GetGifPlayback()}, video
-	case m.GetPtvMessage() != nil:
-		video := m.GetPtvMessage()
-		content, f = events.Content{Type: events.ContentVideo, VideoNote: true, ViewOnce: video.GetViewOnce()}, video
-	case m.GetAudioMessage() != nil:
-		audio := m.GetAudioMessage()
-		content, f = events.Content{Type: events.ContentAudio, ViewOnce: audio.GetViewOnce()}, audio
-		if audio.GetPTT() {
-			content.Type = events.ContentVoice
-		}
-	case m.GetDocumentMessage() != nil:
-		document := m.GetDocumentMessage()
-		content, f = events.Content{Type: events.ContentDocument, Caption: document.GetCaption()}, document
-	case m.GetStickerMessage() != nil:
-		content, f = events.Content{Type: events.ContentSticker}, m.GetStickerMessage()
-	default:
+	content, f := fileOf(m)
+	if f == nil {
 		return content, nil
 	}
 	if len(f.GetFileSHA256()) != 32 || len(f.GetFileEncSHA256()) != 32 || len(f.GetMediaKey()) != 32 ||
@@ -172,21 +183,6 @@ func (c *connection) upload(ctx context.Context, id uuid.UUID, contentType strin
 	return m, up, nil
 }
 
-// message makes the message that whatsmeow sends.
-func (c *connection) message(ctx context.Context, content events.Content, mediaID *uuid.UUID) (*waE2E.Message, error) {
-	if content.Type == events.ContentText {
-		return &waE2E.Message{Conversation: proto.String(content.Text)}, nil
-	}
-	if _, ok := kinds[content.Type]; !ok || mediaID == nil || content.Media == nil {
-		return nil, fmt.Errorf("make message: this version sends no %s", content.Type)
-	}
-	m, up, err := c.upload(ctx, *mediaID, content.Type)
-	if err != nil {
-		return nil, err
-	}
-	return fileMessage(content, m, up, time.Now())
-}
-
 // fileMessage makes the message of a file that WhatsApp has, as its own apps make them.
 func fileMessage(content events.Content, m db.Media, up whatsmeow.UploadResponse, now time.Time) (*waE2E.Message, error) {
 	d, err := postgres.ReadDetails(m.Details)
@@ -199,32 +195,20 @@ func fileMessage(content events.Content, m db.Media, up whatsmeow.UploadResponse
 		}
 		return proto.Uint32(uint32(n))
 	}
-	text := func(s string) *string {
-		if s == "" {
-			return nil
-		}
-		return &s
-	}
-	flag := func(b bool) *bool {
-		if !b {
-			return nil
-		}
-		return &b
-	}
-	stamp, mimetype, link := proto.Int64(now.Unix()), proto.String(content.Media.Mimetype), text(up.URL)
+	stamp, mimetype, link := proto.Int64(now.Unix()), proto.String(content.Media.Mimetype), optional(up.URL)
 	var made *waE2E.Message
 	switch content.Type {
 	case events.ContentImage:
 		made = &waE2E.Message{ImageMessage: &waE2E.ImageMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
-			FileLength: &up.FileLength, Mimetype: mimetype, Caption: text(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
-			JPEGThumbnail: d.Thumbnail, ViewOnce: flag(content.ViewOnce),
+			FileLength: &up.FileLength, Mimetype: mimetype, Caption: optional(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
+			JPEGThumbnail: d.Thumbnail, ViewOnce: onlyTrue(content.ViewOnce),
 		}}
 	case events.ContentVideo:
 		video := &waE2E.VideoMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
-			FileLength: &up.FileLength, Mimetype: mimetype, Caption: text(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
-			JPEGThumbnail: d.Thumbnail, Seconds: positive(d.Seconds), ViewOnce: flag(content.ViewOnce), GifPlayback: flag(content.GIF),
+			FileLength: &up.FileLength, Mimetype: mimetype, Caption: optional(content.Caption), Width: positive(d.Width), Height: positive(d.Height),
+			JPEGThumbnail: d.Thumbnail, Seconds: positive(d.Seconds), ViewOnce: onlyTrue(content.ViewOnce), GifPlayback: onlyTrue(content.GIF),
 		}
 		made = &waE2E.Message{VideoMessage: video}
 		if content.VideoNote {
@@ -234,18 +218,19 @@ func fileMessage(content events.Content, m db.Media, up whatsmeow.UploadResponse
 		voice := content.Type == events.ContentVoice
 		made = &waE2E.Message{AudioMessage: &waE2E.AudioMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
-			FileLength: &up.FileLength, Mimetype: mimetype, PTT: flag(voice), Seconds: positive(d.Seconds), Waveform: d.Waveform, ViewOnce: flag(content.ViewOnce),
+			FileLength: &up.FileLength, Mimetype: mimetype, PTT: onlyTrue(voice), Seconds: positive(d.Seconds), Waveform: d.Waveform, ViewOnce: onlyTrue(content.ViewOnce),
 		}}
 	case events.ContentSticker:
 		return &waE2E.Message{StickerMessage: &waE2E.StickerMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
 			FileLength: &up.FileLength, Mimetype: mimetype, Width: positive(d.Width), Height: positive(d.Height), StickerSentTS: proto.Int64(now.UnixMilli()),
+			IsAnimated: onlyTrue(content.Animated),
 		}}, nil
 	default:
 		name := content.Media.FileName
 		made = &waE2E.Message{DocumentMessage: &waE2E.DocumentMessage{
 			URL: link, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, MediaKeyTimestamp: stamp, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256,
-			FileLength: &up.FileLength, Mimetype: mimetype, FileName: text(name), Title: text(name), Caption: text(content.Caption),
+			FileLength: &up.FileLength, Mimetype: mimetype, FileName: optional(name), Title: optional(name), Caption: optional(content.Caption),
 		}}
 		if content.Caption != "" { // a caption is shown only inside this wrapper
 			made = &waE2E.Message{DocumentWithCaptionMessage: &waE2E.FutureProofMessage{Message: made}}

@@ -140,6 +140,7 @@ func TestMediaOfHostileSenders(t *testing.T) {
 	}
 }
 
+// Feature: Voice notes transcoded, with a waveform
 func TestFileMessages(t *testing.T) {
 	t.Parallel()
 	up := whatsmeow.UploadResponse{URL: "https://mmg.whatsapp.net/v/a", DirectPath: "/v/a", MediaKey: key(3), FileEncSHA256: key(2), FileSHA256: key(1), FileLength: 5}

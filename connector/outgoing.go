@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -99,9 +99,9 @@ func (s *session) sendNow(ctx context.Context, id uuid.UUID, turn bool) (outcome
 			return "waiting", queue.WaitFor{} // the next look sees what has become of it
 		}
 	}
-	at, err := conn.send(ctx, id, m)
+	sent, err := conn.send(ctx, id, m)
 	if err == nil {
-		return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &at})
+		return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &sent.at, Raw: sent.raw, Content: sent.content})
 	}
 	return s.refused(ctx, conn, id, err)
 }
@@ -151,47 +151,53 @@ func (s *session) again(err error) (string, error) {
 	return "waiting", queue.WaitFor{D: time.Second}
 }
 
-// send hands a message to WhatsApp and waits until it is acknowledged. It returns the time that WhatsApp gave it.
-func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSendRow) (time.Time, error) {
-	message, err := c.prepare(ctx, m)
+// sent is a message that WhatsApp took: the time that it gave it, what it was (waE2E.Message), and its content, where sending found out more.
+type sent struct {
+	at           time.Time
+	raw, content []byte
+}
+
+// send hands a message to WhatsApp and waits until it is acknowledged.
+func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSendRow) (sent, error) {
+	d, message, err := c.prepare(ctx, m)
 	if err != nil {
-		return time.Time{}, err
+		return sent{}, err
 	}
 	if m.MediaID != nil { // an upload may outlast the message's time, or the sweeper's patience
 		switch again, err := c.s.begin(ctx, id); {
 		case err != nil:
-			return time.Time{}, fmt.Errorf("%w: %w", errLookAgain, err)
+			return sent{}, fmt.Errorf("%w: %w", errLookAgain, err)
 		case !again.Begun:
-			return time.Time{}, errLookAgain
+			return sent{}, errLookAgain
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	to, err := types.ParseJID(m.ChatID)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("parse chat id: %w", err)
-	}
-	if err := c.findLID(ctx, to); err != nil {
-		return time.Time{}, err
+	if err := c.findLID(ctx, d.chat); err != nil {
+		return sent{}, err
 	}
 	if !c.s.holds() {
-		return time.Time{}, errClaimLost
+		return sent{}, errClaimLost
 	}
 	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: c.s.c.pace.ack}
 	before := c.s.sending.handed
 	c.s.sending.handed = true
-	resp, err := c.client.SendMessage(ctx, to, message, extra)
+	resp, err := c.client.SendMessage(ctx, d.chat, message, extra)
 	if c.s.c.timed != nil {
-		c.s.c.timed(to, resp.DebugTimings)
+		c.s.c.timed(d.chat, resp.DebugTimings)
 	}
 	if err != nil {
 		if serverCode(err) != 0 { // it was not taken
 			c.s.sending.handed = before
 		}
-		return time.Time{}, c.notSent(ctx, to, fmt.Errorf("send message: %w", err))
+		return sent{}, c.notSent(ctx, d.chat, fmt.Errorf("send message: %w", err))
 	}
-	return resp.Timestamp, nil
+	done := sent{at: resp.Timestamp, content: d.learned}
+	if done.raw, err = proto.Marshal(message); err != nil { // not of a message that was encoded just now; it is sent all the same
+		c.s.log.WarnContext(ctx, "a message that was sent is not kept in WhatsApp's form", "error", err)
+	}
+	return done, nil
 }
 
 // findLID makes sure that the LID of a recipient is known. whatsmeow needs it, and says in words alone that there is none.
@@ -217,20 +223,23 @@ func (c *connection) findLID(ctx context.Context, to types.JID) error {
 }
 
 // prepare makes the message, and uploads its file, which may take its time: patience for the send begins after it.
-func (c *connection) prepare(ctx context.Context, m db.MessageBeginSendRow) (*waE2E.Message, error) {
+func (c *connection) prepare(ctx context.Context, m db.MessageBeginSendRow) (d *draft, message *waE2E.Message, err error) {
 	ctx, cancel := context.WithTimeout(ctx, uploadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
-	var content events.Content
-	if err := json.Unmarshal(m.Content, &content); err != nil {
-		return nil, fmt.Errorf("decode content: %w", err)
+	if d, err = newDraft(m); err != nil {
+		return nil, nil, err
+	}
+	if d.beside.Forwarded > 0 {
+		message, err = forwarded(m.Raw, d.content, d.beside)
+		return d, message, err
 	}
 	began := time.Now()
-	message, err := c.message(ctx, content, m.MediaID)
-	if err == nil {
-		c.s.sending.since = c.s.sending.since.Add(time.Since(began))
+	if message, err = c.compose(ctx, d); err != nil {
+		return nil, nil, err
 	}
-	return message, err
+	c.s.sending.since = c.s.sending.since.Add(time.Since(began))
+	return d, message, nil
 }
 
 func (s *session) fail(ctx context.Context, id uuid.UUID, code, message string) (string, error) {
@@ -260,6 +269,9 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 		m := row.MessageView
 		if p.Status == string(events.StatusSent) {
 			m.Timestamp, m.ErrorCode, m.ErrorMessage = p.Timestamp.UTC(), nil, nil
+			if p.Content != nil {
+				m.Content = p.Content
+			}
 			return s.publishSent(tx, m, *p.Timestamp)
 		}
 		return publishEnd(tx, unsent{id, s.id, m.ChatID, m.WhatsappID, p.ErrorCode, p.ErrorMessage}, events.MessageStatus(p.Status), now)

@@ -14,6 +14,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
+// Feature: QR as an event, renewed until nobody scans it
 func TestCodesFollowEachOtherAndThenTheSessionGivesUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -64,6 +65,7 @@ func TestLinkIsFoundWhoseNewsWasLost(t *testing.T) {
 	}
 }
 
+// Feature: Device name shown on the phone
 func TestPhoneIsShownTheSessionsDeviceName(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -85,6 +87,7 @@ func TestPhoneIsShownTheSessionsDeviceName(t *testing.T) {
 	}
 }
 
+// Feature: One persisted state with a reason
 func TestSignalsOfWhatsAppDecideTheState(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

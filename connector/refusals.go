@@ -52,8 +52,8 @@ const (
 
 // refused decides what becomes of a message that was not sent.
 func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, err error) (string, error) {
-	code := serverCode(err)
 	var known *refusal
+	code := serverCode(err)
 	switch {
 	case errors.Is(err, errClaimLost):
 		return s.again(err)

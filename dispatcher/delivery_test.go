@@ -80,6 +80,7 @@ func TestAReceiverThatWasDownGetsEverythingSoon(t *testing.T) {
 	}
 }
 
+// Feature: Order per chat or session
 func TestOrderIsKeptOneAtATimeAndChatsGoSideBySide(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -335,6 +336,8 @@ func TestGoneDisablesTheEndpointAndHoldsTheRest(t *testing.T) {
 }
 
 // The probe's success makes what waits due at once: long waits do not show.
+//
+// Feature: Retries, breaker, held deliveries
 func TestFirstSuccessBringsForwardWhatWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -12,6 +12,8 @@ import (
 )
 
 // TestEndpointsGetWhatTheyWant: what is published goes to the endpoints whose filters it passes, and the log knows whose message it is about.
+//
+// Feature: Several webhook endpoints with filters
 func TestEndpointsGetWhatTheyWant(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -56,6 +56,7 @@ func (b *bench) disabled(e endpoint) bool {
 	return b.count(`SELECT count(*) FROM webhook_endpoints WHERE id = $1 AND state = 'disabled'`, e.id) == 1
 }
 
+// Feature: Retries, breaker, held deliveries
 func TestAnEndpointThatFailsFor5DaysIsDisabledAndKeepsWhatWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

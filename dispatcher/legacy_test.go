@@ -164,6 +164,7 @@ func legacySetup(t *testing.T, s *store) (*bench, *legacyReceiver) {
 	return b, r
 }
 
+// Feature: The original's webhook
 func TestLegacyMessages(t *testing.T) {
 	t.Parallel()
 	s := &store{objects: map[string][]byte{}}

@@ -392,6 +392,7 @@ func TestASessionIsDeletedWhileItsFileIsFetched(t *testing.T) {
 	}
 }
 
+// Feature: Retention of media
 func TestMediaExpireButNotWhatIsToBeSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -30,6 +30,7 @@ func scrape(t *testing.T, r *prometheus.Registry) map[string]float64 {
 	return series
 }
 
+// Feature: Metrics for the operator
 func TestWhatAnOperatorSees(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

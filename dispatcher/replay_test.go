@@ -75,6 +75,8 @@ func (b *bench) countResent() {
 
 // The receiver refuses everything until no attempts are left. Later it is mended, and gets all of it, each event once and under its own id, and
 // in order where it wants that.
+//
+// Feature: List, resend and replay deliveries
 func TestReplaySendsWhatIsExhaustedAgain(t *testing.T) {
 	t.Parallel()
 	for _, order := range []string{"none", "chat", "session"} {

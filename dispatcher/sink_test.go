@@ -67,6 +67,7 @@ func wantStored(t *testing.T, list []webhook, ids []string) {
 	}
 }
 
+// Feature: NATS as a sink
 func TestABrokerGetsWhatAWebhookWould(t *testing.T) {
 	t.Parallel()
 	b, s := setup(t), testnats.Start(t)

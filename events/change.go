@@ -17,13 +17,16 @@ type ChangeCommand struct {
 }
 
 // A ChangeKind is a kind of change at WhatsApp, with the shapes of what is asked and of what it answers. Both travel as JSON, at most
-// MaxQuestion and MaxAnswer bytes of it, between versions of the program that may differ: like /v1, they only grow. Unlike a Query a change is
+// MaxChange and MaxAnswer bytes of it, between versions of the program that may differ: like /v1, they only grow. Unlike a Query a change is
 // durable: it waits for the session's connection, and is done once.
 type ChangeKind[P, R any] struct {
 	Kind string
 	// InOrder says that it goes with the session's sends, one after the other: what is done to a message follows the message.
 	InOrder bool
 }
+
+// MaxChange bounds what a change is asked, in bytes of JSON: the longest text, 65,536 characters, takes up to six times as many.
+const MaxChange = 512 << 10
 
 // The statuses of a change.
 const (

@@ -125,6 +125,7 @@ func claims(hooks receivertest.Hooks) (list []claim) {
 	return list
 }
 
+// Feature: Signed deliveries, verified by other people's libraries
 func TestOthersLibrariesVerifyRealDeliveriesAndNothingElse(t *testing.T) {
 	t.Parallel()
 	testnode.Install(t, ".")

@@ -173,6 +173,8 @@ func TestFFmpegImageHasItsTools(t *testing.T) {
 
 // TestStackRunsFromTheImages starts the services of docker-compose.yml out of the images, in their order and with their environment, user, read-only
 // root and health checks, and sends messages through them. Only the network differs (all share one), and PostgreSQL is this machine's.
+//
+// Feature: Docker and compose
 func TestStackRunsFromTheImages(t *testing.T) {
 	s := &stack{t: t, project: loadAll(t), dir: os.Getenv("CHASQUI_IMAGES"), images: map[string]*image{}, started: map[string]bool{}}
 	if err := os.Mkdir(filepath.Join(s.dir, "volumes"), 0o755); err != nil { // every user passes through it

@@ -87,6 +87,8 @@ func converse(t *testing.T, api, sandbox client, session, number, other, about s
 
 // TestARestoredBackupReconnectsWithoutAQRCode loses everything but the sandbox and one file. The original goes on for a while after the
 // backup, so that the keys in it are not the latest: that is how a backup is when it is needed.
+//
+// Feature: Encrypted export and import
 func TestARestoredBackupReconnectsWithoutAQRCode(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -174,6 +174,8 @@ func (c *consumer) follow(ctx context.Context, apis []client, after string, fina
 
 // TestConsumersMissNothing: consumers of every kind, with filters and without, come back at random moments, while publishers commit out of order and
 // the two API processes and the dispatcher are killed in turn. Each gets what it wants once, in the log's order.
+//
+// Feature: Live events with resume: SSE and WebSocket
 func TestConsumersMissNothing(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

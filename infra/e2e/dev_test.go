@@ -41,6 +41,8 @@ func startDev(t *testing.T, dir string, argv ...string) (*process, ready) {
 
 // TestDev is the newcomer's way: go run . dev, the tour of curl lines, the lines that it printed itself, kill -9 of the whole group, a second
 // start, and Ctrl-C.
+//
+// Feature: One command, no phone
 func TestDev(t *testing.T) {
 	dir := openDir(t)
 	p, r := startDev(t, dir, "go", "run", ".")

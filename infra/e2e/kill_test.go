@@ -20,6 +20,8 @@ func customer(i int) string { return fmt.Sprintf("549116000000%d", i) }
 
 // TestNothingIsLostWhenAnyPartIsKilled sends 500 texts each way, five times, and kills another part each time in the middle of them: with
 // SIGKILL, as a crash or the kernel's memory killer does. Everything is counted from outside.
+//
+// Feature: Nothing lost when any part is killed
 func TestNothingIsLostWhenAnyPartIsKilled(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
@@ -237,6 +239,8 @@ func (s *stack) awaitIncoming(t *testing.T, sent [][]string) {
 
 // TestTwoConnectorsShareSessions kills one of two connectors, each with a query of each session in hand; the other has all ten sessions within
 // 20 s, and answers the queries for which somebody still waits.
+//
+// Feature: Failover of sessions between connectors
 func TestTwoConnectorsShareSessions(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

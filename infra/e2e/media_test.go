@@ -185,6 +185,8 @@ func (r *legacyReceiver) message(id string) (legacyMessage, bool) {
 
 // TestMedia sends and receives an image, a voice note and a large document, and finds the same bytes at the phone, in S3, through the API and
 // in the original's webhook.
+//
+// Feature: Media by multipart, URL or base64, streamed both ways
 func TestMedia(t *testing.T) {
 	t.Parallel()
 	tests3.EachServer(t, func(t *testing.T, objects *tests3.Server) {

@@ -221,6 +221,8 @@ func (s *stack) stopwatch(t *testing.T) func(step string, files ...noisy) {
 
 // TestMediaIsStreamed passes 100 MB each way, with each role's memory watched from outside. What is received comes in two files, since the
 // sandbox takes none of more than some 70 MB.
+//
+// Feature: Media by multipart, URL or base64, streamed both ways
 func TestMediaIsStreamed(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

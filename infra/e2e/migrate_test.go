@@ -19,6 +19,8 @@ import (
 
 // TestSchemaChangesUnderLoad migrates beyond what the running roles know while messages go both ways: the schema is expanded beside the old
 // roles, the roles are replaced one by one, and the schema is contracted again. A report that reads stands in the first migration's way.
+//
+// Feature: Upgrade under load
 func TestSchemaChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

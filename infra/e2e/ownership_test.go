@@ -311,6 +311,8 @@ func TestAPausedConnectorDisturbsNobody(t *testing.T) {
 
 // TestDrainedSessionsMoveAtOnce stops a connector with SIGTERM while a command of one of its sessions waits for WhatsApp's answer in vain: it was
 // routed, but neither the acknowledgement nor a receipt comes.
+//
+// Feature: Drain on deploy
 func TestDrainedSessionsMoveAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 6, nil)

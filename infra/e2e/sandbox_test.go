@@ -11,6 +11,8 @@ import (
 )
 
 // The sandbox is a program that needs nothing: no database, no settings.
+//
+// Feature: A local WhatsApp for any whatsmeow or Baileys program
 func TestTheSandboxRunsAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -241,6 +241,8 @@ type seenMedia struct {
 }
 
 // TestSeed drives every example of the original's README as it is written there, against the program as a newcomer starts it.
+//
+// Feature: Every route of the original
 func TestSeed(t *testing.T) {
 	_, key, _ := strings.Cut(seedKey, ": ")
 	t.Setenv("API_KEY", key)

@@ -43,6 +43,8 @@ const (
 
 // TestNoWebhookIsLostToKilledDispatchers publishes at a steady rate and kills two dispatchers in turn with SIGKILL; each is started again at
 // once. Everything is counted at the receiver.
+//
+// Feature: Nothing lost when any part is killed
 func TestNoWebhookIsLostToKilledDispatchers(t *testing.T) {
 	t.Parallel()
 	plan := shortKills

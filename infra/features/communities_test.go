@@ -32,10 +32,10 @@ func TestCommunities(t *testing.T) {
 		t.Errorf("the group is %+v", inside)
 	}
 	s.gets("group.updated", changedIn(town.ID, "subgroups"))
-	if data := s.gets("group.joined", about(inside.ID)); dig(data, "group", "parentId") != town.ID {
+	if data := s.gets("group.joined", ofGroup(inside.ID)); dig(data, "group", "parentId") != town.ID {
 		t.Errorf("the event is %v", data)
 	}
-	if data := s.gets("group.joined", about(news)); dig(data, "group", "defaultSubgroup") != true {
+	if data := s.gets("group.joined", ofGroup(news)); dig(data, "group", "defaultSubgroup") != true {
 		t.Errorf("the event is %v", data)
 	}
 	bert.notices("group", func(data map[string]any) bool { return data["group"] == town.ID && data["entered"] == true }) // with the group he got into the community
@@ -67,6 +67,6 @@ func TestCommunities(t *testing.T) {
 	s.refused("group_not_found", "POST", "/groups", map[string]any{"name": "x", "parentId": "120363000000000009@g.us"})
 	s.must(200, "POST", town.path()+"/leave", nil, nil)
 	for _, id := range []string{town.ID, news, inside.ID} {
-		s.gets("group.left", about(id))
+		s.gets("group.left", ofGroup(id))
 	}
 }

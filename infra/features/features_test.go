@@ -23,9 +23,10 @@ import (
 
 // running is the program under test: one `chasqui dev` for all tests, with a simulated WhatsApp.
 var running struct {
-	URL        string `json:"url"`
-	APIKey     string `json:"apiKey"`
-	SandboxURL string `json:"sandboxUrl"`
+	URL         string `json:"url"`
+	APIKey      string `json:"apiKey"`
+	SandboxURL  string `json:"sandboxUrl"`
+	DatabaseURL string `json:"databaseUrl"`
 }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -234,6 +235,18 @@ func (p phone) notices(kind string, want func(data map[string]any) bool) map[str
 	}
 	p.t.Fatalf("the phone never noticed that %s", kind)
 	return nil
+}
+
+// group makes the phone create a group with others, and returns its JID.
+func (p phone) group(subject string, others ...phone) string {
+	p.t.Helper()
+	var numbers []string
+	for _, o := range others {
+		numbers = append(numbers, o.number)
+	}
+	var g struct{ JID string }
+	p.act("POST", "/groups", map[string]any{"subject": subject, "participants": numbers}, &g)
+	return g.JID
 }
 
 // A session is one that is linked to a phone of its own.

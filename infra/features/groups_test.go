@@ -65,8 +65,8 @@ func numbers(phones []phone) []string {
 	return list
 }
 
-// group makes a group with people in it.
-func (p phone) group(more map[string]any) (g sandbox.Group) {
+// creates makes a group, as the sandbox takes it.
+func (p phone) creates(more map[string]any) (g sandbox.Group) {
 	p.t.Helper()
 	p.act("POST", "/groups", more, &g)
 	return g
@@ -87,14 +87,14 @@ func (s session) told(eventType string, want func(data map[string]any) bool) (n 
 	return n
 }
 
-func about(id string) func(map[string]any) bool {
+func ofGroup(id string) func(map[string]any) bool {
 	return func(data map[string]any) bool { return dig(data, "group", "id") == id || data["groupId"] == id }
 }
 
 func changedIn(id, member string) func(map[string]any) bool {
 	return func(data map[string]any) bool {
 		changed, _ := data["changed"].([]any)
-		return about(id)(data) && slices.Contains(changed, any(member))
+		return ofGroup(id)(data) && slices.Contains(changed, any(member))
 	}
 }
 
@@ -122,7 +122,7 @@ func TestGroups(t *testing.T) {
 	bert.notices("group", func(data map[string]any) bool {
 		return data["group"] == g.ID && data["new"] == true && data["subject"] == "Neighbours"
 	})
-	s.gets("group.joined", about(g.ID))
+	s.gets("group.joined", ofGroup(g.ID))
 	// With the code of his own Eve comes in by herself.
 	invited := slices.IndexFunc(g.NotAdded, func(n struct {
 		Contact    address `json:"contact"`
@@ -147,7 +147,7 @@ func TestGroups(t *testing.T) {
 	}
 	// Bert's name is what he calls himself in a message.
 	var other sandbox.Group
-	other = bert.group(map[string]any{"subject": "Football", "participants": []string{s.phone.number}})
+	other = bert.creates(map[string]any{"subject": "Football", "participants": []string{s.phone.number}})
 	s.received(bert.send(map[string]any{"to": other.JID, "type": "text", "text": "who plays?"}))
 	s.must(200, "GET", g.path(), nil, &read)
 	if i := slices.IndexFunc(read.Participants, func(p struct {
@@ -385,7 +385,7 @@ func TestGroupInvites(t *testing.T) {
 	if joined.GroupID != g.ID || joined.Pending || joined.Group.Name != "Open house" {
 		t.Errorf("joined: %+v", joined)
 	}
-	other.gets("group.joined", about(g.ID))
+	other.gets("group.joined", ofGroup(g.ID))
 	s.gets("group.participants", func(data map[string]any) bool {
 		people, _ := data["participants"].([]any)
 		return data["groupId"] == g.ID && data["action"] == "joined" && dig(people[0], "phone") == other.phone.number
@@ -396,7 +396,7 @@ func TestGroupInvites(t *testing.T) {
 	}
 	// Who was removed cannot come back by the link.
 	s.must(200, "DELETE", g.path()+"/participants/"+other.phone.number, nil, nil)
-	if data := other.gets("group.left", about(g.ID)); data["reason"] != "removed" || dig(data, "by", "phone") != s.phone.number || dig(data, "group", "name") != "Open house" {
+	if data := other.gets("group.left", ofGroup(g.ID)); data["reason"] != "removed" || dig(data, "by", "phone") != s.phone.number || dig(data, "group", "name") != "Open house" {
 		t.Errorf("the event is %v", data)
 	}
 	other.refused("forbidden", "POST", "/group-invites/"+second.Code+"/join", nil)
@@ -433,7 +433,7 @@ func TestJoinRequests(t *testing.T) {
 		t.Errorf("who waits: %+v", list)
 	}
 	s.must(200, "POST", g.path()+"/join-requests/"+other.phone.number+"/approve", nil, nil)
-	other.gets("group.joined", about(g.ID))
+	other.gets("group.joined", ofGroup(g.ID))
 	s.gets("group.participants", func(data map[string]any) bool { return data["groupId"] == g.ID && data["action"] == "joined" })
 	s.must(200, "POST", g.path()+"/join-requests/"+eve.number+"/reject", nil, nil)
 	s.gets("group.join-request", func(data map[string]any) bool {
@@ -450,16 +450,16 @@ func TestJoinRequests(t *testing.T) {
 func TestLeaveGroup(t *testing.T) {
 	t.Parallel()
 	s, bert := newSession(t), newPhone(t, "Bert")
-	g := bert.group(map[string]any{"subject": "Party", "participants": []string{s.phone.number}})
-	s.gets("group.joined", about(g.JID))
+	g := bert.creates(map[string]any{"subject": "Party", "participants": []string{s.phone.number}})
+	s.gets("group.joined", ofGroup(g.JID))
 	s.must(200, "POST", "/groups/"+g.JID+"/leave", nil, nil)
 	bert.notices("group", func(data map[string]any) bool { return data["group"] == g.JID && data["left"] != nil })
-	if data := s.gets("group.left", about(g.JID)); data["reason"] != "left" || dig(data, "group", "name") != "Party" {
+	if data := s.gets("group.left", ofGroup(g.JID)); data["reason"] != "left" || dig(data, "group", "name") != "Party" {
 		t.Errorf("the event is %v", data)
 	}
 	s.refused("not_in_group", "POST", "/groups/"+g.JID+"/leave", nil)
 	s.refused("not_in_group", "GET", "/groups/"+g.JID, nil)
-	if n := s.told("group.participants", about(g.JID)); n != 0 {
+	if n := s.told("group.participants", ofGroup(g.JID)); n != 0 {
 		t.Errorf("it was told %d times more", n)
 	}
 }
@@ -468,8 +468,8 @@ func TestLeaveGroup(t *testing.T) {
 func TestGroupEvents(t *testing.T) {
 	t.Parallel()
 	s, bert, carla := newSession(t), newPhone(t, "Bert"), newPhone(t, "Carla")
-	g := bert.group(map[string]any{"subject": "Trip", "participants": []string{s.phone.number}, "ephemeralSeconds": 86400})
-	data := s.gets("group.joined", about(g.JID))
+	g := bert.creates(map[string]any{"subject": "Trip", "participants": []string{s.phone.number}, "ephemeralSeconds": 86400})
+	data := s.gets("group.joined", ofGroup(g.JID))
 	if dig(data, "group", "name") != "Trip" || dig(data, "by", "phone") != bert.number || dig(data, "group", "participantCount") != 2.0 ||
 		dig(data, "group", "disappearingSeconds") != 86400.0 || dig(data, "group", "participants") != nil || dig(data, "group", "owner", "phone") != bert.number {
 		t.Errorf("joined: %v", data)
@@ -512,7 +512,7 @@ func TestGroupEvents(t *testing.T) {
 		return data["action"] == "promoted" && dig(people[0], "phone") == s.phone.number
 	})
 	act("remove", s.phone)
-	if data := s.gets("group.left", about(g.JID)); data["reason"] != "removed" || dig(data, "by", "phone") != bert.number {
+	if data := s.gets("group.left", ofGroup(g.JID)); data["reason"] != "removed" || dig(data, "by", "phone") != bert.number {
 		t.Errorf("left: %v", data)
 	}
 	// Each was told once.
@@ -521,12 +521,12 @@ func TestGroupEvents(t *testing.T) {
 			t.Errorf("%s was told %d times", member, n)
 		}
 	}
-	if joined, left := s.told("group.joined", about(g.JID)), s.told("group.left", about(g.JID)); joined != 1 || left != 1 {
+	if joined, left := s.told("group.joined", ofGroup(g.JID)), s.told("group.left", ofGroup(g.JID)); joined != 1 || left != 1 {
 		t.Errorf("joined %d times, left %d times", joined, left)
 	}
 	// Who is offline is told when he is back.
-	other := bert.group(map[string]any{"subject": "Later", "participants": []string{s.phone.number}})
-	s.gets("group.joined", about(other.JID))
+	other := bert.creates(map[string]any{"subject": "Later", "participants": []string{s.phone.number}})
+	s.gets("group.joined", ofGroup(other.JID))
 	s.stop()
 	bert.act("PATCH", "/groups/"+other.JID, map[string]any{"subject": "Even later"}, nil)
 	s.start()
@@ -537,8 +537,8 @@ func TestGroupEvents(t *testing.T) {
 func TestGroupRefusals(t *testing.T) {
 	t.Parallel()
 	s, bert, carla := newSession(t), newPhone(t, "Bert"), newPhone(t, "Carla")
-	g := bert.group(map[string]any{"subject": "Bert's", "participants": []string{s.phone.number, carla.number}, "locked": true, "announce": true, "memberAddMode": "admin_add"})
-	s.gets("group.joined", about(g.JID))
+	g := bert.creates(map[string]any{"subject": "Bert's", "participants": []string{s.phone.number, carla.number}, "locked": true, "announce": true, "memberAddMode": "admin_add"})
+	s.gets("group.joined", ofGroup(g.JID))
 	here := "/groups/" + g.JID
 	for _, try := range []struct {
 		method, path string
@@ -559,7 +559,7 @@ func TestGroupRefusals(t *testing.T) {
 	s.gets("group.participants", func(data map[string]any) bool { return data["action"] == "promoted" })
 	s.refused("forbidden", "DELETE", here+"/participants/"+bert.number, nil) // nobody removes who made the group
 	bert.act("POST", here+"/participants", map[string]any{"action": "remove", "numbers": []string{s.phone.number}}, nil)
-	s.gets("group.left", about(g.JID))
+	s.gets("group.left", ofGroup(g.JID))
 	s.refused("not_in_group", "PATCH", here, map[string]any{"name": "Mine"})
 	s.refused("not_in_group", "GET", here+"/invite", nil)
 	s.refused("not_in_group", "POST", here+"/participants", map[string]any{"participants": []string{carla.number}})
@@ -577,8 +577,8 @@ func TestBigGroup(t *testing.T) {
 	for i := range 1022 {
 		people = append(people, fmt.Sprint(crowd+i))
 	}
-	g := s.phone.group(map[string]any{"subject": "Everybody", "participants": people})
-	s.gets("group.joined", about(g.JID))
+	g := s.phone.creates(map[string]any{"subject": "Everybody", "participants": people})
+	s.gets("group.joined", ofGroup(g.JID))
 	var read group
 	if s.must(200, "GET", "/groups/"+g.JID, nil, &read); len(read.Participants) != 1024 {
 		t.Fatalf("%d participants", len(read.Participants))

@@ -3,8 +3,8 @@
 // the waveform of a voice note, the length of a film. It trusts no file: every
 // reader is bounded in memory and in time, and none panics.
 //
-// Everything but the conversion to a voice note and the thumbnail of a video is
-// pure Go; those two need an ffmpeg, see Transcoder.
+// Everything but the conversion to a voice note, the thumbnail of a video and the
+// conversion of an animated GIF is pure Go; those need an ffmpeg, see Transcoder.
 package mediainfo
 
 import (

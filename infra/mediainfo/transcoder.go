@@ -29,7 +29,7 @@ const (
 // demuxers are the formats that ffmpeg may take a file for. Formats that name
 // other files (hls, concat, dash, image2) or that run filters (lavfi) are not
 // among them: a playlist must not make it read other files or URLs.
-const demuxers = "aac,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav"
+const demuxers = "aac,aiff,amr,ape,asf,au,avi,caf,flac,flv,gif,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav"
 
 // Transcoder runs ffmpeg. The nil Transcoder is one that found none.
 type Transcoder struct {

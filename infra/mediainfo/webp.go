@@ -6,6 +6,7 @@ import "encoding/binary"
 type webpShape struct {
 	width, height   int // of the canvas
 	lossless, alpha bool
+	animated        bool
 	// decodable says that there is one still frame, as large as the canvas.
 	decodable bool
 }
@@ -45,9 +46,12 @@ func inspectWebP(data []byte) (webpShape, bool) {
 			}
 			canvas = true
 			shape.width, shape.height = int(uint24(content[4:]))+1, int(uint24(content[7:]))+1
+			// The second lowest bit of the flags says that frames follow each other.
+			shape.animated = content[0]&2 != 0
 		case "ALPH":
 			shape.alpha = true
 		case "ANIM", "ANMF":
+			shape.animated = true
 			return shape, canvas // x/image decodes no animation
 		case "VP8 ", "VP8L":
 			width, height, ok := frameSize(name, content)

@@ -144,6 +144,7 @@ func TestWhatIsKeptCanBeRead(t *testing.T) {
 	}
 }
 
+// Feature: One content stored once
 func TestOneContentIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, tests3.Open(t))

@@ -12,6 +12,7 @@ type Details struct {
 	Thumbnail []byte `json:"thumbnail,omitempty"` // JPEG
 	Seconds   int    `json:"seconds,omitempty"`   // how long it plays
 	Waveform  []byte `json:"waveform,omitempty"`  // 64 samples from 0 to 100
+	Animated  bool   `json:"animated,omitempty"`  // a sticker that moves
 }
 
 // ReadDetails reads the column details.

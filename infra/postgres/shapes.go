@@ -55,13 +55,16 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 	return m, nil
 }
 
-// MessageContext is what a message has beside its content, as the column context holds it: the members of events.Message of the same names.
+// MessageContext is what a message has beside its content, as the column context holds it: the members of events.Message of the same names, and
+// what only the sender of the message needs.
 type MessageContext struct {
 	ReplyTo          *events.Reply    `json:"replyTo,omitempty"`
 	Mentions         []events.Address `json:"mentions,omitempty"`
 	MentionsEveryone bool             `json:"mentionsEveryone,omitempty"`
 	Forwarded        int              `json:"forwarded,omitempty"`
 	DisappearsAfter  int              `json:"disappearsAfter,omitempty"`
+
+	PreviewThumbnail []byte `json:"previewThumbnail,omitempty"` // JPEG of a link's preview
 }
 
 // Change returns the public form of a change.

@@ -131,7 +131,8 @@ WITH fence AS MATERIALIZED (
       FROM fence
      WHERE sessions.id = fence.session AND (last_event_at IS NULL OR last_event_at < clock_timestamp() - interval '1 second')
 ), known AS (
-    SELECT phone, lid, name FROM contacts WHERE session_id = $1::text AND id = $4::text
+    SELECT phone, lid, coalesce(nullif(saved_name, ''), nullif(name, ''), business_name) AS name
+      FROM contacts WHERE session_id = $1::text AND id = $4::text
 ), contact AS (
     INSERT INTO contacts (session_id, id, phone, lid, name)
     SELECT fence.session, $4::text, nullif($5::text, ''), nullif($6::text, ''), $7::text
@@ -141,22 +142,29 @@ WITH fence AS MATERIALIZED (
            name = coalesce(nullif(excluded.name, ''), contacts.name), updated_at = clock_timestamp()
      WHERE (coalesce(excluded.phone, contacts.phone), coalesce(excluded.lid, contacts.lid), coalesce(nullif(excluded.name, ''), contacts.name))
            IS DISTINCT FROM (contacts.phone, contacts.lid, contacts.name)
-    RETURNING phone, lid, name
-), chat AS (
-    INSERT INTO chats (session_id, id, kind, last_message_at)
-    SELECT fence.session, $8::text, $9::text, $10::timestamptz FROM fence
-        ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
+    RETURNING phone, lid, coalesce(nullif(saved_name, ''), nullif(name, ''), business_name) AS name
 ), message AS (
-    INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, media_id, timestamp)
-    SELECT $11::uuid, fence.session, $8::text, $12::text, $13::text, $14::text, $15::text, $16::text,
-           $17::jsonb, $18::uuid, $10::timestamptz
+    INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, context, raw, media_id, timestamp)
+    SELECT $8::uuid, fence.session, $9::text, $10::text, $11::text, $12::text, $13::text, $14::text,
+           $15::jsonb,
+           CASE WHEN $16::text = '' THEN $17::jsonb
+                ELSE coalesce(jsonb_set($17::jsonb, '{replyTo,messageId}', to_jsonb('msg_' || replace(
+                       message_quoted($1::text, $16::text, $18::text[], $19::text[])::text, '-', ''))),
+                     $17::jsonb) END,
+           $20::bytea, $21::uuid, $22::timestamptz
       FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
-       SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, updated_at = clock_timestamp()
+       SET type = excluded.type, content = excluded.content, context = excluded.context, raw = excluded.raw, media_id = excluded.media_id,
+           updated_at = clock_timestamp()
      WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
-    RETURNING id
+    RETURNING id, context, (id = $8::uuid AND direction = 'incoming')::int AS unread
+), chat AS (
+    INSERT INTO chats (session_id, id, kind, last_message_at, unread)
+    SELECT fence.session, $9::text, $23::text, $22::timestamptz, coalesce(message.unread, 0) FROM fence LEFT JOIN message ON true
+        ON CONFLICT (session_id, id) DO UPDATE
+       SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = chats.unread + excluded.unread
 )
-SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
+SELECT message.id AS message_id, message.context, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,
        coalesce(contact.name, known.name, '')::text AS contact_name
   FROM fence JOIN sessions s ON s.id = fence.session LEFT JOIN contact ON true LEFT JOIN known ON true
@@ -164,28 +172,34 @@ SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name 
 `
 
 type MessageReceiveParams struct {
-	SessionID    string
-	Owner        string
-	Epoch        int64
-	ContactID    string
-	ContactPhone string
-	ContactLid   string
-	ContactName  string
-	ChatID       string
-	ChatKind     string
-	Timestamp    time.Time
-	ID           uuid.UUID
-	SenderID     string
-	WhatsappID   string
-	Direction    string
-	Status       string
-	Type         string
-	Content      json.RawMessage
-	MediaID      *uuid.UUID
+	SessionID     string
+	Owner         string
+	Epoch         int64
+	ContactID     string
+	ContactPhone  string
+	ContactLid    string
+	ContactName   string
+	ID            uuid.UUID
+	ChatID        string
+	SenderID      string
+	WhatsappID    string
+	Direction     string
+	Status        string
+	Type          string
+	Content       json.RawMessage
+	QuotedID      string
+	Context       json.RawMessage
+	QuotedChats   []string
+	QuotedAuthors []string
+	Raw           []byte
+	MediaID       *uuid.UUID
+	Timestamp     time.Time
+	ChatKind      string
 }
 
 type MessageReceiveRow struct {
 	MessageID    *uuid.UUID
+	Context      json.RawMessage
 	OwnPhone     *string
 	OwnLid       *string
 	OwnName      string
@@ -194,9 +208,10 @@ type MessageReceiveRow struct {
 	ContactName  string
 }
 
-// All that one incoming message writes, in one round trip: the fence, the contact, the chat, the message and last_event_at of the session
-// (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there already, and nothing is
-// to be told. An undecryptable message is replaced by its content, once.
+// All that one incoming message writes, in one round trip: the fence, the contact, the chat with its count of unread messages, the message and
+// last_event_at of the session (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there
+// already, and nothing is to be told. An undecryptable message is replaced by its content, once. What it quotes (quoted_id, empty for nothing) is
+// looked up, and our own id of it goes into the context.
 func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiveParams) (MessageReceiveRow, error) {
 	row := db.QueryRow(ctx, messageReceive,
 		arg.SessionID,
@@ -206,21 +221,27 @@ func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiv
 		arg.ContactPhone,
 		arg.ContactLid,
 		arg.ContactName,
-		arg.ChatID,
-		arg.ChatKind,
-		arg.Timestamp,
 		arg.ID,
+		arg.ChatID,
 		arg.SenderID,
 		arg.WhatsappID,
 		arg.Direction,
 		arg.Status,
 		arg.Type,
 		arg.Content,
+		arg.QuotedID,
+		arg.Context,
+		arg.QuotedChats,
+		arg.QuotedAuthors,
+		arg.Raw,
 		arg.MediaID,
+		arg.Timestamp,
+		arg.ChatKind,
 	)
 	var i MessageReceiveRow
 	err := row.Scan(
 		&i.MessageID,
+		&i.Context,
 		&i.OwnPhone,
 		&i.OwnLid,
 		&i.OwnName,

@@ -13,19 +13,23 @@ import (
 	"github.com/google/uuid"
 )
 
-const chatTouch = `-- name: ChatTouch :exec
+const chatTouch = `-- name: ChatTouch :one
 INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
+RETURNING disappearing_seconds
 `
 
-func (q *Queries) ChatTouch(ctx context.Context, db DBTX, sessionID string, iD string, kind string, lastMessageAt *time.Time) error {
-	_, err := db.Exec(ctx, chatTouch,
+// Makes the chat, or notes that there is something new in it, and returns its timer for disappearing messages, 0 for none.
+func (q *Queries) ChatTouch(ctx context.Context, db DBTX, sessionID string, iD string, kind string, lastMessageAt *time.Time) (int32, error) {
+	row := db.QueryRow(ctx, chatTouch,
 		sessionID,
 		iD,
 		kind,
 		lastMessageAt,
 	)
-	return err
+	var disappearing_seconds int32
+	err := row.Scan(&disappearing_seconds)
+	return disappearing_seconds, err
 }
 
 const contactByLID = `-- name: ContactByLID :one
@@ -213,8 +217,8 @@ func (q *Queries) MessageList(ctx context.Context, db DBTX, sessionID string, ch
 }
 
 const messageQueue = `-- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, media_id, client_reference, expires_at, timestamp)
-VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9, $10)
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, timestamp)
+VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9, $10, $11)
 `
 
 type MessageQueueParams struct {
@@ -224,6 +228,7 @@ type MessageQueueParams struct {
 	WhatsappID      string
 	Type            string
 	Content         json.RawMessage
+	Context         json.RawMessage
 	MediaID         *uuid.UUID
 	ClientReference *string
 	ExpiresAt       *time.Time
@@ -238,6 +243,7 @@ func (q *Queries) MessageQueue(ctx context.Context, db DBTX, arg MessageQueuePar
 		arg.WhatsappID,
 		arg.Type,
 		arg.Content,
+		arg.Context,
 		arg.MediaID,
 		arg.ClientReference,
 		arg.ExpiresAt,

@@ -22,7 +22,7 @@ WITH fence AS MATERIALIZED (
      WHERE messages.id = $1::uuid AND messages.session_id = fence.session AND messages.status IN ('queued', 'sending')
        AND (messages.expires_at IS NULL OR messages.expires_at > clock_timestamp() OR (messages.status = 'sending' AND $5::boolean))
     RETURNING messages.id)
-SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
+SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.context, m.raw, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
        coalesce(m.expires_at <= clock_timestamp(), false)::boolean AS expired
   FROM fence JOIN messages m ON m.id = $1::uuid AND m.session_id = fence.session
 `
@@ -41,6 +41,8 @@ type MessageBeginSendRow struct {
 	Status     string
 	Type       string
 	Content    json.RawMessage
+	Context    json.RawMessage
+	Raw        []byte
 	MediaID    *uuid.UUID
 	Begun      bool
 	Expired    bool
@@ -65,6 +67,8 @@ func (q *Queries) MessageBeginSend(ctx context.Context, db DBTX, arg MessageBegi
 		&i.Status,
 		&i.Type,
 		&i.Content,
+		&i.Context,
+		&i.Raw,
 		&i.MediaID,
 		&i.Begun,
 		&i.Expired,
@@ -90,14 +94,20 @@ const messageFinish = `-- name: MessageFinish :one
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = $2::text AND c.owner = $3 AND c.epoch = $4 AND c.expires_at > clock_timestamp() FOR KEY SHARE
+), before AS (
+    SELECT w.id, message_rank(w.status) < message_rank($5) AS behind
+      FROM fence JOIN messages w ON w.id = $1::uuid AND w.session_id = fence.session FOR NO KEY UPDATE OF w
 ), done AS (
     UPDATE messages
-       SET status = $5, error_code = $6, error_message = $7,
-           timestamp = coalesce($8, timestamp), updated_at = clock_timestamp()
-      FROM fence
-     WHERE messages.id = $1::uuid AND messages.session_id = fence.session AND message_rank(messages.status) < message_rank($5)
-    RETURNING messages.id)
-SELECT EXISTS (SELECT FROM done)::boolean AS finished, message_views.id, message_views.session_id, message_views.chat_id, message_views.sender_id, message_views.whatsapp_id, message_views.direction, message_views.status, message_views.error_code, message_views.error_message, message_views.type, message_views.content, message_views.client_reference, message_views.expires_at, message_views.timestamp, message_views.created_at, message_views.updated_at, message_views.own_phone, message_views.own_lid, message_views.own_name, message_views.chat_phone, message_views.chat_lid, message_views.chat_name, message_views.sender_phone, message_views.sender_lid, message_views.sender_name, message_views.context, message_views.send_at, message_views.batch_id, message_views.edited_at, message_views.revoked_at, message_views.pinned_until, message_views.starred, message_views.history
+       SET status = CASE WHEN before.behind THEN $5 ELSE messages.status END,
+           error_code = CASE WHEN before.behind THEN $6 ELSE messages.error_code END,
+           error_message = CASE WHEN before.behind THEN $7 ELSE messages.error_message END,
+           timestamp = CASE WHEN before.behind THEN coalesce($8, messages.timestamp) ELSE messages.timestamp END,
+           raw = coalesce($9::bytea, messages.raw), content = coalesce($10::jsonb, messages.content), updated_at = clock_timestamp()
+      FROM before
+     WHERE messages.id = before.id AND (before.behind OR $9::bytea IS NOT NULL)
+    RETURNING before.behind)
+SELECT EXISTS (SELECT FROM done WHERE done.behind)::boolean AS finished, message_views.id, message_views.session_id, message_views.chat_id, message_views.sender_id, message_views.whatsapp_id, message_views.direction, message_views.status, message_views.error_code, message_views.error_message, message_views.type, message_views.content, message_views.client_reference, message_views.expires_at, message_views.timestamp, message_views.created_at, message_views.updated_at, message_views.own_phone, message_views.own_lid, message_views.own_name, message_views.chat_phone, message_views.chat_lid, message_views.chat_name, message_views.sender_phone, message_views.sender_lid, message_views.sender_name, message_views.context, message_views.send_at, message_views.batch_id, message_views.edited_at, message_views.revoked_at, message_views.pinned_until, message_views.starred, message_views.history
   FROM fence JOIN message_views ON message_views.id = $1::uuid AND message_views.session_id = fence.session
 `
 
@@ -110,6 +120,8 @@ type MessageFinishParams struct {
 	ErrorCode    *string
 	ErrorMessage *string
 	Timestamp    *time.Time
+	Raw          []byte
+	Content      json.RawMessage
 }
 
 type MessageFinishRow struct {
@@ -117,8 +129,8 @@ type MessageFinishRow struct {
 	MessageView MessageView
 }
 
-// Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. One round trip
-// with the fence; the view is the message as it was before. No row: the message or the claim is gone.
+// Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. raw, what was sent,
+// is kept either way. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
 func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishParams) (MessageFinishRow, error) {
 	row := db.QueryRow(ctx, messageFinish,
 		arg.ID,
@@ -129,6 +141,8 @@ func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishP
 		arg.ErrorCode,
 		arg.ErrorMessage,
 		arg.Timestamp,
+		arg.Raw,
+		arg.Content,
 	)
 	var i MessageFinishRow
 	err := row.Scan(

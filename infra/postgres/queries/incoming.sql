@@ -1,7 +1,8 @@
 -- name: MessageReceive :one
--- All that one incoming message writes, in one round trip: the fence, the contact, the chat, the message and last_event_at of the session
--- (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there already, and nothing is
--- to be told. An undecryptable message is replaced by its content, once.
+-- All that one incoming message writes, in one round trip: the fence, the contact, the chat with its count of unread messages, the message and
+-- last_event_at of the session (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there
+-- already, and nothing is to be told. An undecryptable message is replaced by its content, once. What it quotes (quoted_id, empty for nothing) is
+-- looked up, and our own id of it goes into the context.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
@@ -10,7 +11,8 @@ WITH fence AS MATERIALIZED (
       FROM fence
      WHERE sessions.id = fence.session AND (last_event_at IS NULL OR last_event_at < clock_timestamp() - interval '1 second')
 ), known AS (
-    SELECT phone, lid, name FROM contacts WHERE session_id = @session_id::text AND id = @contact_id::text
+    SELECT phone, lid, coalesce(nullif(saved_name, ''), nullif(name, ''), business_name) AS name
+      FROM contacts WHERE session_id = @session_id::text AND id = @contact_id::text
 ), contact AS (
     INSERT INTO contacts (session_id, id, phone, lid, name)
     SELECT fence.session, @contact_id::text, nullif(@contact_phone::text, ''), nullif(@contact_lid::text, ''), @contact_name::text
@@ -20,22 +22,29 @@ WITH fence AS MATERIALIZED (
            name = coalesce(nullif(excluded.name, ''), contacts.name), updated_at = clock_timestamp()
      WHERE (coalesce(excluded.phone, contacts.phone), coalesce(excluded.lid, contacts.lid), coalesce(nullif(excluded.name, ''), contacts.name))
            IS DISTINCT FROM (contacts.phone, contacts.lid, contacts.name)
-    RETURNING phone, lid, name
-), chat AS (
-    INSERT INTO chats (session_id, id, kind, last_message_at)
-    SELECT fence.session, @chat_id::text, @chat_kind::text, @timestamp::timestamptz FROM fence
-        ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
+    RETURNING phone, lid, coalesce(nullif(saved_name, ''), nullif(name, ''), business_name) AS name
 ), message AS (
-    INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, media_id, timestamp)
+    INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, context, raw, media_id, timestamp)
     SELECT @id::uuid, fence.session, @chat_id::text, @sender_id::text, @whatsapp_id::text, @direction::text, @status::text, @type::text,
-           @content::jsonb, sqlc.narg(media_id)::uuid, @timestamp::timestamptz
+           @content::jsonb,
+           CASE WHEN @quoted_id::text = '' THEN sqlc.narg(context)::jsonb
+                ELSE coalesce(jsonb_set(sqlc.narg(context)::jsonb, '{replyTo,messageId}', to_jsonb('msg_' || replace(
+                       message_quoted(@session_id::text, @quoted_id::text, @quoted_chats::text[], @quoted_authors::text[])::text, '-', ''))),
+                     sqlc.narg(context)::jsonb) END,
+           sqlc.narg(raw)::bytea, sqlc.narg(media_id)::uuid, @timestamp::timestamptz
       FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
-       SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, updated_at = clock_timestamp()
+       SET type = excluded.type, content = excluded.content, context = excluded.context, raw = excluded.raw, media_id = excluded.media_id,
+           updated_at = clock_timestamp()
      WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
-    RETURNING id
+    RETURNING id, context, (id = @id::uuid AND direction = 'incoming')::int AS unread
+), chat AS (
+    INSERT INTO chats (session_id, id, kind, last_message_at, unread)
+    SELECT fence.session, @chat_id::text, @chat_kind::text, @timestamp::timestamptz, coalesce(message.unread, 0) FROM fence LEFT JOIN message ON true
+        ON CONFLICT (session_id, id) DO UPDATE
+       SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = chats.unread + excluded.unread
 )
-SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
+SELECT message.id AS message_id, message.context, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,
        coalesce(contact.name, known.name, '')::text AS contact_name
   FROM fence JOIN sessions s ON s.id = fence.session LEFT JOIN contact ON true LEFT JOIN known ON true

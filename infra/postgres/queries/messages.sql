@@ -13,12 +13,14 @@ SELECT * FROM message_views
  ORDER BY id DESC LIMIT sqlc.arg(max_rows);
 
 -- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, media_id, client_reference, expires_at, timestamp)
-VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9, $10);
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, timestamp)
+VALUES (@id, @session_id, @chat_id, @whatsapp_id, 'outgoing', 'queued', @type, @content, sqlc.narg(context), @media_id, @client_reference, @expires_at, @timestamp);
 
--- name: ChatTouch :exec
+-- name: ChatTouch :one
+-- Makes the chat, or notes that there is something new in it, and returns its timer for disappearing messages, 0 for none.
 INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at);
+ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
+RETURNING disappearing_seconds;
 
 -- name: ContactEnsure :exec
 INSERT INTO contacts (session_id, id, phone, lid) VALUES (@session_id, @id, nullif(@phone::text, ''), nullif(@lid::text, '')) ON CONFLICT DO NOTHING;

@@ -11,24 +11,30 @@ WITH fence AS MATERIALIZED (
      WHERE messages.id = @id::uuid AND messages.session_id = fence.session AND messages.status IN ('queued', 'sending')
        AND (messages.expires_at IS NULL OR messages.expires_at > clock_timestamp() OR (messages.status = 'sending' AND @resolve::boolean))
     RETURNING messages.id)
-SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
+SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.context, m.raw, m.media_id, EXISTS (SELECT FROM begun)::boolean AS begun,
        coalesce(m.expires_at <= clock_timestamp(), false)::boolean AS expired
   FROM fence JOIN messages m ON m.id = @id::uuid AND m.session_id = fence.session;
 
 -- name: MessageFinish :one
--- Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. One round trip
--- with the fence; the view is the message as it was before. No row: the message or the claim is gone.
+-- Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. raw, what was sent,
+-- is kept either way. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
+), before AS (
+    SELECT w.id, message_rank(w.status) < message_rank(@status) AS behind
+      FROM fence JOIN messages w ON w.id = @id::uuid AND w.session_id = fence.session FOR NO KEY UPDATE OF w
 ), done AS (
     UPDATE messages
-       SET status = @status, error_code = sqlc.narg(error_code), error_message = sqlc.narg(error_message),
-           timestamp = coalesce(sqlc.narg(timestamp), timestamp), updated_at = clock_timestamp()
-      FROM fence
-     WHERE messages.id = @id::uuid AND messages.session_id = fence.session AND message_rank(messages.status) < message_rank(@status)
-    RETURNING messages.id)
-SELECT EXISTS (SELECT FROM done)::boolean AS finished, sqlc.embed(message_views)
+       SET status = CASE WHEN before.behind THEN @status ELSE messages.status END,
+           error_code = CASE WHEN before.behind THEN sqlc.narg(error_code) ELSE messages.error_code END,
+           error_message = CASE WHEN before.behind THEN sqlc.narg(error_message) ELSE messages.error_message END,
+           timestamp = CASE WHEN before.behind THEN coalesce(sqlc.narg(timestamp), messages.timestamp) ELSE messages.timestamp END,
+           raw = coalesce(sqlc.narg(raw)::bytea, messages.raw), content = coalesce(sqlc.narg(content)::jsonb, messages.content), updated_at = clock_timestamp()
+      FROM before
+     WHERE messages.id = before.id AND (before.behind OR sqlc.narg(raw)::bytea IS NOT NULL)
+    RETURNING before.behind)
+SELECT EXISTS (SELECT FROM done WHERE done.behind)::boolean AS finished, sqlc.embed(message_views)
   FROM fence JOIN message_views ON message_views.id = @id::uuid AND message_views.session_id = fence.session;
 
 -- name: MessageShow :one

@@ -7,6 +7,8 @@ import (
 )
 
 // TestNoStanzaOfBaileysIsUnknown calls what Baileys can do beside messages; setup checks that the server knew every stanza of it.
+//
+// Feature: A local WhatsApp for any whatsmeow or Baileys program
 func TestNoStanzaOfBaileysIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
