@@ -222,6 +222,7 @@ func humaConfig() huma.Config {
 		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
 		{Name: "Messages", Description: "What goes out and what came in."},
 		{Name: "Contacts", Description: "People on WhatsApp."},
+		{Name: "Groups", Description: "Groups, their participants, and communities. What has changed is told by events, also where it was changed here."},
 		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},

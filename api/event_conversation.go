@@ -12,7 +12,7 @@ var (
 	exampleLabel   = events.Label{ID: "1", Name: "New customer", Color: 3}
 	exampleGroup   = events.Group{
 		ID: "120363025246125486@g.us", Name: "Neighbours", Description: "For everybody in the house.", Owner: &exampleMessage.From, CreatedAt: &exampleTime,
-		MemberAdd: "all", AddressingMode: "lid", ParticipantCount: 2,
+		MemberAdd: "all", AddressingMode: "lid", ParticipantCount: 2, Announcement: new(bool), Locked: new(bool), JoinApproval: new(bool), DisappearingSeconds: new(int),
 	}
 )
 
@@ -22,8 +22,8 @@ func conversationShapes(incoming events.Message) map[events.Type]eventShape {
 	who, yes, edited, failed := exampleMessage.To, true, incoming, exampleChange
 	edited.EditedAt, edited.Content.Text = &exampleTime, "Is my order ready now?"
 	failed.Status, failed.Error = events.ChangeFailed, &events.MessageError{Code: string(Forbidden), Message: "WhatsApp does not allow this account to know or do it (code 403)."}
-	renamed := exampleGroup
-	renamed.Name = "Good neighbours"
+	renamed := events.Group{ID: exampleGroup.ID, Name: "Good neighbours"}
+	left := events.Group{ID: exampleGroup.ID, Name: exampleGroup.Name}
 	shapes := map[events.Type]eventShape{}
 	for _, shape := range []struct {
 		t       events.Type
@@ -43,7 +43,7 @@ func conversationShapes(incoming events.Message) map[events.Type]eventShape {
 		{events.HistorySynced, "A part of the phone's history has been stored", events.HistoryData{Kind: "initial", Progress: 100, Chats: 12, Messages: 250}},
 		{events.ContactUpdated, "A contact has changed", events.ContactData{Contact: exampleContact, Changed: "name"}},
 		{events.GroupJoined, "The account is in a group now", events.GroupData{Group: exampleGroup, By: &who}},
-		{events.GroupLeft, "The account is in a group no more", events.GroupData{Group: exampleGroup, By: &who, Reason: "removed"}},
+		{events.GroupLeft, "The account is in a group no more", events.GroupData{Group: left, By: &who, Reason: "removed"}},
 		{events.GroupUpdated, "A group's settings have changed", events.GroupData{Group: renamed, By: &who, Changed: []string{"name"}}},
 		{events.GroupParticipants, "People came into a group, left it, or have another role", events.ParticipantsData{GroupID: exampleGroup.ID, Action: "added", Participants: []events.Address{who}, By: &exampleMessage.From}},
 		{events.GroupJoinRequested, "Somebody asks to join a group, or does so no more", events.JoinRequestData{GroupID: exampleGroup.ID, Action: "created", From: who}},

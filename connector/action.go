@@ -98,7 +98,7 @@ func (c *connection) act(ctx context.Context, to types.JID, message *waE2E.Messa
 	}
 	resp, err := c.client.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: id, Timeout: c.s.c.pace.ack})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("send: %w", err)
+		return time.Time{}, c.notSent(ctx, to, fmt.Errorf("send: %w", err))
 	}
 	return resp.Timestamp, nil
 }

@@ -29,7 +29,22 @@ var makers = map[string]maker{
 	events.MarkRead.Kind:     making(events.MarkRead, (*connection).markRead),
 	events.SaveContact.Kind:  making(events.SaveContact, (*connection).saveContact),
 	events.BlockContact.Kind: making(events.BlockContact, (*connection).blockContact),
+
+	events.CreateGroup.Kind:        making(events.CreateGroup, (*connection).createGroup),
+	events.UpdateGroup.Kind:        making(events.UpdateGroup, (*connection).updateGroup),
+	events.LeaveGroup.Kind:         making(events.LeaveGroup, (*connection).leaveGroup),
+	events.SetGroupPicture.Kind:    making(events.SetGroupPicture, (*connection).setGroupPicture),
+	events.AddParticipants.Kind:    making(events.AddParticipants, (*connection).addParticipants),
+	events.RemoveParticipant.Kind:  making(events.RemoveParticipant, (*connection).removeParticipant),
+	events.SetParticipantRole.Kind: making(events.SetParticipantRole, (*connection).setParticipantRole),
+	events.RotateGroupInvite.Kind:  making(events.RotateGroupInvite, (*connection).rotateGroupInvite),
+	events.JoinGroup.Kind:          making(events.JoinGroup, (*connection).joinGroup),
+	events.AnswerJoinRequest.Kind:  making(events.AnswerJoinRequest, (*connection).answerJoinRequest),
+	events.LinkSubgroup.Kind:       making(events.LinkSubgroup, (*connection).linkSubgroup),
 }
+
+// inOrder are the kinds of change that go with the session's sends: what they do to a message is a message.
+var inOrder = map[string]bool{}
 
 // change is a row of changes that is to be made.
 type change struct {
@@ -49,7 +64,10 @@ type maker func(ctx context.Context, c *connection, ch change) (written, error)
 type written func(ctx context.Context, tx *queue.Tx) (result any, err error)
 
 // making makes the method that does a kind of change fit for makers.
-func making[P, R any](_ events.ChangeKind[P, R], do func(*connection, context.Context, change, P) (func(context.Context, *queue.Tx) (R, error), error)) maker {
+func making[P, R any](kind events.ChangeKind[P, R], do func(*connection, context.Context, change, P) (func(context.Context, *queue.Tx) (R, error), error)) maker {
+	if kind.InOrder {
+		inOrder[kind.Kind] = true
+	}
 	return func(ctx context.Context, c *connection, ch change) (written, error) {
 		var parameters P
 		if err := json.Unmarshal(ch.parameters, &parameters); err != nil {
@@ -69,6 +87,11 @@ func making[P, R any](_ events.ChangeKind[P, R], do func(*connection, context.Co
 // again, in order, for sendPatience while the session is connected; what WhatsApp refuses fails at once. What is not made by its expiry is
 // given up by the sweeper. A change that failed is told by change.failed.
 func (s *session) change(ctx context.Context, id uuid.UUID) (outcome string, err error) {
+	return s.changeNow(ctx, id, true)
+}
+
+// changeNow is change; without turn it is before its turn, and inHand is held.
+func (s *session) changeNow(ctx context.Context, id uuid.UUID, turn bool) (outcome string, err error) {
 	conn := s.sender()
 	if conn == nil {
 		s.untry(id)
@@ -91,6 +114,9 @@ func (s *session) change(ctx context.Context, id uuid.UUID) (outcome string, err
 	do := makers[row.Kind]
 	if do == nil {
 		return s.endChange(ctx, id, events.ChangeFailed, nil, &refusal{"unavailable", "The connector of this session is older than the API and cannot do this yet."})
+	}
+	if turn && inOrder[row.Kind] {
+		s.prepareChange(ctx, conn, id, row.ChatID)
 	}
 	write, err := conn.make(ctx, do, change{
 		id: id, target: row.Target, chat: row.ChatID, created: row.CreatedAt, begun: row.BegunAt != nil, parameters: row.Parameters,

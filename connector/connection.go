@@ -53,6 +53,7 @@ type connection struct {
 	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
 	work    sync.WaitGroup // handlers
 	dialled chan struct{}  // closed when dialling has ended; nil before it begins
+	groups  groupMemory
 
 	mu     sync.Mutex
 	closed bool
@@ -473,6 +474,10 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.receipt(ctx, e)
 	case *waevents.MediaRetry:
 		err = c.mediaRetried(ctx, e)
+	case *waevents.JoinedGroup:
+		err = c.joinedGroup(ctx, e)
+	case *waevents.GroupInfo:
+		err = c.groupChanged(ctx, e)
 	case *waevents.Star:
 		err = c.starred(ctx, e)
 	case *waevents.DeleteForMe:

@@ -21,6 +21,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/types"
 	waLog "go.mau.fi/whatsmeow/util/log"
 
 	"github.com/chasqui/chasqui/events"
@@ -102,6 +104,9 @@ type Connector struct {
 	beatAt   atomic.Int64 // Unix nanoseconds of the last heartbeat that PostgreSQL answered
 
 	handling func(any) // a test's: is given every event of whatsmeow's before it is handled
+	// unprepared and timed are tests': sends to groups are left to whatsmeow alone; is given how long the parts of a send took.
+	unprepared bool
+	timed      func(types.JID, whatsmeow.MessageDebugTimings)
 
 	wake chan struct{} // holds one: claims and controls are to be looked at now
 	due  chan struct{} // holds one: the sweeper is to look now

@@ -144,6 +144,9 @@ func (c *connection) businessNamed(ctx context.Context, e *waevents.BusinessName
 
 // pictured is a new picture of somebody, or none.
 func (c *connection) pictured(ctx context.Context, e *waevents.Picture) error {
+	if e.JID.Server == types.GroupServer {
+		return c.groupPictured(ctx, e)
+	}
 	id := e.PictureID
 	if e.Remove {
 		id = ""

@@ -59,6 +59,11 @@ func (s *session) send(ctx context.Context, id uuid.UUID) (outcome string, err e
 	case <-ctx.Done():
 		return "waiting", queue.WaitFor{D: brokenWait}
 	}
+	return s.sendNow(ctx, id, true)
+}
+
+// sendNow is send for who holds inHand. Without turn it is before its turn: then it is none for a group that would have to be prepared.
+func (s *session) sendNow(ctx context.Context, id uuid.UUID, turn bool) (outcome string, err error) {
 	conn := s.sender()
 	if conn == nil {
 		s.sending.since = time.Time{}
@@ -87,6 +92,12 @@ func (s *session) send(ctx context.Context, id uuid.UUID) (outcome string, err e
 		return s.finish(ctx, id, p)
 	default: // it ended while the statement waited for its row; the next look sees how
 		return "waiting", queue.WaitFor{}
+	}
+	if began := time.Now(); turn && s.prepareGroup(ctx, conn, id, m.ChatID) {
+		s.sending.since = s.sending.since.Add(time.Since(began)) // as with an upload
+		if m, err = s.begin(ctx, id); err != nil || !m.Begun {
+			return "waiting", queue.WaitFor{} // the next look sees what has become of it
+		}
 	}
 	sent, err := conn.send(ctx, id, m)
 	if err == nil {
@@ -173,11 +184,14 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 	before := c.s.sending.handed
 	c.s.sending.handed = true
 	resp, err := c.client.SendMessage(ctx, d.chat, message, extra)
+	if c.s.c.timed != nil {
+		c.s.c.timed(d.chat, resp.DebugTimings)
+	}
 	if err != nil {
 		if serverCode(err) != 0 { // it was not taken
 			c.s.sending.handed = before
 		}
-		return sent{}, fmt.Errorf("send message: %w", err)
+		return sent{}, c.notSent(ctx, d.chat, fmt.Errorf("send message: %w", err))
 	}
 	done := sent{at: resp.Timestamp, content: d.learned}
 	if done.raw, err = proto.Marshal(message); err != nil { // not of a message that was encoded just now; it is sent all the same

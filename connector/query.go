@@ -33,6 +33,13 @@ var questions = map[string]ask{
 	events.ReadPicture.Kind:   asking(events.ReadPicture, (*connection).readPicture),
 	events.ReadBusiness.Kind:  asking(events.ReadBusiness, (*connection).readBusiness),
 	events.ReadBlocklist.Kind: asking(events.ReadBlocklist, (*connection).readBlocklist),
+
+	events.ListGroups.Kind:       asking(events.ListGroups, (*connection).listGroups),
+	events.GetGroup.Kind:         asking(events.GetGroup, (*connection).getGroup),
+	events.GetGroupInvite.Kind:   asking(events.GetGroupInvite, (*connection).getGroupInvite),
+	events.ListJoinRequests.Kind: asking(events.ListJoinRequests, (*connection).listJoinRequests),
+	events.ListSubgroups.Kind:    asking(events.ListSubgroups, (*connection).listSubgroups),
+	events.LookUpInvite.Kind:     asking(events.LookUpInvite, (*connection).lookUpInvite),
 }
 
 // ask puts a question in JSON to WhatsApp. Its error is one of whatsmeow's, or a refusal.
@@ -67,6 +74,10 @@ func refusalOf(err error) *refusal {
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.Is(err, whatsmeow.ErrGroupNotFound):
+		return groupNotFound
+	case errors.Is(err, whatsmeow.ErrNotInGroup):
+		return notInGroup
 	case code != 0:
 		switch code {
 		case codeReachOut:
@@ -81,10 +92,6 @@ func refusalOf(err error) *refusal {
 		return &refusal{"whatsapp_rejected", fmt.Sprintf("WhatsApp refused it with code %d.", code)}
 	case errors.Is(err, errNotOnWhatsApp):
 		return &refusal{"recipient_not_on_whatsapp", "The number is not on WhatsApp."}
-	case errors.Is(err, whatsmeow.ErrGroupNotFound):
-		return &refusal{"not_found", "There is no such group."}
-	case errors.Is(err, whatsmeow.ErrNotInGroup):
-		return &refusal{"forbidden", "The account is not in this group."}
 	case errors.As(err, &iq) && iq.Code != 0:
 		return &refusal{"whatsapp_rejected", fmt.Sprintf("WhatsApp failed at it with code %d.", iq.Code)}
 	case errors.As(err, &disconnected), errors.Is(err, whatsmeow.ErrNotConnected), errors.Is(err, whatsmeow.ErrNotLoggedIn), errors.Is(err, context.Canceled):

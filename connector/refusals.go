@@ -70,8 +70,6 @@ func (s *session) refused(ctx context.Context, conn *connection, id uuid.UUID, e
 		return s.fail(ctx, id, "media_expired", "The file of this message is kept no more.")
 	case errors.Is(err, errNotOnWhatsApp):
 		return s.fail(ctx, id, "recipient_not_on_whatsapp", "The recipient's number is not on WhatsApp.")
-	case errors.Is(err, whatsmeow.ErrGroupNotFound), errors.Is(err, whatsmeow.ErrNotInGroup):
-		return s.fail(ctx, id, "whatsapp_rejected", "The account is not in this group.")
 	case code == codeReachOut:
 		return s.fail(ctx, id, "account_restricted", "WhatsApp restricts this account: it may not write to this recipient now (code 463).")
 	case code == codeMalformed:

@@ -34,8 +34,8 @@ func wireForms() map[string]Event {
 	chat := Chat{Address: by, LastMessageAt: &at, Unread: 2, MarkedUnread: true, Archived: true, Pinned: true, MutedUntil: &MutedForGood, DisappearingSeconds: 86400, Labels: []string{"1"}}
 	contact := Contact{Address: by, SavedName: "Juan (plumber)", PushName: "Juan", BusinessName: "Pérez Plumbing", Blocked: true}
 	group := Group{
-		ID: "120363025246125486@g.us", Name: "Neighbours", Description: "For everybody.", Owner: &by, CreatedAt: &at, Announcement: true, Locked: true, MemberAdd: "admins",
-		JoinApproval: true, DisappearingSeconds: 86400, ParentID: "120363025246125487@g.us", AddressingMode: "lid", ParticipantCount: 2,
+		ID: "120363025246125486@g.us", Name: "Neighbours", Description: "For everybody.", Owner: &by, CreatedAt: &at, Announcement: new(true), Locked: new(true), MemberAdd: "admins",
+		JoinApproval: new(true), DisappearingSeconds: new(86400), ParentID: "120363025246125487@g.us", AddressingMode: "lid", ParticipantCount: 2,
 		Participants: []Participant{{by, RoleSuperAdmin}, {own, RoleMember}},
 	}
 	change := Change{

@@ -23,6 +23,8 @@ import (
 type Stores interface {
 	store.IdentityStore
 	store.SessionStore
+	// GetIdentities reads the identities of addresses; one that is not known is left out.
+	GetIdentities(ctx context.Context, addresses []string) (map[string][32]byte, error)
 	// PutSessions stores sessions and identities, all or none.
 	PutSessions(ctx context.Context, identities map[string][32]byte, sessions map[string][]byte) error
 	// DoDecryptionTxn runs fn; what is stored with the context that it gives to fn is stored together when fn returns, or not at all.
@@ -124,7 +126,14 @@ func (g *Guard) Break(cause error) { g.fail(Fail(cause)) }
 //   - A decryption (message.go, bufferedDecrypt): DoDecryptionTxn around everything.
 //   - Deletions and the move from phone number to LID, at any time.
 
-type transactionKey struct{}
+type (
+	transactionKey struct{}
+	aloneKey       struct{}
+)
+
+// Alone makes the GetManySessions of a context begin a use of its own beside whatsmeow's sends, of which one takes the device over from another
+// (Lock.succeed). Whoever begins it ends the context when he writes nothing.
+func Alone(ctx context.Context) context.Context { return context.WithValue(ctx, aloneKey{}, true) }
 
 // decryption returns the use whose decryption transaction ctx belongs to, or nil.
 func decryption(ctx context.Context) *use {
@@ -215,17 +224,23 @@ func (g *Guard) DoDecryptionTxn(ctx context.Context, fn func(context.Context) er
 	return abandoned
 }
 
-// GetManySessions starts a send.
+// GetManySessions starts a send. It reads the identities too: whatsmeow asks for each recipient's with every message, and stores it again.
 func (g *Guard) GetManySessions(ctx context.Context, addresses []string) (map[string][]byte, error) {
-	u := &use{prefetched: true}
+	alone, _ := ctx.Value(aloneKey{}).(bool)
+	u := &use{prefetched: true, alone: alone}
 	if err := g.lockFor(ctx, u); err != nil {
 		return nil, err
 	}
 	sessions, err := Get(ctx, g, func(ctx context.Context) (map[string][]byte, error) { return g.stores.GetManySessions(ctx, addresses) })
+	if err == nil {
+		u.known, err = Get(ctx, g, func(ctx context.Context) (map[string][32]byte, error) { return g.stores.GetIdentities(ctx, addresses) })
+		u.addresses = sessions
+	}
 	if err != nil {
 		g.lock.release(u, true)
+		return nil, err
 	}
-	return sessions, err
+	return sessions, nil
 }
 
 // PutManySessions ends a send. A send that took so long that it lost the device fails with ErrStolen: nothing of it has left, and the
@@ -286,6 +301,10 @@ func (g *Guard) write(ctx context.Context, u *use, sessions map[string][]byte) e
 func (g *Guard) PutIdentity(ctx context.Context, address string, key [32]byte) error {
 	if !inTransaction(ctx) {
 		if u := g.lock.current(); u != nil {
+			if known, ok := u.known[address]; ok && known == key {
+				delete(u.identities, address)
+				return nil
+			}
 			if u.identities == nil {
 				u.identities = make(map[string][32]byte)
 			}
@@ -306,6 +325,9 @@ func (g *Guard) IsTrustedIdentity(ctx context.Context, address string, key [32]b
 		if pending, ok := u.identities[address]; ok {
 			return pending == key, nil
 		}
+		if known, asked := u.identity(address); asked {
+			return known == nil || *known == key, nil
+		}
 	}
 	trusted, err := Get(ctx, g, func(ctx context.Context) (bool, error) { return g.stores.IsTrustedIdentity(ctx, address, key) })
 	if u != nil && !u.prefetched && (err != nil || !trusted) {
@@ -324,6 +346,7 @@ func (g *Guard) DeleteIdentity(ctx context.Context, address string) error {
 	if !inTransaction(ctx) {
 		if u := g.lock.current(); u != nil {
 			delete(u.identities, address)
+			u.unknow()
 		}
 	}
 	return g.Exclusive(ctx, func(ctx context.Context) error { return g.stores.DeleteIdentity(ctx, address) })
@@ -331,6 +354,9 @@ func (g *Guard) DeleteIdentity(ctx context.Context, address string) error {
 
 // DeleteAllIdentities implements store.IdentityStore.
 func (g *Guard) DeleteAllIdentities(ctx context.Context, phone string) error {
+	if u := g.lock.current(); u != nil {
+		u.unknow()
+	}
 	return g.Exclusive(ctx, func(ctx context.Context) error { return g.stores.DeleteAllIdentities(ctx, phone) })
 }
 

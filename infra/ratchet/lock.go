@@ -44,12 +44,27 @@ type use struct {
 	goroutine  uint64
 	generation uint64
 	prefetched bool // started by GetManySessions: it may fetch from the network before it writes
+	alone      bool // of Alone: it is no send of whatsmeow's, and neither ends one nor is ended by one
 	since      time.Time
 	busy       bool                // a database transaction is running; it bounds itself and cannot be undone, so it cannot be robbed
 	identities map[string][32]byte // written together with the sessions
+	known      map[string][32]byte // as GetManySessions found them
+	addresses  map[string][]byte   // what GetManySessions was asked for: who is not known is nobody's yet
 	sessions   map[string][]byte   // as a decryption found them
 	unwatch    func() bool         // stops watching the context
 }
+
+// identity is the identity that GetManySessions found, nil for none, and whether it was asked for it.
+func (u *use) identity(address string) (key *[32]byte, asked bool) {
+	if known, ok := u.known[address]; ok {
+		return &known, true
+	}
+	_, asked = u.addresses[address]
+	return nil, asked
+}
+
+// unknow forgets what GetManySessions found: some of it is being deleted.
+func (u *use) unknow() { u.known, u.addresses = nil, nil }
 
 func (u *use) read(address string, session []byte) {
 	if u.sessions == nil {
@@ -97,7 +112,7 @@ func (l *Lock) succeed(u *use) bool {
 	if h == nil || h.busy {
 		return false
 	}
-	if h.goroutine == u.goroutine || h.prefetched && u.prefetched && h.generation == u.generation {
+	if h.goroutine == u.goroutine || h.prefetched && u.prefetched && !h.alone && !u.alone && h.generation == u.generation {
 		l.replace(u)
 		return true
 	}

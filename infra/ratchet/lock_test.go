@@ -179,3 +179,31 @@ func TestLockKeepsManyApart(t *testing.T) {
 		t.Errorf("%d uses", uses)
 	}
 }
+
+func TestAUseOfItsOwnIsNotTakenOverByASend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, start := NewLock(), time.Now()
+		for _, uses := range [][2]*use{{{prefetched: true, alone: true}, {prefetched: true}}, {{prefetched: true}, {prefetched: true, alone: true}}} {
+			first, second := uses[0], uses[1]
+			if err := l.acquire(t.Context(), first); err != nil {
+				t.Fatal(err)
+			}
+			done := elsewhere(func() {
+				if err := l.acquire(t.Context(), second); err != nil || !l.enter(second) {
+					t.Error(err)
+				}
+				l.release(second, true)
+			})
+			synctest.Wait()
+			if !l.enter(first) {
+				t.Error("it was taken over")
+			}
+			l.release(first, true)
+			<-done
+		}
+		if time.Since(start) != 0 {
+			t.Errorf("it took %v", time.Since(start))
+		}
+	})
+}

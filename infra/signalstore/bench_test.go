@@ -56,7 +56,7 @@ var uses = []struct {
 	run          func(context.Context, testing.TB, store.AllSessionSpecificStores)
 }{
 	{"PutSession", 4, 3, answerOnce},
-	{"PutManySessions", 12, 5, sendOnce},
+	{"PutManySessions", 12, 3, sendOnce},
 	{"DecryptionTxn", 10, 6, decryptOnce},
 	{"GetOrGenPreKeys", 103, 4, refillOnce},
 }

@@ -229,3 +229,55 @@ func TestAPanicInADecryptionLeavesNothingLocked(t *testing.T) {
 		t.Errorf("HasSession = %v, %v; told %v", has, err, told.all())
 	}
 }
+
+// A send reads the identities of its recipients once, and writes those that are new.
+func TestIdentitiesOfASend(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := storeOf(b.load(t, "111", Options{}))
+	old, other := [32]byte{1}, [32]byte{2}
+	trusts := func(address string, key [32]byte, want bool) {
+		t.Helper()
+		if trusted, err := s.IsTrustedIdentity(b.ctx, address, key); err != nil || trusted != want {
+			t.Errorf("trusts %s with %d: %t, %v", address, key[0], trusted, err)
+		}
+	}
+	end := func() {
+		t.Helper()
+		if err := s.PutManySessions(b.ctx, map[string][]byte{"a:0": {1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put := func(address string, key [32]byte) {
+		t.Helper()
+		if err := s.PutIdentity(b.ctx, address, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a:0", old)
+	if _, err := s.GetManySessions(b.ctx, []string{"a:0", "b:0"}); err != nil {
+		t.Fatal(err)
+	}
+	trusts("a:0", old, true)
+	trusts("a:0", other, false)
+	trusts("b:0", other, true) // nobody's yet
+	put("a:0", old)
+	put("b:0", other)
+	trusts("b:0", old, false)
+	end()
+	trusts("a:0", other, false)
+	trusts("b:0", other, true)
+	trusts("b:0", old, false)
+	if _, err := s.GetManySessions(b.ctx, []string{"a:0"}); err != nil {
+		t.Fatal(err)
+	}
+	trusts("a:0", other, false)
+	if err := s.DeleteIdentity(b.ctx, "a:0"); err != nil {
+		t.Fatal(err)
+	}
+	trusts("a:0", other, true)
+	put("a:0", other)
+	end()
+	trusts("a:0", other, true)
+	trusts("a:0", old, false)
+}

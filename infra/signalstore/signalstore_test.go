@@ -143,8 +143,8 @@ func TestAsksForListsWithOneArray(t *testing.T) {
 	}
 	var arrays int
 	err = c.pool.QueryRowContext(b.ctx, "SELECT count(*) FROM pg_prepared_statements WHERE statement ILIKE '%ANY($%' AND statement LIKE '%whatsmeow_%' AND statement NOT LIKE '%pg_prepared%'").Scan(&arrays)
-	if err != nil || arrays != 3 {
-		t.Errorf("%d statements with an array, %v; want 3", arrays, err)
+	if err != nil || arrays != 4 {
+		t.Errorf("%d statements with an array, %v; want 4", arrays, err)
 	}
 }
 

@@ -70,6 +70,33 @@ type tables struct {
 	fence Fence
 }
 
+// GetIdentities implements ratchet.Stores; sqlstore reads one at a time.
+func (t tables) GetIdentities(ctx context.Context, addresses []string) (map[string][32]byte, error) {
+	found := make(map[string][32]byte, len(addresses))
+	if len(addresses) == 0 {
+		return found, nil
+	}
+	rows, err := t.db.Query(ctx, `SELECT their_id, identity FROM whatsmeow_identity_keys WHERE our_jid = $1 AND their_id = ANY($2)`, t.JID, addresses)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			address string
+			key     []byte
+		)
+		if err := rows.Scan(&address, &key); err != nil {
+			return nil, err
+		}
+		if len(key) != 32 {
+			return nil, sqlstore.ErrInvalidLength
+		}
+		found[address] = [32]byte(key)
+	}
+	return found, rows.Err()
+}
+
 // PutSessions implements ratchet.Stores.
 func (t tables) PutSessions(ctx context.Context, identities map[string][32]byte, sessions map[string][]byte) error {
 	return t.db.DoTxn(bind(ctx, binding{fence: t.fence, deferred: true}), nil, func(ctx context.Context) error {

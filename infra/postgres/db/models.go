@@ -165,6 +165,12 @@ type EventsDefault struct {
 	CreatedAt  time.Time
 }
 
+type GroupNotice struct {
+	SessionID string
+	Digest    []byte
+	ToldAt    time.Time
+}
+
 type IdempotencyKey struct {
 	Key       string
 	Principal []byte

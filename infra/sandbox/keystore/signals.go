@@ -57,6 +57,21 @@ func (s signals) IsTrustedIdentity(ctx context.Context, address string, key [32]
 	return !ok || string(known) == string(key[:]), nil
 }
 
+// GetIdentities implements ratchet.Stores.
+func (s signals) GetIdentities(ctx context.Context, addresses []string) (map[string][32]byte, error) {
+	t, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string][32]byte, len(addresses))
+	for _, address := range addresses {
+		if known, ok := t.get(ref{identities, join(address)}); ok && len(known) == 32 {
+			found[address] = [32]byte(known)
+		}
+	}
+	return found, nil
+}
+
 func (s signals) GetSession(ctx context.Context, address string) ([]byte, error) {
 	t, err := s.view(ctx)
 	if err != nil {
