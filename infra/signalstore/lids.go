@@ -85,7 +85,7 @@ func (c *Container) Phones(ctx context.Context, lids []string) (map[string]strin
 	if err != nil {
 		return nil, fmt.Errorf("look up phones: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	phones := map[string]string{}
 	for rows.Next() {
 		var lid, phone string
