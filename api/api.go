@@ -181,6 +181,7 @@ func newRoutes() *Server {
 	s.addReactions()
 	s.addChanges()
 	s.addContacts()
+	s.addChats()
 	s.addMedia()
 	s.addEndpoints()
 	s.addDeliveries()

@@ -50,6 +50,7 @@ var sentSchemas = map[string]bool{
 	"CreateSession": true, "ChangeSession": true, "SessionSettings": true, "SendMessage": true, "TextContent": true, "ImageContent": true, "VideoContent": true,
 	"AudioContent": true, "VoiceContent": true, "DocumentContent": true, "StickerContent": true, "MediaSource": true, "FetchRequest": true,
 	"CreateEndpoint": true, "ChangeEndpoint": true, "RotateSecret": true, "CreateTicket": true, "CheckContacts": true, "CreateReplay": true, "SetReaction": true,
+	"ChangeChat": true, "AskHistory": true, "CreateLabel": true, "ChangeLabel": true,
 }
 
 func TestDocument(t *testing.T) {

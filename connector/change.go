@@ -23,6 +23,14 @@ import (
 // makers are what this connector can change at WhatsApp, by kind. It is the only place that knows them.
 var makers = map[string]maker{
 	events.React.Kind: making(events.React, (*connection).react),
+
+	events.UpdateChat.Kind: making(events.UpdateChat, (*connection).updateChat),
+	events.ReadChat.Kind:   making(events.ReadChat, (*connection).readChat),
+	events.ClearChat.Kind:  making(events.ClearChat, (*connection).clearChat),
+	events.DeleteChat.Kind: making(events.DeleteChat, (*connection).deleteChat),
+	events.EditLabel.Kind:  making(events.EditLabel, (*connection).editLabel),
+	events.LabelChat.Kind:  making(events.LabelChat, (*connection).labelChat),
+	events.AskHistory.Kind: making(events.AskHistory, (*connection).askHistory),
 }
 
 // change is a row of changes that is to be made.

@@ -50,6 +50,8 @@ type connection struct {
 	intake  *intake
 	socket  context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
 	hangUp  context.CancelFunc
+	byLID   bool // the phone keeps its chats by LID
+	echoes  echoes
 	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
 	work    sync.WaitGroup // handlers
 	dialled chan struct{}  // closed when dialling has ended; nil before it begins
@@ -114,6 +116,7 @@ func (s *session) open() (*connection, error) {
 	if settings := s.settings(); settings.DeviceName != "" {
 		nameDevice(conn.client, settings.DeviceName)
 	}
+	conn.byLID = conn.device.LIDMigrationTimestamp > 0 // before whatsmeow works on the device
 	conn.client.BackgroundEventCtx = conn.ctx
 	conn.client.AddEventHandlerWithSuccessStatus(conn.handle)
 	return conn, nil
@@ -453,6 +456,24 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.receipt(ctx, e)
 	case *waevents.MediaRetry:
 		err = c.mediaRetried(ctx, e)
+	case *waevents.Archive:
+		err = c.archived(ctx, e)
+	case *waevents.Pin:
+		err = c.pinned(ctx, e)
+	case *waevents.Mute:
+		err = c.muted(ctx, e)
+	case *waevents.MarkChatAsRead:
+		err = c.marked(ctx, e)
+	case *waevents.ClearChat:
+		err = c.emptied(ctx, e.JID, e.Action.GetMessageRange(), e.Timestamp, false)
+	case *waevents.DeleteChat:
+		err = c.emptied(ctx, e.JID, e.Action.GetMessageRange(), e.Timestamp, true)
+	case *waevents.LabelEdit:
+		err = c.labelEdited(ctx, e)
+	case *waevents.LabelAssociationChat:
+		err = c.chatLabeled(ctx, e)
+	case *waevents.GroupInfo:
+		err = c.groupTimer(ctx, e)
 	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
 		select {

@@ -142,19 +142,23 @@ WITH fence AS MATERIALIZED (
      WHERE (coalesce(excluded.phone, contacts.phone), coalesce(excluded.lid, contacts.lid), coalesce(nullif(excluded.name, ''), contacts.name))
            IS DISTINCT FROM (contacts.phone, contacts.lid, contacts.name)
     RETURNING phone, lid, name
-), chat AS (
-    INSERT INTO chats (session_id, id, kind, last_message_at)
-    SELECT fence.session, $8::text, $9::text, $10::timestamptz FROM fence
-        ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
 ), message AS (
     INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, media_id, timestamp)
-    SELECT $11::uuid, fence.session, $8::text, $12::text, $13::text, $14::text, $15::text, $16::text,
-           $17::jsonb, $18::uuid, $10::timestamptz
+    SELECT $8::uuid, fence.session, $9::text, $10::text, $11::text, $12::text, $13::text, $14::text,
+           $15::jsonb, $16::uuid, $17::timestamptz
       FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
-       SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, updated_at = clock_timestamp()
-     WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
+       SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, history = false, updated_at = clock_timestamp()
+     WHERE excluded.type <> 'undecryptable' AND (messages.type = 'undecryptable' OR messages.history)
     RETURNING id
+), chat AS (
+    INSERT INTO chats (session_id, id, kind, last_message_at, unread)
+    SELECT fence.session, $9::text, $18::text, $17::timestamptz, (message.id IS NOT NULL AND $12::text = 'incoming')::int
+      FROM fence LEFT JOIN message ON message.id = $8::uuid
+        ON CONFLICT (session_id, id) DO UPDATE
+       SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at),
+           unread = CASE WHEN $12::text = 'incoming' THEN chats.unread + excluded.unread WHEN EXISTS (SELECT FROM message) THEN 0 ELSE chats.unread END,
+           marked_unread = chats.marked_unread AND ($12::text = 'incoming' OR NOT EXISTS (SELECT FROM message))
 )
 SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,
@@ -171,10 +175,8 @@ type MessageReceiveParams struct {
 	ContactPhone string
 	ContactLid   string
 	ContactName  string
-	ChatID       string
-	ChatKind     string
-	Timestamp    time.Time
 	ID           uuid.UUID
+	ChatID       string
 	SenderID     string
 	WhatsappID   string
 	Direction    string
@@ -182,6 +184,8 @@ type MessageReceiveParams struct {
 	Type         string
 	Content      json.RawMessage
 	MediaID      *uuid.UUID
+	Timestamp    time.Time
+	ChatKind     string
 }
 
 type MessageReceiveRow struct {
@@ -196,7 +200,8 @@ type MessageReceiveRow struct {
 
 // All that one incoming message writes, in one round trip: the fence, the contact, the chat, the message and last_event_at of the session
 // (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there already, and nothing is
-// to be told. An undecryptable message is replaced by its content, once.
+// to be told. An undecryptable message is replaced by its content, once, as is one that came
+// with the history first. The chat counts what came in and was not there; an own message reads it.
 func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiveParams) (MessageReceiveRow, error) {
 	row := db.QueryRow(ctx, messageReceive,
 		arg.SessionID,
@@ -206,10 +211,8 @@ func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiv
 		arg.ContactPhone,
 		arg.ContactLid,
 		arg.ContactName,
-		arg.ChatID,
-		arg.ChatKind,
-		arg.Timestamp,
 		arg.ID,
+		arg.ChatID,
 		arg.SenderID,
 		arg.WhatsappID,
 		arg.Direction,
@@ -217,6 +220,8 @@ func (q *Queries) MessageReceive(ctx context.Context, db DBTX, arg MessageReceiv
 		arg.Type,
 		arg.Content,
 		arg.MediaID,
+		arg.Timestamp,
+		arg.ChatKind,
 	)
 	var i MessageReceiveRow
 	err := row.Scan(

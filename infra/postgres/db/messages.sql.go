@@ -15,9 +15,11 @@ import (
 
 const chatTouch = `-- name: ChatTouch :exec
 INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
+ON CONFLICT (session_id, id) DO UPDATE
+   SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = 0, marked_unread = false
 `
 
+// A message is to be sent: whoever writes in a chat has read it.
 func (q *Queries) ChatTouch(ctx context.Context, db DBTX, sessionID string, iD string, kind string, lastMessageAt *time.Time) error {
 	_, err := db.Exec(ctx, chatTouch,
 		sessionID,

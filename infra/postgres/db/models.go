@@ -72,6 +72,23 @@ type ChatLabel struct {
 	LabelID   string
 }
 
+type ChatView struct {
+	SessionID           string
+	ID                  string
+	Kind                string
+	LastMessageAt       *time.Time
+	Archived            bool
+	PinnedAt            *time.Time
+	MutedUntil          *time.Time
+	Unread              int32
+	MarkedUnread        bool
+	DisappearingSeconds int32
+	Phone               string
+	Lid                 string
+	Name                string
+	Labels              []string
+}
+
 type Claim struct {
 	Session   string
 	Owner     string
@@ -162,6 +179,17 @@ type EventsDefault struct {
 	CreatedAt  time.Time
 }
 
+type HistoryPart struct {
+	ID           uuid.UUID
+	SessionID    string
+	WhatsappID   string
+	Notification []byte
+	Messages     int32
+	Error        string
+	CreatedAt    time.Time
+	FinishedAt   *time.Time
+}
+
 type IdempotencyKey struct {
 	Key       string
 	Principal []byte
@@ -176,6 +204,7 @@ type Label struct {
 	ID        string
 	Name      string
 	Color     int32
+	Deleted   bool
 }
 
 type Media struct {
@@ -199,6 +228,7 @@ type Media struct {
 	ErrorMessage *string
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+	OnDemand     bool
 }
 
 type Message struct {

@@ -1,7 +1,8 @@
 -- name: MessageReceive :one
 -- All that one incoming message writes, in one round trip: the fence, the contact, the chat, the message and last_event_at of the session
 -- (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there already, and nothing is
--- to be told. An undecryptable message is replaced by its content, once.
+-- to be told. An undecryptable message is replaced by its content, once, as is one that came
+-- with the history first. The chat counts what came in and was not there; an own message reads it.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
@@ -21,19 +22,23 @@ WITH fence AS MATERIALIZED (
      WHERE (coalesce(excluded.phone, contacts.phone), coalesce(excluded.lid, contacts.lid), coalesce(nullif(excluded.name, ''), contacts.name))
            IS DISTINCT FROM (contacts.phone, contacts.lid, contacts.name)
     RETURNING phone, lid, name
-), chat AS (
-    INSERT INTO chats (session_id, id, kind, last_message_at)
-    SELECT fence.session, @chat_id::text, @chat_kind::text, @timestamp::timestamptz FROM fence
-        ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
 ), message AS (
     INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, media_id, timestamp)
     SELECT @id::uuid, fence.session, @chat_id::text, @sender_id::text, @whatsapp_id::text, @direction::text, @status::text, @type::text,
            @content::jsonb, sqlc.narg(media_id)::uuid, @timestamp::timestamptz
       FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
-       SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, updated_at = clock_timestamp()
-     WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
+       SET type = excluded.type, content = excluded.content, media_id = excluded.media_id, history = false, updated_at = clock_timestamp()
+     WHERE excluded.type <> 'undecryptable' AND (messages.type = 'undecryptable' OR messages.history)
     RETURNING id
+), chat AS (
+    INSERT INTO chats (session_id, id, kind, last_message_at, unread)
+    SELECT fence.session, @chat_id::text, @chat_kind::text, @timestamp::timestamptz, (message.id IS NOT NULL AND @direction::text = 'incoming')::int
+      FROM fence LEFT JOIN message ON message.id = @id::uuid
+        ON CONFLICT (session_id, id) DO UPDATE
+       SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at),
+           unread = CASE WHEN @direction::text = 'incoming' THEN chats.unread + excluded.unread WHEN EXISTS (SELECT FROM message) THEN 0 ELSE chats.unread END,
+           marked_unread = chats.marked_unread AND (@direction::text = 'incoming' OR NOT EXISTS (SELECT FROM message))
 )
 SELECT message.id AS message_id, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,

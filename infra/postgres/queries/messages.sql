@@ -17,8 +17,10 @@ INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, t
 VALUES ($1, $2, $3, $4, 'outgoing', 'queued', $5, $6, $7, $8, $9, $10);
 
 -- name: ChatTouch :exec
+-- A message is to be sent: whoever writes in a chat has read it.
 INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at);
+ON CONFLICT (session_id, id) DO UPDATE
+   SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = 0, marked_unread = false;
 
 -- name: ContactEnsure :exec
 INSERT INTO contacts (session_id, id, phone, lid) VALUES (@session_id, @id, nullif(@phone::text, ''), nullif(@lid::text, '')) ON CONFLICT DO NOTHING;
