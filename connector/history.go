@@ -66,7 +66,7 @@ func (c *connection) historyOffered(ctx context.Context, info *types.MessageInfo
 // there already is left as it is, and the end is told once, with its row.
 //
 // Failure policy: without a connection the lane is parked; what cannot be loaded is tried again for sendPatience while the session is
-// connected, and then given up with a line in the log: the phone offers it no more, but can be asked for a chat's older messages. What the
+// connected, what is broken or gone not at all, and then given up with a line in the log: the phone offers it no more, but can be asked for a chat's older messages. What the
 // database does not take is tried again without an end.
 func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, err error) {
 	conn := s.sender()
@@ -102,7 +102,7 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 		return s.again(err)
 	case interrupted(ctx, conn, err):
 		return "waiting", queue.WaitFor{D: brokenWait}
-	case historyGone(err), time.Since(s.triedSince(id)) >= sendPatience:
+	case historyGone(err), offer.InitialHistBootstrapInlinePayload != nil, time.Since(s.triedSince(id)) >= sendPatience:
 		return s.endHistory(ctx, id, nil, err)
 	default:
 		s.log.WarnContext(ctx, "history not loaded; trying again", "part", id, "error", err)
