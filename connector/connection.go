@@ -80,6 +80,7 @@ func (s *session) connect() ending {
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
 	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16)}
+	conn.intake.peers.line = conn.line
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	linked := false
@@ -449,7 +450,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	switch e := evt.(type) {
 	case *waevents.Message:
 		defer func() { c.s.c.metrics.seconds.WithLabelValues("message").Observe(time.Since(started).Seconds()) }()
-		err = c.received(ctx, e)
+		handled := c.intake.peers.begins(e.Info.ID)
+		if err = c.received(ctx, e); err == nil {
+			handled()
+		}
 	case *waevents.UndecryptableMessage:
 		err = c.undecryptable(ctx, e)
 	case *waevents.Receipt:
