@@ -191,6 +191,7 @@ func newRoutes() *Server {
 	s.addTyping()
 	s.addChanges()
 	s.addContacts()
+	s.addChats()
 	s.addGroups()
 	s.addParticipants()
 	s.addGroupInvites()

@@ -221,6 +221,8 @@ func humaConfig() huma.Config {
 	config.Tags = []*huma.Tag{
 		{Name: "Sessions", Description: "A session is one WhatsApp account, linked by a QR code like WhatsApp Web."},
 		{Name: "Messages", Description: "What goes out and what came in."},
+		{Name: "Chats", Description: "Conversations and their settings, and the history that the phone keeps."},
+		{Name: "Labels", Description: "A business account's own marks for chats."},
 		{Name: "Contacts", Description: "People on WhatsApp."},
 		{Name: "Groups", Description: "Groups, their participants, and communities. What has changed is told by events, also where it was changed here."},
 		{Name: "Media", Description: "Files, sent and received."},

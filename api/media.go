@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/google/uuid"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -380,6 +382,11 @@ func (s *Server) awaitMedia(ctx context.Context, publicID string) (m db.Media, e
 	if m, err = s.mediaRow(ctx, publicID); err != nil || m.Status != "pending" {
 		return m, cmpErr(err, notReady(m))
 	}
+	if m.OnDemand {
+		if err := s.wantMedia(ctx, m.ID); err != nil {
+			return m, err
+		}
+	}
 	listener := s.waker.ListenKey(events.WakeMedia, m.ID.String())
 	defer listener.Close()
 	err = s.await(ctx, listener, s.limits.content, func(ctx context.Context) (done bool, err error) {
@@ -387,6 +394,24 @@ func (s *Server) awaitMedia(ctx context.Context, publicID string) (m db.Media, e
 		return m.Status != "pending", err
 	})
 	return m, cmpErr(err, notReady(m))
+}
+
+// wantMedia lets the file of a message of the history be fetched, which nobody has wanted so far.
+func (s *Server) wantMedia(ctx context.Context, id uuid.UUID) error {
+	job, err := json.Marshal(events.MediaJob{MediaID: id})
+	if err != nil {
+		return fmt.Errorf("encode media job: %w", err)
+	}
+	return s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) error {
+		n, err := s.q.MediaWant(ctx, tx, id)
+		if err != nil {
+			return fmt.Errorf("note that media is wanted: %w", err)
+		}
+		if n > 0 {
+			tx.Publish(events.TopicMedia, queue.Message{Payload: job})
+		}
+		return nil
+	})
 }
 
 // cmpErr returns err, or else the problem if there is one.

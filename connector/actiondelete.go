@@ -90,7 +90,7 @@ func (c *connection) deleteForMe(ctx context.Context, ch change, p events.Deleti
 	} else if t.chat.Server == types.GroupServer {
 		author = t.sender.String()
 	}
-	err = c.patchState(ctx, appstate.PatchInfo{Type: appstate.WAPatchRegularHigh, Mutations: []appstate.MutationInfo{{
+	err = c.sendAppState(ctx, appstate.PatchInfo{Type: appstate.WAPatchRegularHigh, Mutations: []appstate.MutationInfo{{
 		Index: []string{appstate.IndexDeleteMessageForMe, t.chat.String(), t.WhatsappID, own, author}, Version: 3, // as Baileys has it (chat-utils.ts)
 		Value: &waSyncAction.SyncActionValue{DeleteMessageForMeAction: &waSyncAction.DeleteMessageForMeAction{
 			DeleteMedia: proto.Bool(true), MessageTimestamp: proto.Int64(t.Timestamp.Unix()),

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/appstate"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
@@ -20,32 +19,6 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
-// patchesMost is how often app state is written anew when another device of the account was faster.
-const patchesMost = 5
-
-// patchState writes app state, which all devices of the account then show. A conflict is left to FetchAppState: what whatsmeow does about it by
-// itself (sendAppState in appstate.go) is a race with the fetch that a notification starts. Twice is once.
-func (c *connection) patchState(ctx context.Context, patch appstate.PatchInfo) error {
-	var err error
-	for range patchesMost {
-		//nolint:staticcheck // SA1019: whatsmeow marks its internals as deprecated; its public API always handles the conflict by itself
-		if err = c.client.DangerousInternals().SendAppState(ctx, patch, false); !errors.Is(err, whatsmeow.ErrAppStateUpdate) {
-			break
-		}
-		err := c.client.FetchAppState(ctx, patch.Type, false, false)
-		if errors.Is(err, appstate.ErrMismatchingLTHash) || errors.Is(err, appstate.ErrMismatchingPatchMAC) {
-			err = c.client.FetchAppState(ctx, patch.Type, true, false) // what is here does not fit what is there
-		}
-		if err != nil {
-			return fmt.Errorf("fetch app state: %w", err)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("write app state: %w", err)
-	}
-	return nil
-}
-
 // star makes events.Star.
 func (c *connection) star(ctx context.Context, ch change, p events.Starring) (func(context.Context, *queue.Tx) (events.Message, error), error) {
 	t, err := c.targetOf(ctx, ch)
@@ -56,7 +29,7 @@ func (c *connection) star(ctx context.Context, ch change, p events.Starring) (fu
 	if !own && t.chat.Server == types.GroupServer {
 		author = t.sender
 	}
-	if err := c.patchState(ctx, appstate.BuildStar(t.chat, author, t.WhatsappID, own, p.Starred)); err != nil {
+	if err := c.sendAppState(ctx, appstate.BuildStar(t.chat, author, t.WhatsappID, own, p.Starred)); err != nil {
 		return nil, err
 	}
 	at := time.Now().UTC()

@@ -41,6 +41,14 @@ var makers = map[string]maker{
 	events.JoinGroup.Kind:          making(events.JoinGroup, (*connection).joinGroup),
 	events.AnswerJoinRequest.Kind:  making(events.AnswerJoinRequest, (*connection).answerJoinRequest),
 	events.LinkSubgroup.Kind:       making(events.LinkSubgroup, (*connection).linkSubgroup),
+
+	events.UpdateChat.Kind: making(events.UpdateChat, (*connection).updateChat),
+	events.ReadChat.Kind:   making(events.ReadChat, (*connection).readChat),
+	events.ClearChat.Kind:  making(events.ClearChat, (*connection).clearChat),
+	events.DeleteChat.Kind: making(events.DeleteChat, (*connection).deleteChat),
+	events.EditLabel.Kind:  making(events.EditLabel, (*connection).editLabel),
+	events.LabelChat.Kind:  making(events.LabelChat, (*connection).labelChat),
+	events.AskHistory.Kind: making(events.AskHistory, (*connection).askHistory),
 }
 
 // inOrder are the kinds of change that go with the session's sends: what they do to a message is a message.

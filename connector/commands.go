@@ -104,6 +104,14 @@ func (k *commands) handle(msg *message.Message) (err error) {
 		outcome, err = run(k.c, msg, func(cmd events.ChangeCommand) string { return cmd.SessionID }, func(s *session, cmd events.ChangeCommand) (string, error) {
 			return s.change(msg.Context(), cmd.ChangeID)
 		})
+	case events.CommandEmptyChat:
+		outcome, err = run(k.c, msg, func(cmd events.EmptyChatCommand) string { return cmd.SessionID }, func(s *session, cmd events.EmptyChatCommand) (string, error) {
+			return s.emptyChat(msg.Context(), cmd)
+		})
+	case events.CommandHistory:
+		outcome, err = run(k.c, msg, func(cmd events.HistoryCommand) string { return cmd.SessionID }, func(s *session, cmd events.HistoryCommand) (string, error) {
+			return s.history(msg.Context(), cmd.PartID)
+		})
 	default:
 		return queue.Permanent{Err: fmt.Errorf("unknown command %q", kind)}
 	}

@@ -50,6 +50,8 @@ type connection struct {
 	intake  *intake
 	socket  context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
 	hangUp  context.CancelFunc
+	byLID   bool // the phone keeps its chats by LID
+	echoes  echoes
 	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
 	work    sync.WaitGroup // handlers
 	dialled chan struct{}  // closed when dialling has ended; nil before it begins
@@ -81,6 +83,7 @@ func (s *session) connect() ending {
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
 	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16)}
+	conn.intake.peers.line = conn.line
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	linked := false
@@ -117,6 +120,7 @@ func (s *session) open() (*connection, error) {
 	if settings := s.settings(); settings.DeviceName != "" {
 		nameDevice(conn.client, settings.DeviceName)
 	}
+	conn.byLID = conn.device.LIDMigrationTimestamp > 0 // before whatsmeow works on the device
 	conn.client.BackgroundEventCtx = conn.ctx
 	conn.client.AddEventHandlerWithSuccessStatus(conn.handle)
 	return conn, nil
@@ -467,7 +471,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	switch e := evt.(type) {
 	case *waevents.Message:
 		defer func() { c.s.c.metrics.seconds.WithLabelValues("message").Observe(time.Since(started).Seconds()) }()
-		err = c.received(ctx, e)
+		handled := c.intake.peers.begins(e.Info.ID)
+		if err = c.received(ctx, e); err == nil {
+			handled()
+		}
 	case *waevents.UndecryptableMessage:
 		err = c.undecryptable(ctx, e)
 	case *waevents.Receipt:
@@ -498,6 +505,22 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.blocklisted(ctx, e)
 	case *waevents.AppStateSyncComplete:
 		c.stateSynced(e)
+	case *waevents.Archive:
+		err = c.chatArchived(ctx, e)
+	case *waevents.Pin:
+		err = c.chatPinned(ctx, e)
+	case *waevents.Mute:
+		err = c.chatMuted(ctx, e)
+	case *waevents.MarkChatAsRead:
+		err = c.chatMarked(ctx, e)
+	case *waevents.ClearChat:
+		err = c.emptied(ctx, e.JID, e.Action.GetMessageRange(), e.Timestamp, false)
+	case *waevents.DeleteChat:
+		err = c.emptied(ctx, e.JID, e.Action.GetMessageRange(), e.Timestamp, true)
+	case *waevents.LabelEdit:
+		err = c.labelEdited(ctx, e)
+	case *waevents.LabelAssociationChat:
+		err = c.chatLabeled(ctx, e)
 	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
 		select {

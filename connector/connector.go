@@ -111,7 +111,8 @@ type Connector struct {
 	wake chan struct{} // holds one: claims and controls are to be looked at now
 	due  chan struct{} // holds one: the sweeper is to look now
 
-	asking chan struct{} // holds one for each query in hand
+	asking    chan struct{} // holds one for each query in hand
+	histories chan struct{} // holds one for each part of a history in hand
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -133,7 +134,7 @@ func New(cfg Config) *Connector {
 	}
 	return &Connector{
 		cfg: cfg, log: cfg.Logger.With("component", "connector"), metrics: newMetrics(cfg.Metrics), queries: db.New(), pace: usual,
-		wake: make(chan struct{}, 1), due: make(chan struct{}, 1), asking: make(chan struct{}, queriesMostAll), sessions: make(map[string]*session),
+		wake: make(chan struct{}, 1), due: make(chan struct{}, 1), asking: make(chan struct{}, queriesMostAll), histories: make(chan struct{}, historiesMost), sessions: make(map[string]*session),
 	}
 }
 

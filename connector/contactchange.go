@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/appstate"
 	"go.mau.fi/whatsmeow/proto/waSyncAction"
 	"go.mau.fi/whatsmeow/types"
@@ -18,9 +17,6 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
-
-// stateAttempts is how often a piece of the account's state is written anew when another device was faster.
-const stateAttempts = 10
 
 // contactOf is whom a change is about.
 func (c *connection) contactOf(ctx context.Context, ch change) (types.JID, address, error) {
@@ -65,7 +61,7 @@ func (c *connection) saveContact(ctx context.Context, ch change, p events.Saving
 	if who.lid != "" {
 		action.LidJID = proto.String(who.lid + "@" + events.LIDServer)
 	}
-	err = c.writeState(ctx, appstate.PatchInfo{Type: appstate.WAPatchCriticalUnblockLow, Mutations: []appstate.MutationInfo{{
+	err = c.sendAppState(ctx, appstate.PatchInfo{Type: appstate.WAPatchCriticalUnblockLow, Mutations: []appstate.MutationInfo{{
 		Index: []string{appstate.IndexContact, jid.String()}, Version: 2, // as WhatsApp Web writes it (Baileys, chat-utils.ts)
 		Value: &waSyncAction.SyncActionValue{ContactAction: action},
 	}}})
@@ -85,25 +81,6 @@ func firstName(name string) string {
 		}
 	}
 	return name
-}
-
-// writeState writes a piece of the account's state, again when another device was faster. It leaves the conflict to FetchAppState: what whatsmeow does
-// by itself (sendAppState in appstate.go) is a race with the fetch that a notification starts.
-func (c *connection) writeState(ctx context.Context, patch appstate.PatchInfo) error {
-	var err error
-	for range stateAttempts {
-		//nolint:staticcheck // SA1019: whatsmeow's public API always handles the conflict by itself
-		if err = c.client.DangerousInternals().SendAppState(ctx, patch, false); !errors.Is(err, whatsmeow.ErrAppStateUpdate) {
-			break
-		}
-		if err := c.client.FetchAppState(ctx, patch.Type, false, false); err != nil {
-			return fmt.Errorf("fetch app state: %w", err)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("write app state: %w", err)
-	}
-	return nil
 }
 
 // blockContact makes events.BlockContact. WhatsApp tells the account's other devices of it, not this one.

@@ -29,6 +29,12 @@ const (
 
 // received persists a message, its chat and its contact and publishes its event, in one transaction.
 func (c *connection) received(ctx context.Context, e *waevents.Message) error {
+	if taken, err := c.timerSet(ctx, e); taken || err != nil {
+		return err
+	}
+	if offer := e.Message.GetProtocolMessage().GetHistorySyncNotification(); offer != nil {
+		return c.historyOffered(ctx, &e.Info, offer)
+	}
 	if e.Info.Category == "peer" { // between the account's own devices
 		return nil
 	}

@@ -27,6 +27,7 @@ const (
 // the queue, "Send" before it leaves. The others go to Logger.
 type intake struct {
 	waLog.Logger
+	peers   peerReceipts
 	full    chan struct{} // closed when the first stanza was withheld
 	drained chan struct{} // closed when, after that, everything that was taken has been acknowledged
 
@@ -74,6 +75,7 @@ func (t tap) Debugf(_ string, args ...any) {
 
 // received counts a stanza that is about to enter the queue, or withholds it by a tag that whatsmeow has no handler for.
 func (in *intake) received(node *waBinary.Node) {
+	in.peers.came(node)
 	acknowledged := false
 	switch node.Tag {
 	case "message", "appdata", "status", "receipt", "notification", "call":
@@ -104,6 +106,7 @@ func (in *intake) received(node *waBinary.Node) {
 
 // sent takes an acknowledgement. A message's is its receipt, but for one that asks for it again: an ack follows.
 func (in *intake) sent(node *waBinary.Node) {
+	in.peers.hold(node)
 	id, _ := node.Attrs["id"].(string)
 	of := stanza{"message", id}
 	switch node.Tag {

@@ -2,12 +2,14 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/types"
 
@@ -118,7 +120,7 @@ func (c *connection) readReceipt(ctx context.Context, chat, sender types.JID, id
 // keepRead notes that a chat was read up to a time. changed says that it had unread messages or a mark, and has none any more; with something
 // newer it keeps both.
 func (c *connection) keepRead(ctx context.Context, tx *queue.Tx, chatID string, to time.Time) (changed bool, err error) {
-	if err := c.s.c.queries.ChatLock(ctx, tx, c.s.id, chatID); err != nil {
+	if _, err := c.s.c.queries.ChatLock(ctx, tx, c.s.id, chatID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return false, fmt.Errorf("lock chat: %w", err)
 	}
 	n, err := c.s.c.queries.ChatReadTo(ctx, tx, c.s.id, chatID, to)

@@ -25,6 +25,9 @@ var receiptStatus = map[types.ReceiptType]events.MessageStatus{
 // is the first member's receipt of each kind. What the account's own devices have read says nothing of the recipient. A receipt that overtook the answer to the send proves that the message was sent, so it tells
 // that as well; the sender then finds the message moved and does not.
 func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
+	if readElsewhere(e) {
+		return c.ownRead(ctx, e)
+	}
 	status, ok := receiptStatus[e.Type]
 	if !ok || e.IsFromMe {
 		return nil

@@ -157,12 +157,33 @@ func (c *Connector) sweepBroken(ctx context.Context, tx *queue.Tx, most *int) er
 		return fmt.Errorf("list lanes that are stuck: %w", err)
 	}
 	stuck = append(stuck, changes...)
+	parts, err := c.sweepHistory(ctx, tx)
+	if err != nil {
+		return err
+	}
+	stuck = append(stuck, parts...)
 	for _, id := range stuck {
 		if err := queue.Resume(ctx, tx, events.TopicCommands, id); err != nil && !errors.Is(err, queue.ErrNoDeadLetter) { // another connector was faster
 			return err
 		}
 	}
 	return nil
+}
+
+// sweepHistory gives up the parts of histories whose command made the program fail each time, and returns the commands that park a lane.
+func (c *Connector) sweepHistory(ctx context.Context, tx *queue.Tx) ([]int64, error) {
+	n, err := c.queries.HistorySweepBroken(ctx, tx, "the program failed each time it tried it", events.TopicCommands)
+	if err != nil {
+		return nil, fmt.Errorf("sweep parts of history: %w", err)
+	}
+	if n > 0 {
+		c.log.ErrorContext(ctx, "parts of history given up: their commands failed or ended the process each time", "parts", n)
+	}
+	stuck, err := c.queries.HistoryListStuck(ctx, tx, events.TopicCommands, sweepMost)
+	if err != nil {
+		return nil, fmt.Errorf("list lanes that are stuck: %w", err)
+	}
+	return stuck, nil
 }
 
 // swept tells of messages that were swept, and raises most to their number.

@@ -42,8 +42,10 @@ func newClient(device *store.Device, cfg Config, l *line, log waLog.Logger) (*wh
 	// What this device cannot decrypt, the phone is asked for.
 	client.AutomaticMessageRerequestFromPhone = true
 	client.SendReportingTokens = true
-	// History is not used, and whatsmeow would load and parse it in the background.
+	// History is loaded by a command that survives crashes; whatsmeow would do it in the background, once.
 	client.ManualHistorySyncDownload = true
+	// What the phone has set before the device was linked.
+	client.EmitAppStateEventsOnFullSync = true
 	nameDevice(client, defaultDeviceName)
 	if err := trust(cfg.WhatsAppRootKey); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/postgres/db"
@@ -105,4 +106,19 @@ func Text(s *string) string {
 		return ""
 	}
 	return *s
+}
+
+// Chat returns the public form of a chat, without its last message.
+func Chat(v db.ChatView) events.Chat {
+	c := events.Chat{
+		Address: events.NewAddress(v.ID, v.Phone, v.Lid, v.Name), LastMessageAt: v.LastMessageAt, Unread: int(v.Unread), MarkedUnread: v.MarkedUnread,
+		Archived: v.Archived, Pinned: v.PinnedAt != nil, DisappearingSeconds: int(v.DisappearingSeconds), Labels: v.Labels,
+	}
+	if v.MutedUntil != nil && v.MutedUntil.After(time.Now()) {
+		c.MutedUntil = v.MutedUntil
+	}
+	if c.Labels == nil {
+		c.Labels = []string{}
+	}
+	return c
 }

@@ -96,16 +96,6 @@ func (q *Queries) ActionStar(ctx context.Context, db DBTX, starred bool, iD uuid
 	return result.RowsAffected(), nil
 }
 
-const chatLock = `-- name: ChatLock :exec
-SELECT FROM chats WHERE session_id = $1 AND id = $2 FOR NO KEY UPDATE
-`
-
-// Holds a chat's count of unread messages, so that the statement after this one sees every message that was counted.
-func (q *Queries) ChatLock(ctx context.Context, db DBTX, sessionID string, iD string) error {
-	_, err := db.Exec(ctx, chatLock, sessionID, iD)
-	return err
-}
-
 const chatReadTo = `-- name: ChatReadTo :execrows
 UPDATE chats SET unread = 0, marked_unread = false
  WHERE chats.session_id = $1 AND chats.id = $2 AND (chats.unread <> 0 OR chats.marked_unread)

@@ -97,7 +97,7 @@ const mediaFail = `-- name: MediaFail :one
 WITH failed AS (
     UPDATE media SET status = 'failed', error_code = $1::text, error_message = $2::text, updated_at = clock_timestamp()
      WHERE media.id = $3 AND media.status = 'pending'
-    RETURNING media.id, media.session_id, media.message_id, media.status, media.mimetype, media.file_name, media.size, media.sha256, media.object, media.details, media.kind, media.direct_path, media.media_key, media.enc_sha256, media.remote_at, media.asked_at, media.error_code, media.error_message, media.created_at, media.updated_at)
+    RETURNING media.id, media.session_id, media.message_id, media.status, media.mimetype, media.file_name, media.size, media.sha256, media.object, media.details, media.kind, media.direct_path, media.media_key, media.enc_sha256, media.remote_at, media.asked_at, media.error_code, media.error_message, media.created_at, media.updated_at, media.on_demand)
 SELECT f.session_id, f.mimetype, f.file_name, f.size, f.sha256, m.id AS message, m.whatsapp_id, m.chat_id, m.direction
   FROM failed f LEFT JOIN messages m ON m.id = f.message_id
 `
@@ -150,7 +150,7 @@ func (q *Queries) MediaForget(ctx context.Context, db DBTX, maxRows int32) (int6
 }
 
 const mediaGet = `-- name: MediaGet :one
-SELECT id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at FROM media WHERE id = $1
+SELECT id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand FROM media WHERE id = $1
 `
 
 func (q *Queries) MediaGet(ctx context.Context, db DBTX, id uuid.UUID) (Media, error) {
@@ -177,6 +177,7 @@ func (q *Queries) MediaGet(ctx context.Context, db DBTX, id uuid.UUID) (Media, e
 		&i.ErrorMessage,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.OnDemand,
 	)
 	return i, err
 }
@@ -184,7 +185,7 @@ func (q *Queries) MediaGet(ctx context.Context, db DBTX, id uuid.UUID) (Media, e
 const mediaInsert = `-- name: MediaInsert :one
 
 INSERT INTO media (id, status, mimetype, file_name, size, sha256, object, details)
-VALUES ($1, 'ready', $2, $3, $4, $5, $5, $6) RETURNING id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at
+VALUES ($1, 'ready', $2, $3, $4, $5, $5, $6) RETURNING id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand
 `
 
 type MediaInsertParams struct {
@@ -229,6 +230,7 @@ func (q *Queries) MediaInsert(ctx context.Context, db DBTX, arg MediaInsertParam
 		&i.ErrorMessage,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.OnDemand,
 	)
 	return i, err
 }
@@ -268,7 +270,7 @@ func (q *Queries) MediaListAsked(ctx context.Context, db DBTX, sessionID string,
 
 const mediaListOverdue = `-- name: MediaListOverdue :many
 SELECT id, (asked_at IS NOT NULL)::boolean AS asked FROM media
- WHERE status = 'pending' AND coalesce(asked_at, created_at) < statement_timestamp() - make_interval(secs => $1::float8)
+ WHERE status = 'pending' AND NOT on_demand AND coalesce(asked_at, created_at) < statement_timestamp() - make_interval(secs => $1::float8)
    AND (created_at < statement_timestamp() - interval '7 days'
         OR (asked_at IS NOT NULL AND NOT EXISTS (
             SELECT FROM queue_lanes l WHERE l.lane = 'commands/' || media.session_id || '/media' AND l.parked = 'session')))

@@ -15,11 +15,13 @@ import (
 
 const chatTouch = `-- name: ChatTouch :one
 INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
+ON CONFLICT (session_id, id) DO UPDATE
+   SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = 0, marked_unread = false
 RETURNING disappearing_seconds
 `
 
-// Makes the chat, or notes that there is something new in it, and returns its timer for disappearing messages, 0 for none.
+// A message is to be sent: makes the chat, or notes that there is something new in it, which whoever writes there has read. It returns the
+// chat's timer for disappearing messages, 0 for none.
 func (q *Queries) ChatTouch(ctx context.Context, db DBTX, sessionID string, iD string, kind string, lastMessageAt *time.Time) (int32, error) {
 	row := db.QueryRow(ctx, chatTouch,
 		sessionID,

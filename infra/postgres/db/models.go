@@ -72,6 +72,23 @@ type ChatLabel struct {
 	LabelID   string
 }
 
+type ChatView struct {
+	SessionID           string
+	ID                  string
+	Kind                string
+	LastMessageAt       *time.Time
+	Archived            bool
+	PinnedAt            *time.Time
+	MutedUntil          *time.Time
+	Unread              int32
+	MarkedUnread        bool
+	DisappearingSeconds int32
+	Phone               string
+	Lid                 string
+	Name                string
+	Labels              []string
+}
+
 type Claim struct {
 	Session   string
 	Owner     string
@@ -171,6 +188,17 @@ type GroupNotice struct {
 	ToldAt    time.Time
 }
 
+type HistoryPart struct {
+	ID           uuid.UUID
+	SessionID    string
+	WhatsappID   string
+	Notification []byte
+	Messages     int32
+	Error        string
+	CreatedAt    time.Time
+	FinishedAt   *time.Time
+}
+
 type IdempotencyKey struct {
 	Key       string
 	Principal []byte
@@ -185,6 +213,7 @@ type Label struct {
 	ID        string
 	Name      string
 	Color     int32
+	Deleted   bool
 }
 
 type Media struct {
@@ -208,6 +237,7 @@ type Media struct {
 	ErrorMessage *string
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+	OnDemand     bool
 }
 
 type Message struct {

@@ -46,10 +46,6 @@ SELECT id, chat_id, whatsapp_id, direction FROM messages
 SELECT id, chat_id, sender_id, whatsapp_id, timestamp FROM messages
  WHERE session_id = @session_id AND id = ANY (@ids::uuid[]) AND direction = 'incoming' ORDER BY chat_id, sender_id, timestamp, id;
 
--- name: ChatLock :exec
--- Holds a chat's count of unread messages, so that the statement after this one sees every message that was counted.
-SELECT FROM chats WHERE session_id = @session_id AND id = @id FOR NO KEY UPDATE;
-
 -- name: ChatReadTo :execrows
 -- Notes that a chat was read, unless something newer than what was read has come in. It follows ChatLock in the same transaction.
 UPDATE chats SET unread = 0, marked_unread = false

@@ -1,7 +1,8 @@
 -- name: MessageReceive :one
 -- All that one incoming message writes, in one round trip: the fence, the contact, the chat with its count of unread messages, the message and
 -- last_event_at of the session (at most once a second, to spare the row). No row: the claim is lost. message_id is NULL: the message was there
--- already, and nothing is to be told. An undecryptable message is replaced by its content, once. What it quotes (quoted_id, empty for nothing) is
+-- already, and nothing is to be told. An undecryptable message is replaced by its content, once, as is one that
+-- came with the history first. The chat counts what came in and was not there; an own message reads it. What it quotes (quoted_id, empty for nothing) is
 -- looked up, and our own id of it goes into the context.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
@@ -35,14 +36,16 @@ WITH fence AS MATERIALIZED (
       FROM fence
         ON CONFLICT (session_id, chat_id, sender_id, whatsapp_id) DO UPDATE
        SET type = excluded.type, content = excluded.content, context = excluded.context, raw = excluded.raw, media_id = excluded.media_id,
-           updated_at = clock_timestamp()
-     WHERE messages.type = 'undecryptable' AND excluded.type <> 'undecryptable'
+           history = false, updated_at = clock_timestamp()
+     WHERE excluded.type <> 'undecryptable' AND (messages.type = 'undecryptable' OR messages.history)
     RETURNING id, context, (id = @id::uuid AND direction = 'incoming')::int AS unread
 ), chat AS (
     INSERT INTO chats (session_id, id, kind, last_message_at, unread)
     SELECT fence.session, @chat_id::text, @chat_kind::text, @timestamp::timestamptz, coalesce(message.unread, 0) FROM fence LEFT JOIN message ON true
         ON CONFLICT (session_id, id) DO UPDATE
-       SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = chats.unread + excluded.unread
+       SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at),
+           unread = CASE WHEN @direction::text = 'incoming' THEN chats.unread + excluded.unread WHEN EXISTS (SELECT FROM message) THEN 0 ELSE chats.unread END,
+           marked_unread = chats.marked_unread AND (@direction::text = 'incoming' OR NOT EXISTS (SELECT FROM message))
 )
 SELECT message.id AS message_id, message.context, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,

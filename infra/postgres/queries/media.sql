@@ -97,7 +97,7 @@ UPDATE deliveries SET media_id = NULL, run_at = least(run_at, statement_timestam
 -- Media that the phone was asked for and has not answered about, unless the session that is to ask it has not been connected since: its lane is
 -- set aside then. And after a week whatever still waits: for its session, or for a job that is a dead letter.
 SELECT id, (asked_at IS NOT NULL)::boolean AS asked FROM media
- WHERE status = 'pending' AND coalesce(asked_at, created_at) < statement_timestamp() - make_interval(secs => @patience_seconds::float8)
+ WHERE status = 'pending' AND NOT on_demand AND coalesce(asked_at, created_at) < statement_timestamp() - make_interval(secs => @patience_seconds::float8)
    AND (created_at < statement_timestamp() - interval '7 days'
         OR (asked_at IS NOT NULL AND NOT EXISTS (
             SELECT FROM queue_lanes l WHERE l.lane = 'commands/' || media.session_id || '/media' AND l.parked = 'session')))

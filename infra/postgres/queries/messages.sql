@@ -18,9 +18,11 @@ VALUES (@id, @session_id, @chat_id, @whatsapp_id, 'outgoing', @status, @type, @c
         @timestamp);
 
 -- name: ChatTouch :one
--- Makes the chat, or notes that there is something new in it, and returns its timer for disappearing messages, 0 for none.
+-- A message is to be sent: makes the chat, or notes that there is something new in it, which whoever writes there has read. It returns the
+-- chat's timer for disappearing messages, 0 for none.
 INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
+ON CONFLICT (session_id, id) DO UPDATE
+   SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = 0, marked_unread = false
 RETURNING disappearing_seconds;
 
 -- name: ContactEnsure :exec
