@@ -202,3 +202,19 @@ func (b *bench) states(id string, state events.SessionState) (list []event) {
 	}
 	return list
 }
+
+func TestAGroupThatIsPreparedAsksForNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone("5491150000002", "Bert")
+	b.linked("a", "5491150000001")
+	group := b.everybody("5491150000001", "5491150000002", 300)
+	jid, _ := types.ParseJID(group)
+	if err := connected(c, "a").warm(b.ctx(), jid); err != nil {
+		t.Fatal(err)
+	}
+	b.sandbox.SetFaults(server.Faults{QueryDelay: time.Minute}) // longer than anything here waits
+	b.awaitTold(b.accept("a", group)[0])
+	b.shown("5491150000002", 1)
+}

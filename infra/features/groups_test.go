@@ -146,8 +146,7 @@ func TestGroups(t *testing.T) {
 		t.Errorf("participants: %+v", who)
 	}
 	// Bert's name is what he calls himself in a message.
-	var other sandbox.Group
-	other = bert.creates(map[string]any{"subject": "Football", "participants": []string{s.phone.number}})
+	other := bert.creates(map[string]any{"subject": "Football", "participants": []string{s.phone.number}})
 	s.received(bert.send(map[string]any{"to": other.JID, "type": "text", "text": "who plays?"}))
 	s.must(200, "GET", g.path(), nil, &read)
 	if i := slices.IndexFunc(read.Participants, func(p struct {

@@ -80,7 +80,7 @@ func (t tables) GetIdentities(ctx context.Context, addresses []string) (map[stri
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var (
 			address string
