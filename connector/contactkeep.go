@@ -86,6 +86,9 @@ func (c *connection) hear(ctx context.Context, jid, alt types.JID, n news, chang
 
 // contactSaved is a name in the account's address book, from the phone or another device.
 func (c *connection) contactSaved(ctx context.Context, e *waevents.Contact) error {
+	if c.echoes.own(e.Timestamp, e.JID.String()) { // what a change has done, the change writes
+		return nil
+	}
 	name, changed := pushName(e.Action.GetFullName()), events.ContactName
 	if e.FromFullSync {
 		changed = ""
