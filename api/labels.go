@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,12 +15,8 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
-const (
-	// labelsMost bounds the labels of a session, those included that wait to be made; WhatsApp itself allows 20.
-	labelsMost = 100
-	// labelTries is how often an id for a label is looked for that nobody else takes at the same moment.
-	labelTries = 10
-)
+// labelsMost bounds the labels of a session; WhatsApp itself allows 20.
+const labelsMost = 100
 
 // LabelPath names a label of a session.
 type LabelPath struct {
@@ -130,20 +127,15 @@ func (s *Server) createLabel(ctx context.Context, in *struct {
 		if n >= labelsMost {
 			return w, invalid("body", fmt.Sprintf("the session has %d labels already", n))
 		}
-		for range labelTries {
-			id, err := s.q.LabelReserve(ctx, tx, in.SessionID, in.Body.Name, int32(in.Body.Color))
-			if errors.Is(err, pgx.ErrNoRows) {
-				continue
-			}
-			if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
-				return w, problem(SessionNotFound, "there is no session "+in.SessionID)
-			}
-			if err != nil {
-				return w, fmt.Errorf("take id for label: %w", err)
-			}
-			return wish[events.LabelEdit]{id, "", events.LabelEdit{ID: id, Name: &in.Body.Name, Color: &in.Body.Color}}, nil
+		number, err := s.q.LabelReserve(ctx, tx, in.SessionID)
+		if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
+			return w, problem(SessionNotFound, "there is no session "+in.SessionID)
 		}
-		return w, rateLimited("others make labels for this session at the same moment", queryRetry)
+		if err != nil {
+			return w, fmt.Errorf("take id for label: %w", err)
+		}
+		id := strconv.Itoa(int(number))
+		return wish[events.LabelEdit]{id, "", events.LabelEdit{ID: id, Name: &in.Body.Name, Color: &in.Body.Color}}, nil
 	})
 }
 

@@ -471,7 +471,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	switch e := evt.(type) {
 	case *waevents.Message:
 		defer func() { c.s.c.metrics.seconds.WithLabelValues("message").Observe(time.Since(started).Seconds()) }()
-		handled := c.intake.peers.begins(e.Info.ID)
+		handled := func() {}
+		if e.Info.Category == "peer" {
+			handled = c.intake.peers.begins(e.Info.ID)
+		}
 		if err = c.received(ctx, e); err == nil {
 			handled()
 		}

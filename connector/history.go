@@ -181,6 +181,10 @@ func (s *session) endHistory(ctx context.Context, id uuid.UUID, told *events.His
 		text = printable(cause.Error())
 		s.log.WarnContext(ctx, "part of history given up", "part", id, "error", cause)
 	}
+	outcome := "done"
+	if cause != nil {
+		outcome = "refused"
+	}
 	err := s.inTx(context.WithoutCancel(ctx), func(ctx context.Context, tx *queue.Tx) error {
 		messages, err := s.c.queries.HistoryFinish(ctx, tx, text, id)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -203,10 +207,7 @@ func (s *session) endHistory(ctx context.Context, id uuid.UUID, told *events.His
 		return s.again(err)
 	}
 	s.untry(id)
-	if cause != nil {
-		return "refused", nil
-	}
-	return "done", nil
+	return outcome, nil
 }
 
 // askHistory makes events.AskHistory. The request is a message between the account's devices, under an id of its own: repeated after a crash,

@@ -193,7 +193,7 @@ func (h *historian) storeChat(ctx context.Context, tx *queue.Tx, chat address, c
 	case until < 1e11: // seconds
 		p.MutedUntil = mutedUntil(int64(until) * 1000)
 	default: // milliseconds, or -1
-		p.MutedUntil = mutedUntil(int64(until)) //nolint:gosec // G115: what is too large becomes negative, which is for good
+		p.MutedUntil = mutedUntil(int64(until)) // what is too large becomes negative, which is for good
 	}
 	if err := h.c.s.c.queries.HistoryChat(ctx, tx, p); err != nil {
 		return fmt.Errorf("write chat: %w", err)

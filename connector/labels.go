@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
-	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
 // maxLabelID bounds a label's id, which other devices choose; WhatsApp's are small numbers.
@@ -50,19 +50,28 @@ func (c *connection) editLabel(ctx context.Context, ch change, p events.LabelEdi
 
 // keepLabel writes a label, or its end, and with tell publishes label.updated if that is news.
 func (c *connection) keepLabel(ctx context.Context, tx *queue.Tx, label events.Label, deleted, tell bool) error {
-	n, err := c.s.c.queries.LabelPut(ctx, tx, db.LabelPutParams{SessionID: c.s.id, ID: label.ID, Name: label.Name, Color: int32(label.Color), Deleted: deleted})
+	q, s := c.s.c.queries, c.s
+	var n int64
+	var err error
+	if deleted {
+		if n, err = q.LabelRemove(ctx, tx, s.id, label.ID); err == nil {
+			if number, bad := strconv.ParseInt(label.ID, 10, 32); bad == nil && number < 1e8 {
+				err = q.LabelRetire(ctx, tx, s.id, int32(number))
+			}
+		}
+		if err == nil {
+			err = q.LabelClear(ctx, tx, s.id, label.ID)
+		}
+	} else {
+		n, err = q.LabelPut(ctx, tx, s.id, label.ID, label.Name, int32(label.Color))
+	}
 	if err != nil {
 		return fmt.Errorf("write label: %w", err)
-	}
-	if deleted {
-		if err := c.s.c.queries.LabelClear(ctx, tx, c.s.id, label.ID); err != nil {
-			return fmt.Errorf("take label from chats: %w", err)
-		}
 	}
 	if n == 0 || !tell {
 		return nil
 	}
-	_, err = events.Publish(tx, events.LabelUpdated, c.s.id, "", time.Now(), events.LabelData{Label: label, Deleted: deleted})
+	_, err = events.Publish(tx, events.LabelUpdated, s.id, "", time.Now(), events.LabelData{Label: label, Deleted: deleted})
 	return err
 }
 

@@ -211,12 +211,16 @@ func (b *bench) scan(id, number string) {
 	b.awaitState(id, events.StateConnected)
 }
 
-// linked makes a phone and a session that is linked to it. It needs a running connector.
+// linked makes a phone and a session that is linked to it and has its history. It needs a running connector.
 func (b *bench) linked(id, number string) {
 	b.Helper()
 	b.phone(number, "Owner of "+id)
 	b.createSession(id)
 	b.scan(id, number)
+	b.await("the history of "+id, func() bool {
+		_, owed, err := b.sandbox.History(number)
+		return err == nil && owed == 0 && one[int](b, `SELECT count(*)::int FROM queue_lanes WHERE lane = 'commands/' || $1 || '/history'`, id) == 0
+	})
 }
 
 // fromPhone sends a text from a phone.

@@ -331,7 +331,9 @@ func TestDisappearingTimer(t *testing.T) {
 	var group struct{ JID string }
 	bert.act("POST", "/groups", map[string]any{"subject": "Crew", "participants": []string{s.phone.number}}, &group)
 	s.received(bert.send(map[string]any{"to": group.JID, "type": "text", "text": "hello"}))
-	c = s.chatAfter("PATCH", "/chats/"+group.JID, map[string]any{"disappearingSeconds": 86400})
+	if c = s.chatAfter("PATCH", "/chats/"+group.JID, map[string]any{"disappearingSeconds": 86400}); c.DisappearingSeconds != 86400 {
+		t.Errorf("the group is %+v", c)
+	}
 	bert.notices("group", func(data map[string]any) bool {
 		return data["group"] == group.JID && data["ephemeralSeconds"] == 86400.0
 	})

@@ -84,6 +84,7 @@ func TestHistory(t *testing.T) {
 				list[2].Content["text"] != "from before" || list[2].Direction != "incoming" || list[2].From.Name != "Bert" {
 				t.Errorf("the chat has %+v", list)
 			}
+			s.gets("message.received", func(data map[string]any) bool { return dig(data, "message", "whatsappId") == live })
 			if got := s.events("message.received"); len(got) != 1 {
 				t.Errorf("told as live: %v", got)
 			}

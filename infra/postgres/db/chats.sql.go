@@ -423,7 +423,7 @@ func (q *Queries) LabelClear(ctx context.Context, db DBTX, sessionID string, lab
 }
 
 const labelCount = `-- name: LabelCount :one
-SELECT count(*) FROM labels WHERE session_id = $1 AND NOT deleted
+SELECT count(*) FROM labels WHERE session_id = $1
 `
 
 func (q *Queries) LabelCount(ctx context.Context, db DBTX, sessionID string) (int64, error) {
@@ -434,7 +434,7 @@ func (q *Queries) LabelCount(ctx context.Context, db DBTX, sessionID string) (in
 }
 
 const labelGet = `-- name: LabelGet :one
-SELECT id, name, color FROM labels WHERE session_id = $1 AND id = $2 AND NOT deleted
+SELECT id, name, color FROM labels WHERE session_id = $1 AND id = $2
 `
 
 type LabelGetRow struct {
@@ -452,7 +452,7 @@ func (q *Queries) LabelGet(ctx context.Context, db DBTX, sessionID string, iD st
 
 const labelList = `-- name: LabelList :many
 
-SELECT id, name, color FROM labels WHERE session_id = $1 AND NOT deleted ORDER BY length(id), id
+SELECT id, name, color FROM labels WHERE session_id = $1 ORDER BY length(id), id
 `
 
 type LabelListRow struct {
@@ -483,27 +483,18 @@ func (q *Queries) LabelList(ctx context.Context, db DBTX, sessionID string) ([]L
 }
 
 const labelPut = `-- name: LabelPut :execrows
-INSERT INTO labels (session_id, id, name, color, deleted) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT (session_id, id) DO UPDATE SET name = excluded.name, color = excluded.color, deleted = excluded.deleted
- WHERE (labels.name, labels.color, labels.deleted) IS DISTINCT FROM (excluded.name, excluded.color, excluded.deleted)
+INSERT INTO labels (session_id, id, name, color) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (session_id, id) DO UPDATE SET name = excluded.name, color = excluded.color
+ WHERE (labels.name, labels.color) IS DISTINCT FROM (excluded.name, excluded.color)
 `
 
-type LabelPutParams struct {
-	SessionID string
-	ID        string
-	Name      string
-	Color     int32
-	Deleted   bool
-}
-
-// Writes a label, or its end; no row where it is so already.
-func (q *Queries) LabelPut(ctx context.Context, db DBTX, arg LabelPutParams) (int64, error) {
+// Writes a label; no row where it is so already.
+func (q *Queries) LabelPut(ctx context.Context, db DBTX, sessionID string, iD string, name string, color int32) (int64, error) {
 	result, err := db.Exec(ctx, labelPut,
-		arg.SessionID,
-		arg.ID,
-		arg.Name,
-		arg.Color,
-		arg.Deleted,
+		sessionID,
+		iD,
+		name,
+		color,
 	)
 	if err != nil {
 		return 0, err
@@ -511,18 +502,40 @@ func (q *Queries) LabelPut(ctx context.Context, db DBTX, arg LabelPutParams) (in
 	return result.RowsAffected(), nil
 }
 
-const labelReserve = `-- name: LabelReserve :one
-INSERT INTO labels (session_id, id, name, color, deleted)
-SELECT $1, (coalesce(max(l.id::int), 0) + 1)::text, $2, $3, true FROM labels l WHERE l.session_id = $1 AND l.id ~ '^[0-9]{1,8}$'
-    ON CONFLICT DO NOTHING RETURNING id
+const labelRemove = `-- name: LabelRemove :execrows
+DELETE FROM labels WHERE session_id = $1 AND id = $2
 `
 
-// Takes the next id for a label that is to be made. No row: somebody else has just taken it.
-func (q *Queries) LabelReserve(ctx context.Context, db DBTX, sessionID string, name string, color int32) (string, error) {
-	row := db.QueryRow(ctx, labelReserve, sessionID, name, color)
-	var id string
-	err := row.Scan(&id)
-	return id, err
+func (q *Queries) LabelRemove(ctx context.Context, db DBTX, sessionID string, iD string) (int64, error) {
+	result, err := db.Exec(ctx, labelRemove, sessionID, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const labelReserve = `-- name: LabelReserve :one
+INSERT INTO label_ids (session_id, last)
+SELECT $1::text, coalesce(max(l.id::int), 0) + 1 FROM labels l WHERE l.session_id = $1::text AND l.id ~ '^[0-9]{1,8}$'
+    ON CONFLICT (session_id) DO UPDATE SET last = greatest(label_ids.last + 1, excluded.last) RETURNING last
+`
+
+// Takes the next id for a label that is to be made.
+func (q *Queries) LabelReserve(ctx context.Context, db DBTX, sessionID string) (int32, error) {
+	row := db.QueryRow(ctx, labelReserve, sessionID)
+	var last int32
+	err := row.Scan(&last)
+	return last, err
+}
+
+const labelRetire = `-- name: LabelRetire :exec
+INSERT INTO label_ids (session_id, last) VALUES ($1, $2) ON CONFLICT (session_id) DO UPDATE SET last = greatest(label_ids.last, excluded.last)
+`
+
+// The id of a label that is deleted is not given again.
+func (q *Queries) LabelRetire(ctx context.Context, db DBTX, sessionID string, last int32) error {
+	_, err := db.Exec(ctx, labelRetire, sessionID, last)
+	return err
 }
 
 const messageEmpty = `-- name: MessageEmpty :execrows

@@ -213,7 +213,11 @@ type Label struct {
 	ID        string
 	Name      string
 	Color     int32
-	Deleted   bool
+}
+
+type LabelID struct {
+	SessionID string
+	Last      int32
 }
 
 type Media struct {

@@ -7,9 +7,11 @@ SELECT c.session_id, c.id, c.kind, c.last_message_at, c.archived, c.pinned_at, c
        ARRAY(SELECT l.label_id FROM chat_labels l WHERE l.session_id = c.session_id AND l.chat_id = c.id ORDER BY l.label_id)::text[] AS labels
   FROM chats c LEFT JOIN contacts k ON k.session_id = c.session_id AND k.id = c.id;
 
--- A deleted label stays: WhatsApp's phones remember which chats had its id, which must therefore not become another's. One that a client has
--- asked for is here as deleted until it is made.
-ALTER TABLE labels ADD COLUMN deleted boolean NOT NULL DEFAULT false;
+-- The newest id that a label of a session was given. Ids are not used again: WhatsApp's phones remember which chats had the label of an id.
+CREATE TABLE label_ids (
+    session_id text PRIMARY KEY REFERENCES sessions (id) ON DELETE CASCADE,
+    last       int  NOT NULL
+);
 
 -- The parts of its history that a phone has offered. notification is WhatsApp's own protobuf, which says where the part is, until it is
 -- stored; messages counts those that were new, batch by batch. A row stays for a while after its end, so that an offer that comes again is known.
@@ -31,6 +33,5 @@ ALTER TABLE media ADD COLUMN on_demand boolean NOT NULL DEFAULT false;
 
 -- +goose Down
 ALTER TABLE media DROP COLUMN on_demand;
-DROP TABLE history_parts;
-ALTER TABLE labels DROP COLUMN deleted;
+DROP TABLE history_parts, label_ids;
 DROP VIEW chat_views;

@@ -98,25 +98,32 @@ SELECT EXISTS (SELECT FROM messages w
 -- Labels.
 
 -- name: LabelList :many
-SELECT id, name, color FROM labels WHERE session_id = $1 AND NOT deleted ORDER BY length(id), id;
+SELECT id, name, color FROM labels WHERE session_id = $1 ORDER BY length(id), id;
 
 -- name: LabelGet :one
-SELECT id, name, color FROM labels WHERE session_id = $1 AND id = $2 AND NOT deleted;
+SELECT id, name, color FROM labels WHERE session_id = $1 AND id = $2;
 
 -- name: LabelReserve :one
--- Takes the next id for a label that is to be made. No row: somebody else has just taken it.
-INSERT INTO labels (session_id, id, name, color, deleted)
-SELECT @session_id, (coalesce(max(l.id::int), 0) + 1)::text, @name, @color, true FROM labels l WHERE l.session_id = @session_id AND l.id ~ '^[0-9]{1,8}$'
-    ON CONFLICT DO NOTHING RETURNING id;
+-- Takes the next id for a label that is to be made.
+INSERT INTO label_ids (session_id, last)
+SELECT @session_id::text, coalesce(max(l.id::int), 0) + 1 FROM labels l WHERE l.session_id = @session_id::text AND l.id ~ '^[0-9]{1,8}$'
+    ON CONFLICT (session_id) DO UPDATE SET last = greatest(label_ids.last + 1, excluded.last) RETURNING last;
+
+-- name: LabelRetire :exec
+-- The id of a label that is deleted is not given again.
+INSERT INTO label_ids (session_id, last) VALUES ($1, $2) ON CONFLICT (session_id) DO UPDATE SET last = greatest(label_ids.last, excluded.last);
 
 -- name: LabelCount :one
-SELECT count(*) FROM labels WHERE session_id = $1 AND NOT deleted;
+SELECT count(*) FROM labels WHERE session_id = $1;
 
 -- name: LabelPut :execrows
--- Writes a label, or its end; no row where it is so already.
-INSERT INTO labels (session_id, id, name, color, deleted) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT (session_id, id) DO UPDATE SET name = excluded.name, color = excluded.color, deleted = excluded.deleted
- WHERE (labels.name, labels.color, labels.deleted) IS DISTINCT FROM (excluded.name, excluded.color, excluded.deleted);
+-- Writes a label; no row where it is so already.
+INSERT INTO labels (session_id, id, name, color) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (session_id, id) DO UPDATE SET name = excluded.name, color = excluded.color
+ WHERE (labels.name, labels.color) IS DISTINCT FROM (excluded.name, excluded.color);
+
+-- name: LabelRemove :execrows
+DELETE FROM labels WHERE session_id = $1 AND id = $2;
 
 -- name: LabelClear :exec
 DELETE FROM chat_labels WHERE session_id = $1 AND label_id = $2;
