@@ -35,8 +35,9 @@ func sign(secrets []string, id, timestamp string, body io.Reader) (string, error
 		macs[i] = hmac.New(sha256.New, key)
 		all[i] = macs[i]
 	}
-	content := io.MultiReader(strings.NewReader(id+"."+timestamp+"."), body)
-	if _, err := io.Copy(io.MultiWriter(all...), content); err != nil {
+	signed := io.MultiWriter(all...)
+	_, _ = io.WriteString(signed, id+"."+timestamp+".") // a hash never returns an error
+	if _, err := io.Copy(signed, body); err != nil {    // without a buffer where the body is in memory
 		return "", fmt.Errorf("sign: %w", err)
 	}
 	signatures := make([]string, len(macs))
