@@ -38,7 +38,7 @@ func TestAScheduledMessageHasNoCommandYet(t *testing.T) {
 	if again.ID != m.ID || !again.SendAt.Equal(at.Add(time.Hour)) || again.ExpiresAt.Sub(*m.ExpiresAt) != time.Hour {
 		t.Errorf("rescheduled %+v", again)
 	}
-	for _, wrong := range []map[string]any{{}, {"sendAt": time.Now()}, {"sendAt": at.AddDate(1, 0, 0)}, {"sendAt": nil}, {"text": "x"}} {
+	for _, wrong := range []map[string]any{{}, {"sendAt": time.Now()}, {"sendAt": at.AddDate(1, 0, 0)}, {"sendAt": nil}, {"text": "x", "sendAt": at}} {
 		if a := f.do("PATCH", sales+"/messages/"+m.ID, wrong); a.StatusCode != 422 {
 			t.Errorf("%v: %s", wrong, a.body)
 		}
