@@ -108,8 +108,8 @@ func (b *bench) sendContent(session, number string, content events.Content, besi
 		said, _ := json.Marshal(content)
 		context, _ := json.Marshal(beside)
 		if err := db.New().MessageQueue(b.ctx(), tx, db.MessageQueueParams{
-			ID: id, SessionID: session, ChatID: number + "@" + events.PhoneServer, WhatsappID: "3EB0" + id.String()[:8] + id.String()[30:], Type: content.Type, Content: said,
-			Context: context, Timestamp: now,
+			ID: id, SessionID: session, ChatID: number + "@" + events.PhoneServer, WhatsappID: "3EB0" + id.String()[:8] + id.String()[30:], Status: string(events.StatusQueued), Type: content.Type,
+			Content: said, Context: context, Timestamp: now,
 		}); err != nil {
 			return err
 		}

@@ -192,7 +192,7 @@ func TestRefusalsAreTold(t *testing.T) {
 		{errors.New("anything"), false, ""}, {&whatsmeow.IQError{Code: 503}, true, "internal_error"},
 		{&whatsmeow.IQError{Code: 429}, false, ""}, {refused(429), true, "rate_limited"}, {whatsmeow.ErrMessageTimedOut, true, "whatsapp_timeout"},
 		{refused(406), false, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 406}, false, "whatsapp_rejected"}, {&whatsmeow.IQError{Code: 501}, false, "whatsapp_rejected"},
-		{whatsmeow.ErrNotInGroup, false, "whatsapp_rejected"}, {errNotOnWhatsApp, false, "recipient_not_on_whatsapp"},
+		{&refusal{"not_in_group", "No."}, false, "not_in_group"}, {errNotOnWhatsApp, false, "recipient_not_on_whatsapp"},
 		{&whatsmeow.DisconnectedError{Action: "message send"}, true, ""}, {whatsmeow.ErrNotConnected, true, ""},
 	} {
 		id := events.NewID()

@@ -19,6 +19,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/testdb"
 )
 
 func TestCardsAreReadForTheirNumbers(t *testing.T) {
@@ -108,7 +111,7 @@ func TestTemplatesAreReadAsText(t *testing.T) {
 
 func TestWhatIsTooMuchIsCut(t *testing.T) {
 	t.Parallel()
-	c := reader()
+	c := reader(t)
 	info := &waE2E.ContextInfo{StanzaID: proto.String("Q"), Participant: proto.String(juan + "@s.whatsapp.net"), QuotedMessage: &waE2E.Message{Conversation: proto.String(strings.Repeat("é", maxQuote))}}
 	for i := range 5000 {
 		info.MentionedJID = append(info.MentionedJID, fmt.Sprintf("%d@s.whatsapp.net", 5491100000000+i/2), "no JID", "")
@@ -192,8 +195,15 @@ func TestAnEditMustFitItsMessage(t *testing.T) {
 }
 
 // reader is a connection that reads, without a database, and knows nobody's other address.
-func reader() *connection {
-	return &connection{s: &session{id: "sales", log: quiet(), c: &Connector{}}, device: &store.Device{LIDs: &store.NoopStore{}}}
+func reader(t testing.TB) *connection {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), testdb.DSN(t), postgres.Options{MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s := &session{id: "sales", log: quiet(), c: &Connector{pool: pool, queries: db.New()}, people: map[string]acquaintance{}}
+	return &connection{s: s, device: &store.Device{LIDs: &store.NoopStore{}}}
 }
 
 // FuzzRead reads any message that a stranger can send: nothing panics, and what comes out can be stored.
@@ -226,7 +236,7 @@ func FuzzRead(f *testing.F) {
 		}
 		f.Add(raw)
 	}
-	c := reader()
+	c := reader(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m := &waE2E.Message{}
 		if proto.Unmarshal(raw, m) != nil {

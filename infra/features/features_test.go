@@ -54,7 +54,7 @@ func run(m *testing.M) int {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- dev.Wait() }()
-	code, tick, late := 1, time.NewTicker(20*time.Millisecond), time.After(time.Minute)
+	tick, late := time.NewTicker(20*time.Millisecond), time.After(time.Minute)
 	for running.URL == "" {
 		select {
 		case err := <-ended:
@@ -68,7 +68,7 @@ func run(m *testing.M) int {
 			}
 		}
 	}
-	code = m.Run()
+	code := m.Run()
 	_ = dev.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-ended:
