@@ -59,6 +59,8 @@ var table = []struct {
 		"Scheduled messages: send at, reschedule, cancel",
 		"Expiry of messages",
 		"Batches with progress",
+		"Sending windows and priority" + notYet,
+		"Pacing: lanes for cold and reply, warm-up, daily caps for new contacts, account health" + notYet,
 		"Receipts per recipient",
 		"Failures are typed: restricted, malformed, limited, not on WhatsApp",
 		"Idempotency-Key",
@@ -154,5 +156,6 @@ var table = []struct {
 const leftOut = `
 ## Left out
 
-What whatsmeow has no call for and what would need an invented identifier of WhatsApp's is not offered: an audience of its own for one status update.
+What whatsmeow has no call for and what would need an invented identifier of WhatsApp's is not offered: an audience of its own for one status update. Removing an entry of the address book is writing an empty name: whatsmeow
+writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them. A personal invitation to a group can be sent and read, and is accepted on the phone.
 `
