@@ -41,6 +41,11 @@ func (c *connection) keepContact(ctx context.Context, tx *queue.Tx, ch change, w
 	if err == nil && !fresh { // it was so already, or the phone's word of it was faster, and has told of it
 		row, err = c.s.c.queries.ContactGet(ctx, tx, c.s.id, who.id)
 	}
+	return shownContact(row, who, err)
+}
+
+// shownContact is what a change of a contact answers. One of whom there is no row is known by his address alone.
+func shownContact(row db.Contact, who address, err error) (events.Contact, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		row, err = db.Contact{ID: who.id, Phone: given(who.phone), Lid: given(who.lid)}, nil
 	}
@@ -57,6 +62,10 @@ func (c *connection) saveContact(ctx context.Context, ch change, p events.Saving
 	if err != nil {
 		return nil, err
 	}
+	before, err := c.s.c.queries.ContactGet(ctx, c.s.c.pool, c.s.id, who.id)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("read contact: %w", err)
+	}
 	action := &waSyncAction.ContactAction{FullName: &p.Name, FirstName: proto.String(firstName(p.Name)), SaveOnPrimaryAddressbook: proto.Bool(true)}
 	if who.lid != "" {
 		action.LidJID = proto.String(who.lid + "@" + events.LIDServer)
@@ -69,7 +78,13 @@ func (c *connection) saveContact(ctx context.Context, ch change, p events.Saving
 		return nil, err
 	}
 	return func(ctx context.Context, tx *queue.Tx) (events.Contact, error) {
-		return c.keepContact(ctx, tx, ch, who, news{savedName: &p.Name, known: p.Name == ""}, events.ContactName)
+		row, fresh, err := c.learn(ctx, tx, who, news{savedName: &p.Name, known: p.Name == ""}, events.ContactName, ch.created)
+		if err == nil && !fresh { // it was so already, or the first reading of the address book was faster, which tells nothing
+			if row, err = c.s.c.queries.ContactGet(ctx, tx, c.s.id, who.id); err == nil && before.SavedName != row.SavedName && !ch.begun {
+				err = c.tellContact(tx, row, events.ContactName, ch.created)
+			}
+		}
+		return shownContact(row, who, err)
 	}, nil
 }
 
