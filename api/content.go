@@ -82,7 +82,12 @@ type LocationContent struct {
 }
 
 // NewLocation is a place to send.
-type NewLocation events.Location
+type NewLocation struct {
+	Latitude  float64 `json:"latitude" minimum:"-90" maximum:"90" doc:"Degrees." example:"-34.6037"`
+	Longitude float64 `json:"longitude" minimum:"-180" maximum:"180" doc:"Degrees." example:"-58.3816"`
+	Name      string  `json:"name,omitempty" maxLength:"1000" example:"Obelisco"`
+	Address   string  `json:"address,omitempty" maxLength:"1000" example:"Av. 9 de Julio, Buenos Aires"`
+}
 
 // LiveLocationContent is a live location to send.
 type LiveLocationContent struct {
@@ -92,7 +97,14 @@ type LiveLocationContent struct {
 }
 
 // NewLiveLocation is a live location to send.
-type NewLiveLocation events.LiveLocation
+type NewLiveLocation struct {
+	Latitude       float64 `json:"latitude" minimum:"-90" maximum:"90" doc:"Degrees." example:"-34.6037"`
+	Longitude      float64 `json:"longitude" minimum:"-180" maximum:"180" doc:"Degrees." example:"-58.3816"`
+	AccuracyMeters uint32  `json:"accuracyMeters,omitempty" doc:"Metres." example:"12"`
+	Speed          float32 `json:"speed,omitempty" minimum:"0" doc:"Metres a second." example:"4.2"`
+	Heading        uint32  `json:"heading,omitempty" maximum:"359" doc:"Degrees clockwise from magnetic north." example:"90"`
+	Sequence       int64   `json:"sequence,omitempty" minimum:"0" doc:"It grows with each position of one share." example:"1"`
+}
 
 // ContactsContent are cards to send.
 type ContactsContent struct {
@@ -114,7 +126,11 @@ type PollContent struct {
 }
 
 // NewPoll is a poll to send.
-type NewPoll events.Poll
+type NewPoll struct {
+	Question        string   `json:"question" minLength:"1" maxLength:"255" example:"When shall we meet?"`
+	Options         []string `json:"options" minItems:"2" maxItems:"12" doc:"The answers to choose from, each once, up to 100 characters." example:"[\"Monday\",\"Tuesday\"]"`
+	SelectableCount int      `json:"selectableCount,omitempty" minimum:"0" maximum:"12" doc:"How many one may choose; 0 is any number." example:"1"`
+}
 
 // EventContent is an event to invite to.
 type EventContent struct {

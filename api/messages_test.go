@@ -289,3 +289,21 @@ func FuzzSend(f *testing.F) {
 		}
 	})
 }
+
+// The limits are those of what is sent: a stranger's poll may have one option, and his place may be nowhere on earth. do holds the answers against
+// the contract.
+func TestWhatStrangersSendIsShownAsItIs(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	sales := f.session("sales")
+	for i, content := range []string{
+		`{"type":"poll","poll":{"question":"","options":["only"]}}`, `{"type":"location","location":{"latitude":95,"longitude":-181}}`,
+		`{"type":"event","event":{"name":"","startAt":"2026-11-26T12:00:00Z"}}`, `{"type":"liveLocation","liveLocation":{"latitude":-95,"longitude":181,"heading":400}}`,
+	} {
+		id := f.incoming("sales", fmt.Sprintf("3EB0%d", i))
+		uuid, _ := events.MessagePrefix.Parse(id)
+		f.exec(`UPDATE messages SET content = $2, type = $2::jsonb ->> 'type' WHERE id = $1`, uuid, content)
+		f.must(200, nil, "GET", sales+"/messages/"+id, nil)
+	}
+	f.must(200, nil, "GET", sales+"/messages", nil)
+}

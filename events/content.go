@@ -61,44 +61,44 @@ type LinkPreview struct {
 
 // A Location is a place. Degrees are those of WGS 84.
 type Location struct {
-	Latitude  float64 `json:"latitude" minimum:"-90" maximum:"90" doc:"Degrees." example:"-34.6037"`
-	Longitude float64 `json:"longitude" minimum:"-180" maximum:"180" doc:"Degrees." example:"-58.3816"`
-	Name      string  `json:"name,omitempty" maxLength:"1000" example:"Obelisco"`
-	Address   string  `json:"address,omitempty" maxLength:"1000" example:"Av. 9 de Julio, Buenos Aires"`
+	Latitude  float64 `json:"latitude" doc:"Degrees." example:"-34.6037"`
+	Longitude float64 `json:"longitude" doc:"Degrees." example:"-58.3816"`
+	Name      string  `json:"name,omitempty" example:"Obelisco"`
+	Address   string  `json:"address,omitempty" example:"Av. 9 de Julio, Buenos Aires"`
 }
 
 // A LiveLocation is where somebody is just now. Who sends it again as he moves raises sequence.
 type LiveLocation struct {
-	Latitude       float64 `json:"latitude" minimum:"-90" maximum:"90" doc:"Degrees." example:"-34.6037"`
-	Longitude      float64 `json:"longitude" minimum:"-180" maximum:"180" doc:"Degrees." example:"-58.3816"`
+	Latitude       float64 `json:"latitude" doc:"Degrees." example:"-34.6037"`
+	Longitude      float64 `json:"longitude" doc:"Degrees." example:"-58.3816"`
 	AccuracyMeters uint32  `json:"accuracyMeters,omitempty" doc:"Metres." example:"12"`
-	Speed          float32 `json:"speed,omitempty" minimum:"0" doc:"Metres a second." example:"4.2"`
-	Heading        uint32  `json:"heading,omitempty" maximum:"359" doc:"Degrees clockwise from magnetic north." example:"90"`
-	Sequence       int64   `json:"sequence,omitempty" minimum:"0" doc:"It grows with each position of one share." example:"1"`
+	Speed          float32 `json:"speed,omitempty" doc:"Metres a second." example:"4.2"`
+	Heading        uint32  `json:"heading,omitempty" doc:"Degrees clockwise from magnetic north." example:"90"`
+	Sequence       int64   `json:"sequence,omitempty" doc:"It grows with each position of one share." example:"1"`
 }
 
 // A ContactCard is somebody's card: a name with phone numbers, or a whole vCard.
 type ContactCard struct {
-	Name   string   `json:"name,omitempty" maxLength:"256" example:"Juan Pérez"`
-	Phones []string `json:"phones,omitempty" maxItems:"20" doc:"Phone numbers, digits only." example:"[\"5491123456789\"]"`
-	VCard  string   `json:"vcard,omitempty" maxLength:"65536" doc:"The card itself (RFC 2426 or 6350)."`
+	Name   string   `json:"name,omitempty" example:"Juan Pérez"`
+	Phones []string `json:"phones,omitempty" doc:"Phone numbers, digits only." example:"[\"5491123456789\"]"`
+	VCard  string   `json:"vcard,omitempty" doc:"The card itself (RFC 2426 or 6350)."`
 }
 
 // A Poll asks something.
 type Poll struct {
-	Question        string   `json:"question" minLength:"1" maxLength:"255" example:"When shall we meet?"`
-	Options         []string `json:"options" minItems:"2" maxItems:"12" doc:"The answers to choose from, each once, up to 100 characters." example:"[\"Monday\",\"Tuesday\"]"`
-	SelectableCount int      `json:"selectableCount,omitempty" minimum:"0" maximum:"12" doc:"How many one may choose; 0 is any number." example:"1"`
+	Question        string   `json:"question" example:"When shall we meet?"`
+	Options         []string `json:"options" doc:"The answers to choose from." example:"[\"Monday\",\"Tuesday\"]"`
+	SelectableCount int      `json:"selectableCount,omitempty" doc:"How many one may choose; 0 is any number." example:"1"`
 }
 
 // A CalendarEvent is something that people are invited to.
 type CalendarEvent struct {
-	Name        string     `json:"name" minLength:"1" maxLength:"100" example:"Opening night"`
-	Description string     `json:"description,omitempty" maxLength:"2048" example:"With music."`
+	Name        string     `json:"name" example:"Opening night"`
+	Description string     `json:"description,omitempty" example:"With music."`
 	StartAt     time.Time  `json:"startAt" doc:"When it begins; WhatsApp keeps whole seconds."`
 	EndAt       *time.Time `json:"endAt,omitempty" doc:"When it ends."`
 	Location    *Location  `json:"location,omitempty" doc:"Where it is."`
-	JoinLink    string     `json:"joinLink,omitempty" maxLength:"2048" doc:"A link to a call." example:"https://call.whatsapp.com/video/abc"`
+	JoinLink    string     `json:"joinLink,omitempty" doc:"A link to a call." example:"https://call.whatsapp.com/video/abc"`
 	ExtraGuests bool       `json:"extraGuests,omitempty" doc:"Guests may bring others."`
 	Cancelled   bool       `json:"cancelled,omitempty" doc:"It was called off."`
 }
@@ -109,11 +109,11 @@ type GroupInvite struct {
 	Code      string     `json:"code,omitempty" doc:"What lets the recipient in, with the sender's name, until it expires." example:"AbCdEfGhIjKl"`
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 	Name      string     `json:"name,omitempty" doc:"The group's name." example:"Neighbours"`
-	Caption   string     `json:"caption,omitempty" maxLength:"65536" example:"Join us."`
+	Caption   string     `json:"caption,omitempty" example:"Join us."`
 }
 
 // An Album says how many images and videos follow that belong together.
 type Album struct {
-	Images int `json:"images" minimum:"0" maximum:"100" example:"3"`
-	Videos int `json:"videos" minimum:"0" maximum:"100" example:"1"`
+	Images int `json:"images" example:"3"`
+	Videos int `json:"videos" example:"1"`
 }
