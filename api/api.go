@@ -189,6 +189,7 @@ func newRoutes() *Server {
 	s.addReceipts()
 	s.addMessageMedia()
 	s.addTyping()
+	s.addHealth()
 	s.addChanges()
 	s.addContacts()
 	s.addChats()

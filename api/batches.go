@@ -26,13 +26,14 @@ type batchMessage struct {
 	To              string      `json:"to" minLength:"1" maxLength:"64" doc:"Whom to send it to, as in a message of its own." example:"5491123456789"`
 	Content         sendContent `json:"content"`
 	ClientReference string      `json:"clientReference,omitempty" maxLength:"256" doc:"Any text of yours; it comes back in every form of the message." example:"order-4711"`
-	TypingSeconds   int         `json:"typingSeconds,omitempty" minimum:"0" maximum:"30" doc:"Show for so long that the account is typing before it is sent. The session's other messages wait." example:"3"`
+	TypingSeconds   int         `json:"typingSeconds,omitempty" minimum:"0" maximum:"30" doc:"Show for so long that the account is typing before it is sent. The chat's later messages wait." example:"3"`
 }
 
 type createBatch struct {
 	Messages      []batchMessage `json:"messages" minItems:"1" maxItems:"1000" doc:"They are sent in this order. A file is named by its mediaId alone: upload it first, or take it over by its URL."`
 	DelaySeconds  int            `json:"delaySeconds,omitempty" minimum:"0" maximum:"3600" doc:"Send one message so long after the other, and not as fast as WhatsApp takes them; what has its time ahead is scheduled." example:"30"`
 	JitterSeconds int            `json:"jitterSeconds,omitempty" minimum:"0" maximum:"3600" doc:"Add to each delay as much at random, up to this." example:"15"`
+	Priority      string         `json:"priority,omitempty" enum:"normal,high" doc:"Of all its messages, as in a message of its own." example:"normal"`
 	SendAt        *time.Time     `json:"sendAt,omitempty" doc:"Send the first then, within a year."`
 	ExpiresAt     *time.Time     `json:"expiresAt,omitempty" doc:"Give up what could not be sent by then. Without it each message has the operator's default, from its own time on."`
 }
@@ -194,7 +195,7 @@ func (s *Server) queueBatch(ctx context.Context, tx *queue.Tx, sessionID string,
 		row := &rows[i]
 		*row = db.MessageQueueManyParams{
 			ID: events.NewID(), SessionID: sessionID, ChatID: chats[i], WhatsappID: newWhatsAppID(), Direction: events.Outgoing, Status: string(status), Type: m.Content.Type,
-			TypingSeconds: int32(m.TypingSeconds), BatchID: &id, Timestamp: now,
+			TypingSeconds: int32(m.TypingSeconds), Urgent: body.Priority == events.PriorityHigh, BatchID: &id, Timestamp: now,
 		}
 		content := m.Content.Content
 		if content.Media != nil {
@@ -239,7 +240,7 @@ func (s *Server) queueBatch(ctx context.Context, tx *queue.Tx, sessionID string,
 	}
 	if !scheduled {
 		for _, row := range rows {
-			if err := events.SendMessage(tx, events.SendCommand{MessageID: row.ID, SessionID: sessionID, TypingSeconds: int(row.TypingSeconds)}); err != nil {
+			if err := events.SendMessage(tx, events.SendCommand{MessageID: row.ID, SessionID: sessionID, TypingSeconds: int(row.TypingSeconds), Urgent: row.Urgent}); err != nil {
 				return b, err
 			}
 		}

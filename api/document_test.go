@@ -54,7 +54,7 @@ var sentSchemas = map[string]bool{
 	"EditMessage": true, "EditEvent": true, "PinMessage": true, "ForwardMessage": true, "MarkRead": true, "Vote": true, "Respond": true,
 	"LocationContent": true, "LiveLocationContent": true, "ContactsContent": true, "PollContent": true, "EventContent": true, "GroupInviteContent": true, "AlbumContent": true,
 	"NewPreview": true, "NewLocation": true, "NewLiveLocation": true, "NewCard": true, "NewPoll": true, "NewEvent": true, "NewInvite": true, "NewAlbum": true,
-	"CreateBatch": true, "BatchMessage": true, "SetTyping": true,
+	"CreateBatch": true, "BatchMessage": true, "SetTyping": true, "SendingSettings": true, "PaceSettings": true, "NewContactSettings": true, "WindowSettings": true,
 	"ChangeChat": true, "AskHistory": true, "CreateLabel": true, "ChangeLabel": true,
 }
 

@@ -214,7 +214,7 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	if err := s.q.MessageQueue(ctx, tx, db.MessageQueueParams{
 		ID: id, SessionID: sessionID, ChatID: chat, WhatsappID: cmp.Or(body.WhatsAppID, newWhatsAppID()), Status: string(status), Type: body.Content.Type, Content: content,
 		Context: beside, MediaID: mediaID, ClientReference: reference, ExpiresAt: s.expiry(now, body.SendAt, body.ExpiresAt), SendAt: body.SendAt,
-		TypingSeconds: int32(body.TypingSeconds), Timestamp: now,
+		TypingSeconds: int32(body.TypingSeconds), Urgent: body.Priority == events.PriorityHigh, Timestamp: now,
 	}); err != nil {
 		if postgres.ErrorCode(err) == "23505" { // unique_violation
 			return message, problem(MessageIDTaken, "the chat has a message with the whatsappId "+body.WhatsAppID+" already")
@@ -231,7 +231,7 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 		return message, fmt.Errorf("read message: %w", err)
 	}
 	if status == events.StatusQueued {
-		if err := events.SendMessage(tx, events.SendCommand{MessageID: id, SessionID: sessionID, TypingSeconds: body.TypingSeconds}); err != nil {
+		if err := events.SendMessage(tx, events.SendCommand{MessageID: id, SessionID: sessionID, TypingSeconds: body.TypingSeconds, Urgent: body.Priority == events.PriorityHigh}); err != nil {
 			return message, err
 		}
 	}

@@ -21,7 +21,8 @@ const maxSchedule = 365 * 24 * time.Hour
 type SendOptions struct {
 	SendAt        *time.Time `json:"sendAt,omitempty" doc:"Send it then, within a year; its status is scheduled until then. expiresAt counts from there. A time that comes while no connector runs, or while the session is not connected, is made up for until expiresAt."`
 	WhatsAppID    string     `json:"whatsappId,omitempty" pattern:"^[0-9A-F]{16,32}$" patternDescription:"16 to 32 hex digits in upper case" doc:"WhatsApp's id for it, where you choose it yourself: one that the chat never had. Two messages with one id are one to their recipient." example:"3EB0C767D097B7A0F1D2E3"`
-	TypingSeconds int        `json:"typingSeconds,omitempty" minimum:"0" maximum:"30" doc:"Show for so long in the chat that the account is typing, or recording a voice note, before it is sent. The account is online meanwhile, and the session's other messages wait." example:"3"`
+	TypingSeconds int        `json:"typingSeconds,omitempty" minimum:"0" maximum:"30" doc:"Show for so long in the chat that the account is typing, or recording a voice note, before it is sent. The account is online meanwhile; the chat's later messages wait, those of other chats do not." example:"3"`
+	Priority      string     `json:"priority,omitempty" enum:"normal,high" doc:"high overtakes what waits to be sent, whatever the chat, and does not wait for settings.sending of the session. It goes once the message that is being sent has left." example:"high"`
 }
 
 func (s *Server) addSchedule() {

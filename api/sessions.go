@@ -47,6 +47,24 @@ func (metadataValue) Schema(huma.Registry) *huma.Schema {
 type sessionSettings struct {
 	DeviceName *string                  `json:"deviceName,omitempty" maxLength:"50" doc:"Shown on the phone's list of linked devices from the next linking on; default chasqui." example:"Support desk"`
 	Metadata   map[string]metadataValue `json:"metadata,omitempty" maxProperties:"32" doc:"Free for your use; replaces what was there."`
+	Sending    *sendingSettings         `json:"sending,omitempty" doc:"How messages are paced; replaces what was there, and {} takes it away. What waits already follows it."`
+}
+
+// sendingSettings is events.Sending as a client sends it: unknown members are refused.
+type sendingSettings struct {
+	Pace        *paceSettings       `json:"pace,omitempty" doc:"Between two messages that answer nobody."`
+	NewContacts *newContactSettings `json:"newContacts,omitempty" doc:"Messages to people who never wrote: what WhatsApp restricts and bans accounts for."`
+	Window      *windowSettings     `json:"window,omitempty" doc:"When messages that answer nobody are sent."`
+}
+
+type (
+	paceSettings       events.Pace
+	newContactSettings events.NewContacts
+	windowSettings     events.Window
+)
+
+func (s *sendingSettings) shape() events.Sending {
+	return events.Sending{Pace: (*events.Pace)(s.Pace), NewContacts: (*events.NewContacts)(s.NewContacts), Window: (*events.Window)(s.Window)}
 }
 
 type createSession struct {
@@ -191,6 +209,11 @@ func settingsJSON(settings sessionSettings, location string) (json.RawMessage, e
 	for key := range settings.Metadata {
 		if len(key) > 64 {
 			return nil, invalid(location+".metadata", "expected keys of at most 64 bytes")
+		}
+	}
+	if settings.Sending != nil {
+		if where, err := settings.Sending.shape().Check(); err != nil {
+			return nil, invalid(location+".sending."+where, err.Error())
 		}
 	}
 	return json.Marshal(settings)

@@ -87,8 +87,10 @@ func (k *commands) handle(msg *message.Message) (err error) {
 	switch kind := msg.Metadata.Get(events.MetaCommand); kind {
 	case events.CommandSend:
 		outcome, err = run(k.c, msg, func(cmd events.SendCommand) string { return cmd.SessionID }, func(s *session, cmd events.SendCommand) (string, error) {
-			if wait := s.typeFirst(msg.Context(), cmd); wait > 0 {
-				return "typing", queue.WaitFor{D: wait}
+			if aside, err := s.holdBack(msg.Context(), cmd); err != nil {
+				return s.again(err)
+			} else if aside {
+				return "aside", nil
 			}
 			return s.send(msg.Context(), cmd.MessageID)
 		})

@@ -233,6 +233,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 	c.work.Go(func() { c.watchReach(c.ctx) })
 	c.work.Go(func() { c.sweep(c.ctx) })
 	c.work.Go(func() { c.schedule(c.ctx) })
+	c.work.Go(func() { c.watchHealth(c.ctx) })
 	c.work.Go(func() { c.listen(c.ctx) })
 	return nil
 }

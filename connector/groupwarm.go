@@ -115,6 +115,9 @@ func (s *session) prepareChange(ctx context.Context, conn *connection, id uuid.U
 // takes its own time, and of chats that one of these is for. The lane comes to them again, and finds them done: their rows are the truth.
 // What has to wait ends it, and waits in its turn.
 func (s *session) goOn(ctx context.Context, conn *connection, id uuid.UUID, chat string, done <-chan struct{}) error {
+	if s.holdsBack() {
+		return nil // whether they may go is not known here
+	}
 	lane := events.TopicCommands + "/" + events.SendLane(s.id)
 	after, err := s.c.queries.SendPlace(ctx, s.c.pool, lane, id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -138,7 +141,7 @@ func (s *session) goOn(ctx context.Context, conn *connection, id uuid.UUID, chat
 			default:
 			}
 			after = row.ID
-			if _, cold := conn.cold(row.ChatID); cold || row.HasFile {
+			if _, cold := conn.cold(row.ChatID); cold || row.TakesTime {
 				later[row.ChatID] = true
 			}
 			if row.ChatID == "" || later[row.ChatID] {

@@ -125,6 +125,9 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said tol
 		return err
 	})
 	if err == nil && fresh {
+		if p.Direction == events.Incoming {
+			c.s.pacingMoved() // what waits to be sent may be an answer now
+		}
 		c.s.c.metrics.received.WithLabelValues(p.Direction, p.Type).Inc()
 	}
 	return err

@@ -280,6 +280,10 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 		return s.again(err)
 	}
 	s.sending = attempt{limited: s.sending.limited}
+	s.pacingMoved()
+	if p.ErrorCode != nil {
+		s.examine.Store(true)
+	}
 	if p.Status == string(events.StatusSent) {
 		s.sending.limited = 0
 	}

@@ -27,10 +27,12 @@ type pace struct {
 	// typing is how often it is said anew that somebody types, and present how long after the last time the account is available: WhatsApp's apps
 	// show it for 25 s at most.
 	typing, present time.Duration
+	// health is how often accounts are looked at whose health may be another.
+	health time.Duration
 }
 
 var usual = pace{firstCode: 60 * time.Second, nextCode: 20 * time.Second, pairing: 10 * time.Minute, ack: 20 * time.Second, reconnect: reconnectFirst,
-	typing: 10 * time.Second, present: 25 * time.Second}
+	typing: 10 * time.Second, present: 25 * time.Second, health: 15 * time.Second}
 
 // pairing is the set of QR codes at hand.
 type pairing struct {

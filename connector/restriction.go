@@ -28,6 +28,7 @@ func (c *connection) restricted(ctx context.Context, e *waevents.NotifyAccountRe
 	if err != nil {
 		return fmt.Errorf("write restriction: %w", err)
 	}
+	s.examine.Store(true)
 	s.log.InfoContext(s.ctx, "WhatsApp tells whether the account may write to strangers", "restricted", e.IsActive, "until", until)
 	return nil
 }

@@ -49,9 +49,11 @@ type session struct {
 	inHand  chan struct{} // holds one while a command is being handled
 	asking  chan struct{} // holds one for each query in hand
 
-	online  atomic.Bool // the row says connected
-	sending attempt     // of whoever holds inHand
-	typing  typing      // likewise
+	online  atomic.Bool   // the row says connected
+	sending attempt       // of whoever holds inHand
+	pacer   pacer         // of keepPace alone
+	toPace  chan struct{} // holds one: keepPace has something to look at
+	examine atomic.Bool   // the account's health may be another
 
 	term      term      // how long the claim is ours
 	abandoned time.Time // when it was taken from an owner who did not give it back; zero where he did
@@ -63,6 +65,9 @@ type session struct {
 	changing map[uuid.UUID]time.Time  // the changes in hand, since when they are tried
 	people   map[string]acquaintance  // by LID: who was looked up lately
 	resolved map[string]string        // by number as it was written: the number that has the account
+	holding  bool                     // there may be messages that are set aside
+	aside    int                      // how many were set aside, to see whether another was
+	chosen   events.Settings          // what control says of settings
 	trying   time.Time                // since when WhatsApp has not answered; zero while it answers, or is not asked
 
 	// Of run's goroutine alone.
@@ -77,7 +82,7 @@ type session struct {
 func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 	s := &session{
 		c: c, id: row.ID, epoch: cl.epoch, log: c.log.With("session", row.ID, "epoch", cl.epoch), done: make(chan struct{}),
-		changed: make(chan struct{}, 1), inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, changing: map[uuid.UUID]time.Time{},
+		changed: make(chan struct{}, 1), toPace: make(chan struct{}, 1), holding: true, inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, changing: map[uuid.UUID]time.Time{},
 		people: map[string]acquaintance{}, resolved: map[string]string{},
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
@@ -86,6 +91,8 @@ func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 		s.abandoned = cl.at
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+	s.chosen = s.readSettings(row)
+	s.examine.Store(true)
 	s.online.Store(s.state == events.StateConnected)
 	if row.Jid != nil {
 		if jid, err := types.ParseJID(*row.Jid); err == nil {
@@ -100,6 +107,9 @@ func (s *session) run() {
 	defer close(s.done)
 	s.c.metrics.enter(s.state)
 	defer func() { s.c.metrics.leave(s.state) }()
+	var pacing sync.WaitGroup
+	pacing.Go(s.keepPace)
+	defer pacing.Wait()
 	err := s.supervise()
 	if err != nil && s.ctx.Err() == nil {
 		s.log.ErrorContext(s.ctx, "session gave up", "error", err)
@@ -276,9 +286,16 @@ func (s *session) asked() db.SessionListControlRow {
 	return s.control
 }
 
-// settings are the client's choices; those that cannot be read are none.
-func (s *session) settings() (settings events.Settings) {
-	if err := json.Unmarshal(s.asked().Settings, &settings); err != nil {
+// settings are the client's choices.
+func (s *session) settings() events.Settings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.chosen
+}
+
+// readSettings reads the client's choices; those that cannot be read are none.
+func (s *session) readSettings(row db.SessionListControlRow) (settings events.Settings) {
+	if err := json.Unmarshal(row.Settings, &settings); err != nil {
 		s.log.WarnContext(s.ctx, "settings cannot be read", "error", err)
 	}
 	return settings
@@ -286,10 +303,12 @@ func (s *session) settings() (settings events.Settings) {
 
 // setControl takes what is asked of the session now.
 func (s *session) setControl(row db.SessionListControlRow) {
+	chosen := s.readSettings(row)
 	s.mu.Lock()
-	s.control = row
+	s.control, s.chosen = row, chosen
 	s.mu.Unlock()
 	signal(s.changed)
+	s.pacingMoved()
 }
 
 // clearLogout forgets a logout request that was carried out; the row has forgotten it already.
@@ -304,6 +323,7 @@ func (s *session) setConn(conn *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn, s.tried = conn, true
+	signal(s.toPace)
 }
 
 // sender returns the login that can send now, or nil.

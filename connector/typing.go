@@ -5,62 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"go.mau.fi/whatsmeow/types"
 
 	"github.com/chasqui/chasqui/events"
 )
-
-// typing is what a session shows before it sends a message.
-type typing struct {
-	id    uuid.UUID
-	conn  *connection // over which it is shown: another connection begins anew
-	until time.Time
-}
-
-// typeFirst shows typing in the chat of a message that wants it before it is sent, and returns how long the lane is to wait until it is called
-// again; 0: send it now. The message is queued all the while, so that it can still be cancelled, and so that nothing of it has left. The session's
-// other messages wait as its user would: nobody types in two chats at once.
-//
-// Failure policy: what cannot be shown is not; the message is sent all the same. After a crash it is shown anew.
-func (s *session) typeFirst(ctx context.Context, cmd events.SendCommand) time.Duration {
-	if cmd.TypingSeconds <= 0 {
-		return 0
-	}
-	select {
-	case s.inHand <- struct{}{}:
-		defer func() { <-s.inHand }()
-	case <-ctx.Done():
-		return brokenWait
-	}
-	conn := s.sender()
-	if conn == nil {
-		return 0 // send parks it
-	}
-	m, err := s.c.queries.MessageTyping(ctx, s.c.pool, cmd.MessageID, s.id)
-	shown := s.typing.id == cmd.MessageID && s.typing.conn == conn
-	if err != nil || !m.Waiting && !shown {
-		return 0 // send knows what to do
-	}
-	chat, err := types.ParseJID(m.ChatID)
-	if err != nil {
-		return 0
-	}
-	if !shown {
-		s.typing = typing{cmd.MessageID, conn, time.Now().Add(time.Duration(cmd.TypingSeconds) * time.Second)}
-	}
-	state, left := events.TypingText, time.Until(s.typing.until)
-	switch {
-	case left <= 0 || !m.Waiting:
-		state, left, s.typing = events.TypingEnded, 0, typing{}
-	case m.Type == events.ContentVoice:
-		state = events.TypingVoice
-	}
-	if err := conn.show(ctx, chat, state); err != nil {
-		s.log.InfoContext(s.ctx, "typing not shown", "message", cmd.MessageID, "error", err)
-	}
-	return min(left, s.c.pace.typing)
-}
 
 // show shows in a chat that the account is typing or recording, or has stopped. Who types is looking, so the account is available meanwhile, and
 // for a little after: WhatsApp shows typing of nobody else.

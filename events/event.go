@@ -21,6 +21,7 @@ type Type string
 const (
 	SessionStatus      Type = "session.status"
 	SessionQR          Type = "session.qr"
+	SessionRisk        Type = "session.risk"
 	MessageReceived    Type = "message.received"
 	MessageSent        Type = "message.sent"
 	MessageUpdated     Type = "message.status"
@@ -50,7 +51,7 @@ const (
 
 // Types lists every type, in the order of the documentation.
 var Types = []Type{
-	SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
+	SessionStatus, SessionQR, SessionRisk, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
 	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
 	GroupParticipants, GroupJoinRequested, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
 }

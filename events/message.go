@@ -71,6 +71,8 @@ type Message struct {
 	Forwarded        int        `json:"forwarded,omitempty" doc:"How often it was forwarded; apps show it as forwarded from 1 and as forwarded many times from 5." example:"1"`
 	DisappearsAfter  int        `json:"disappearsAfter,omitempty" doc:"Seconds after which it disappears, where the chat has a timer." example:"86400"`
 	SendAt           *time.Time `json:"sendAt,omitempty" doc:"When it is to be sent, while status is scheduled."`
+	Priority         string     `json:"priority,omitempty" enum:"high" doc:"high: it overtakes what waits to be sent." example:"high"`
+	WaitsFor         string     `json:"waitsFor,omitempty" enum:"chat,typing,pace,newContacts,perDay,window" doc:"What it waits for while its status is queued, beside its turn and a connection: an earlier message of its chat, typing that is shown first, or what settings.sending of the session says." example:"pace"`
 	BatchID          string     `json:"batchId,omitempty" doc:"The batch that it was sent with." example:"bat_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	EditedAt         *time.Time `json:"editedAt,omitempty" doc:"When it was last edited; content is what it says now."`
 	RevokedAt        *time.Time `json:"revokedAt,omitempty" doc:"When it was deleted for everybody; content is what it said."`

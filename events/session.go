@@ -47,6 +47,7 @@ type Session struct {
 type Settings struct {
 	DeviceName string            `json:"deviceName,omitempty" maxLength:"50" doc:"Shown on the phone's list of linked devices when the session is linked; default chasqui."`
 	Metadata   map[string]string `json:"metadata,omitempty" doc:"Free for the client's use."`
+	Sending    *Sending          `json:"sending,omitempty" doc:"How messages are paced; absent: as fast as WhatsApp takes them."`
 }
 
 // A QR is a code waiting to be scanned.

@@ -32,6 +32,10 @@ const (
 // SendLane is the lane of a session's sends, edits and reactions: one at a time, in order.
 func SendLane(sessionID string) string { return sessionID + "/send" }
 
+// UrgentLane is the lane of a session's messages of priority high. It is served beside SendLane, one command of both at a time, so that what is in it
+// waits for the message that is just being sent, and for no other.
+func UrgentLane(sessionID string) string { return sessionID + "/urgent" }
+
 // ChangeLane is the lane of a session's changes that are about no message: one at a time, in order, beside its sends.
 func ChangeLane(sessionID string) string { return sessionID + "/changes" }
 
@@ -75,6 +79,8 @@ type SendCommand struct {
 	SessionID string    `json:"sessionId"`
 	// TypingSeconds is how long typing is shown before it is sent; 0, as of most, spares a look at the row.
 	TypingSeconds int `json:"typingSeconds,omitempty"`
+	// Urgent messages have a lane of their own and do not wait for the session's pace.
+	Urgent bool `json:"urgent,omitempty"`
 }
 
 // SendMessage puts the command that sends a message on the queue inside tx.
@@ -83,8 +89,12 @@ func SendMessage(tx *queue.Tx, c SendCommand) error {
 	if err != nil {
 		return fmt.Errorf("encode command: %w", err)
 	}
+	lane := SendLane(c.SessionID)
+	if c.Urgent {
+		lane = UrgentLane(c.SessionID)
+	}
 	tx.Publish(TopicCommands, queue.Message{
-		ID: c.MessageID, Lane: SendLane(c.SessionID), Session: c.SessionID, Payload: command, Metadata: map[string]string{MetaCommand: CommandSend},
+		ID: c.MessageID, Lane: lane, Session: c.SessionID, Payload: command, Metadata: map[string]string{MetaCommand: CommandSend},
 	})
 	return nil
 }

@@ -54,6 +54,10 @@ func wireForms() map[string]Event {
 	scheduled.Direction, scheduled.From, scheduled.To, scheduled.Status, scheduled.SendAt, scheduled.BatchID = Outgoing, own, by, StatusScheduled, &later, BatchPrefix.Format(id)
 	scheduled.ClientReference, scheduled.ExpiresAt, scheduled.Error = "order-4711", &later, &MessageError{Code: "rate_limited", Message: "Too much"}
 
+	health := AccountHealth{
+		Level: HealthRisk, Reasons: []HealthReason{{Code: "account_restricted", Message: "WhatsApp lets the account write to nobody new."}}, RestrictedUntil: &later, Sent: 120,
+		Failed: map[string]int{"account_restricted": 2}, NewContacts: NewContactRate{Today: 12, PerDay: 40, Week: 150, Answered: 61}, Waiting: map[string]int{WaitsForPace: 3}, WindowOpensAt: &later,
+	}
 	forms := map[string]Event{}
 	add := func(name string, t Type, data any) {
 		forms[name] = Event{ID: EventPrefix.Format(id), Type: t, Timestamp: at, SessionID: "sales", Data: data}
@@ -63,7 +67,7 @@ func wireForms() map[string]Event {
 		data any
 	}{
 		{SessionStatus, SessionData{Session: session}}, {SessionQR, SessionData{Session: session, QR: &QR{Text: "2@abc", ExpiresAt: at}}},
-		{MessageReceived, MessageData{Message: message}}, {MessageSent, MessageData{Message: scheduled}},
+		{SessionRisk, RiskData{Health: health}}, {MessageReceived, MessageData{Message: message}}, {MessageSent, MessageData{Message: scheduled}},
 		{MessageUpdated, StatusData{
 			MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: message.ChatID, Status: StatusFailed, By: &by, At: at,
 			Error: &MessageError{Code: "whatsapp_timeout", Message: "WhatsApp did not answer"},

@@ -31,6 +31,12 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 	if m.Status == events.StatusScheduled {
 		m.SendAt = v.SendAt
 	}
+	if v.Urgent {
+		m.Priority = events.PriorityHigh
+	}
+	if m.Status == events.StatusQueued && v.Held != nil && *v.Held != events.Released {
+		m.WaitsFor = *v.Held
+	}
 	if v.BatchID != nil {
 		m.BatchID = events.BatchPrefix.Format(*v.BatchID)
 	}

@@ -129,7 +129,7 @@ func (q *Queries) ChatList(ctx context.Context, db DBTX, arg ChatListParams) ([]
 }
 
 const chatListLast = `-- name: ChatListLast :many
-SELECT v.id, v.session_id, v.chat_id, v.sender_id, v.whatsapp_id, v.direction, v.status, v.error_code, v.error_message, v.type, v.content, v.client_reference, v.expires_at, v.timestamp, v.created_at, v.updated_at, v.own_phone, v.own_lid, v.own_name, v.chat_phone, v.chat_lid, v.chat_name, v.sender_phone, v.sender_lid, v.sender_name, v.context, v.send_at, v.batch_id, v.edited_at, v.revoked_at, v.pinned_until, v.starred, v.history FROM unnest($1::text[]) AS c (id)
+SELECT v.id, v.session_id, v.chat_id, v.sender_id, v.whatsapp_id, v.direction, v.status, v.error_code, v.error_message, v.type, v.content, v.client_reference, v.expires_at, v.timestamp, v.created_at, v.updated_at, v.own_phone, v.own_lid, v.own_name, v.chat_phone, v.chat_lid, v.chat_name, v.sender_phone, v.sender_lid, v.sender_name, v.context, v.send_at, v.batch_id, v.edited_at, v.revoked_at, v.pinned_until, v.starred, v.history, v.urgent, v.held FROM unnest($1::text[]) AS c (id)
  CROSS JOIN LATERAL (SELECT m.id FROM messages m WHERE m.session_id = $2 AND m.chat_id = c.id AND m.status <> 'scheduled' ORDER BY m.id DESC LIMIT 1) n
   JOIN message_views v ON v.id = n.id
 `
@@ -178,6 +178,8 @@ func (q *Queries) ChatListLast(ctx context.Context, db DBTX, chatIds []string, s
 			&i.PinnedUntil,
 			&i.Starred,
 			&i.History,
+			&i.Urgent,
+			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -221,7 +223,7 @@ func (q *Queries) ChatListUnread(ctx context.Context, db DBTX, sessionID string,
 }
 
 const chatLock = `-- name: ChatLock :one
-SELECT session_id, id, kind, last_message_at, created_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds FROM chats WHERE session_id = $1 AND id = $2 FOR NO KEY UPDATE
+SELECT session_id, id, kind, last_message_at, created_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds, cold, opened_at FROM chats WHERE session_id = $1 AND id = $2 FOR NO KEY UPDATE
 `
 
 // What a change of a chat begins with: the statement after it sees every message that its count of unread ones has.
@@ -240,6 +242,8 @@ func (q *Queries) ChatLock(ctx context.Context, db DBTX, sessionID string, iD st
 		&i.Unread,
 		&i.MarkedUnread,
 		&i.DisappearingSeconds,
+		&i.Cold,
+		&i.OpenedAt,
 	)
 	return i, err
 }

@@ -64,7 +64,7 @@ func (q *Queries) MessageQuoted(ctx context.Context, db DBTX, sessionID string, 
 
 const messageReferred = `-- name: MessageReferred :one
 
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views WHERE session_id = $1 AND whatsapp_id = $2 ORDER BY (chat_id = $3) DESC, id DESC LIMIT 1
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history, urgent, held FROM message_views WHERE session_id = $1 AND whatsapp_id = $2 ORDER BY (chat_id = $3) DESC, id DESC LIMIT 1
 `
 
 // What a message to send refers to: the message that it answers, the album that it belongs to, and whom it mentions.
@@ -106,6 +106,8 @@ func (q *Queries) MessageReferred(ctx context.Context, db DBTX, sessionID string
 		&i.PinnedUntil,
 		&i.Starred,
 		&i.History,
+		&i.Urgent,
+		&i.Held,
 	)
 	return i, err
 }

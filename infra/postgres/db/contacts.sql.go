@@ -24,16 +24,17 @@ func (q *Queries) ChangeJoin(ctx context.Context, db DBTX, lid string, phone str
 
 const chatJoin = `-- name: ChatJoin :exec
 WITH old AS (
-    DELETE FROM chats o WHERE o.session_id = $2 AND o.id = $3::text RETURNING session_id, id, kind, last_message_at, created_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds)
-INSERT INTO chats (session_id, id, kind, last_message_at, created_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds)
+    DELETE FROM chats o WHERE o.session_id = $2 AND o.id = $3::text RETURNING session_id, id, kind, last_message_at, created_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds, cold, opened_at)
+INSERT INTO chats (session_id, id, kind, last_message_at, created_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds, cold, opened_at)
 SELECT old.session_id, $1::text, old.kind, old.last_message_at, old.created_at, old.archived, old.pinned_at, old.muted_until, old.unread, old.marked_unread,
-       old.disappearing_seconds
+       old.disappearing_seconds, old.cold, old.opened_at
   FROM old
     ON CONFLICT (session_id, id) DO UPDATE
    SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), created_at = least(chats.created_at, excluded.created_at),
        archived = chats.archived AND excluded.archived, pinned_at = coalesce(chats.pinned_at, excluded.pinned_at),
        muted_until = greatest(chats.muted_until, excluded.muted_until), unread = chats.unread + excluded.unread,
-       marked_unread = chats.marked_unread OR excluded.marked_unread,
+       marked_unread = chats.marked_unread OR excluded.marked_unread, cold = chats.cold AND excluded.cold,
+       opened_at = least(chats.opened_at, excluded.opened_at),
        disappearing_seconds = CASE WHEN coalesce(excluded.last_message_at > chats.last_message_at, false) THEN excluded.disappearing_seconds
                                    ELSE chats.disappearing_seconds END
 `

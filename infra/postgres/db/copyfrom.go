@@ -81,6 +81,7 @@ func (r iteratorForMessageQueueMany) Values() ([]interface{}, error) {
 		r.rows[0].ExpiresAt,
 		r.rows[0].SendAt,
 		r.rows[0].TypingSeconds,
+		r.rows[0].Urgent,
 		r.rows[0].BatchID,
 		r.rows[0].Timestamp,
 	}, nil
@@ -91,5 +92,5 @@ func (r iteratorForMessageQueueMany) Err() error {
 }
 
 func (q *Queries) MessageQueueMany(ctx context.Context, db DBTX, arg []MessageQueueManyParams) (int64, error) {
-	return db.CopyFrom(ctx, []string{"messages"}, []string{"id", "session_id", "chat_id", "whatsapp_id", "direction", "status", "type", "content", "context", "media_id", "client_reference", "expires_at", "send_at", "typing_seconds", "batch_id", "timestamp"}, &iteratorForMessageQueueMany{rows: arg})
+	return db.CopyFrom(ctx, []string{"messages"}, []string{"id", "session_id", "chat_id", "whatsapp_id", "direction", "status", "type", "content", "context", "media_id", "client_reference", "expires_at", "send_at", "typing_seconds", "urgent", "batch_id", "timestamp"}, &iteratorForMessageQueueMany{rows: arg})
 }

@@ -114,7 +114,7 @@ func (q *Queries) GroupTimerMany(ctx context.Context, db DBTX, sessionID string,
 }
 
 const sendAhead = `-- name: SendAhead :many
-SELECT q.id, q.uuid, coalesce(m.chat_id, h.chat_id, '')::text AS chat_id, (m.id IS NOT NULL)::boolean AS is_message, (m.media_id IS NOT NULL)::boolean AS has_file
+SELECT q.id, q.uuid, coalesce(m.chat_id, h.chat_id, '')::text AS chat_id, (m.id IS NOT NULL)::boolean AS is_message, (m.media_id IS NOT NULL OR m.typing_seconds > 0)::boolean AS takes_time
   FROM queue_messages q
   LEFT JOIN messages m ON m.id = q.uuid AND m.session_id = $1::text
   LEFT JOIN changes h ON h.id = q.uuid AND h.session_id = $1::text
@@ -127,10 +127,10 @@ type SendAheadRow struct {
 	Uuid      uuid.UUID
 	ChatID    string
 	IsMessage bool
-	HasFile   bool
+	TakesTime bool
 }
 
-// The commands behind one in a lane of sends, in their order, with their chats. What carries a file takes its time.
+// The commands behind one in a lane of sends, in their order, with their chats. What carries a file, or shows typing first, takes its time.
 func (q *Queries) SendAhead(ctx context.Context, db DBTX, sessionID string, lane string, after int64, maxRows int32) ([]SendAheadRow, error) {
 	rows, err := db.Query(ctx, sendAhead,
 		sessionID,
@@ -150,7 +150,7 @@ func (q *Queries) SendAhead(ctx context.Context, db DBTX, sessionID string, lane
 			&i.Uuid,
 			&i.ChatID,
 			&i.IsMessage,
-			&i.HasFile,
+			&i.TakesTime,
 		); err != nil {
 			return nil, err
 		}

@@ -16,7 +16,7 @@ const historyChat = `-- name: HistoryChat :exec
 INSERT INTO chats (session_id, id, kind, last_message_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (session_id, id) DO UPDATE
-   SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at),
+   SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), cold = false,
        archived = CASE WHEN $11::boolean THEN chats.archived OR excluded.archived ELSE chats.archived END,
        pinned_at = CASE WHEN $11::boolean THEN coalesce(chats.pinned_at, excluded.pinned_at) ELSE chats.pinned_at END,
        muted_until = CASE WHEN $11::boolean THEN coalesce(chats.muted_until, excluded.muted_until) ELSE chats.muted_until END,
@@ -40,7 +40,7 @@ type HistoryChatParams struct {
 }
 
 // A chat as the phone had it. What is known already from live messages and app state is newer; only where fill is set does the history add to
-// it what it has and the row has not.
+// it what it has and the row has not. An account that has a history with somebody does not write to him first.
 func (q *Queries) HistoryChat(ctx context.Context, db DBTX, arg HistoryChatParams) error {
 	_, err := db.Exec(ctx, historyChat,
 		arg.SessionID,

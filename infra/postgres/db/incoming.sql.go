@@ -177,7 +177,8 @@ WITH fence AS MATERIALIZED (
         ON CONFLICT (session_id, id) DO UPDATE
        SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at),
            unread = CASE WHEN $12::text = 'incoming' THEN chats.unread + excluded.unread WHEN EXISTS (SELECT FROM message) THEN 0 ELSE chats.unread END,
-           marked_unread = chats.marked_unread AND ($12::text = 'incoming' OR NOT EXISTS (SELECT FROM message))
+           marked_unread = chats.marked_unread AND ($12::text = 'incoming' OR NOT EXISTS (SELECT FROM message)),
+           cold = chats.cold AND $12::text <> 'incoming'
 )
 SELECT message.id AS message_id, message.context, s.phone AS own_phone, s.lid AS own_lid, s.name AS own_name,
        coalesce(contact.phone, known.phone, '')::text AS contact_phone, coalesce(contact.lid, known.lid, '')::text AS contact_lid,

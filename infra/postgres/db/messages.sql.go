@@ -14,7 +14,7 @@ import (
 )
 
 const chatTouch = `-- name: ChatTouch :one
-INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
+INSERT INTO chats (session_id, id, kind, last_message_at, cold) VALUES ($1, $2, $3, $4, $3 = 'user')
 ON CONFLICT (session_id, id) DO UPDATE
    SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = 0, marked_unread = false
 RETURNING disappearing_seconds
@@ -61,7 +61,7 @@ func (q *Queries) ContactEnsure(ctx context.Context, db DBTX, sessionID string, 
 }
 
 const messageGet = `-- name: MessageGet :one
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views WHERE session_id = $1 AND id = $2
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history, urgent, held FROM message_views WHERE session_id = $1 AND id = $2
 `
 
 func (q *Queries) MessageGet(ctx context.Context, db DBTX, sessionID string, iD uuid.UUID) (MessageView, error) {
@@ -101,12 +101,14 @@ func (q *Queries) MessageGet(ctx context.Context, db DBTX, sessionID string, iD 
 		&i.PinnedUntil,
 		&i.Starred,
 		&i.History,
+		&i.Urgent,
+		&i.Held,
 	)
 	return i, err
 }
 
 const messageGetByWhatsAppID = `-- name: MessageGetByWhatsAppID :one
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views WHERE session_id = $1 AND whatsapp_id = $2 ORDER BY id DESC LIMIT 1
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history, urgent, held FROM message_views WHERE session_id = $1 AND whatsapp_id = $2 ORDER BY id DESC LIMIT 1
 `
 
 // WhatsApp's ids are unique within a chat and a sender only; in the rare case of two the newest is meant.
@@ -147,12 +149,14 @@ func (q *Queries) MessageGetByWhatsAppID(ctx context.Context, db DBTX, sessionID
 		&i.PinnedUntil,
 		&i.Starred,
 		&i.History,
+		&i.Urgent,
+		&i.Held,
 	)
 	return i, err
 }
 
 const messageList = `-- name: MessageList :many
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history, urgent, held FROM message_views
  WHERE session_id = $1
    AND ($2::text = '' OR chat_id = $2::text)
    AND ($3::uuid IS NULL OR id < $3::uuid)
@@ -207,6 +211,8 @@ func (q *Queries) MessageList(ctx context.Context, db DBTX, sessionID string, ch
 			&i.PinnedUntil,
 			&i.Starred,
 			&i.History,
+			&i.Urgent,
+			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -219,9 +225,9 @@ func (q *Queries) MessageList(ctx context.Context, db DBTX, sessionID string, ch
 }
 
 const messageQueue = `-- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, send_at, typing_seconds, timestamp)
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, send_at, typing_seconds, urgent, timestamp)
 VALUES ($1, $2, $3, $4, 'outgoing', $5, $6, $7, $8, $9, $10, $11, $12, $13,
-        $14)
+        $14, $15)
 `
 
 type MessageQueueParams struct {
@@ -238,6 +244,7 @@ type MessageQueueParams struct {
 	ExpiresAt       *time.Time
 	SendAt          *time.Time
 	TypingSeconds   int32
+	Urgent          bool
 	Timestamp       time.Time
 }
 
@@ -256,6 +263,7 @@ func (q *Queries) MessageQueue(ctx context.Context, db DBTX, arg MessageQueuePar
 		arg.ExpiresAt,
 		arg.SendAt,
 		arg.TypingSeconds,
+		arg.Urgent,
 		arg.Timestamp,
 	)
 	return err

@@ -64,6 +64,8 @@ type Chat struct {
 	Unread              int32
 	MarkedUnread        bool
 	DisappearingSeconds int32
+	Cold                bool
+	OpenedAt            *time.Time
 }
 
 type ChatLabel struct {
@@ -272,6 +274,8 @@ type Message struct {
 	Starred         bool
 	History         bool
 	TypingSeconds   int32
+	Urgent          bool
+	Held            *string
 }
 
 type MessageBatch struct {
@@ -324,6 +328,8 @@ type MessageView struct {
 	PinnedUntil     *time.Time
 	Starred         bool
 	History         bool
+	Urgent          bool
+	Held            *string
 }
 
 type Object struct {
@@ -422,6 +428,7 @@ type Session struct {
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	Wanted            bool
+	Health            string
 }
 
 type SessionView struct {

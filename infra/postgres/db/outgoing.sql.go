@@ -95,7 +95,7 @@ WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = $2::text AND c.owner = $3 AND c.epoch = $4 AND c.expires_at > clock_timestamp() FOR KEY SHARE
 ), before AS (
-    SELECT w.id, message_rank(w.status) < message_rank($5) AS behind
+    SELECT w.id, w.chat_id, message_rank(w.status) < message_rank($5) AS behind
       FROM fence JOIN messages w ON w.id = $1::uuid AND w.session_id = fence.session FOR NO KEY UPDATE OF w
 ), done AS (
     UPDATE messages
@@ -106,8 +106,11 @@ WITH fence AS MATERIALIZED (
            raw = coalesce($9::bytea, messages.raw), content = coalesce($10::jsonb, messages.content), updated_at = clock_timestamp()
       FROM before
      WHERE messages.id = before.id AND (before.behind OR $9::bytea IS NOT NULL)
-    RETURNING before.behind)
-SELECT EXISTS (SELECT FROM done WHERE done.behind)::boolean AS finished, message_views.id, message_views.session_id, message_views.chat_id, message_views.sender_id, message_views.whatsapp_id, message_views.direction, message_views.status, message_views.error_code, message_views.error_message, message_views.type, message_views.content, message_views.client_reference, message_views.expires_at, message_views.timestamp, message_views.created_at, message_views.updated_at, message_views.own_phone, message_views.own_lid, message_views.own_name, message_views.chat_phone, message_views.chat_lid, message_views.chat_name, message_views.sender_phone, message_views.sender_lid, message_views.sender_name, message_views.context, message_views.send_at, message_views.batch_id, message_views.edited_at, message_views.revoked_at, message_views.pinned_until, message_views.starred, message_views.history
+    RETURNING before.behind
+), opened AS (
+    UPDATE chats h SET opened_at = clock_timestamp() FROM before
+     WHERE $5 = 'sent' AND h.session_id = $2::text AND h.id = before.chat_id AND h.cold AND h.opened_at IS NULL)
+SELECT EXISTS (SELECT FROM done WHERE done.behind)::boolean AS finished, message_views.id, message_views.session_id, message_views.chat_id, message_views.sender_id, message_views.whatsapp_id, message_views.direction, message_views.status, message_views.error_code, message_views.error_message, message_views.type, message_views.content, message_views.client_reference, message_views.expires_at, message_views.timestamp, message_views.created_at, message_views.updated_at, message_views.own_phone, message_views.own_lid, message_views.own_name, message_views.chat_phone, message_views.chat_lid, message_views.chat_name, message_views.sender_phone, message_views.sender_lid, message_views.sender_name, message_views.context, message_views.send_at, message_views.batch_id, message_views.edited_at, message_views.revoked_at, message_views.pinned_until, message_views.starred, message_views.history, message_views.urgent, message_views.held
   FROM fence JOIN message_views ON message_views.id = $1::uuid AND message_views.session_id = fence.session
 `
 
@@ -130,7 +133,7 @@ type MessageFinishRow struct {
 }
 
 // Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. raw, what was sent,
-// is kept either way. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
+// is kept either way, and so is that it was the first to somebody who never wrote. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
 func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishParams) (MessageFinishRow, error) {
 	row := db.QueryRow(ctx, messageFinish,
 		arg.ID,
@@ -180,6 +183,8 @@ func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishP
 		&i.MessageView.PinnedUntil,
 		&i.MessageView.Starred,
 		&i.MessageView.History,
+		&i.MessageView.Urgent,
+		&i.MessageView.Held,
 	)
 	return i, err
 }
@@ -214,7 +219,7 @@ func (q *Queries) MessageListStuck(ctx context.Context, db DBTX, topic string, m
 }
 
 const messageShow = `-- name: MessageShow :one
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views WHERE id = $1
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history, urgent, held FROM message_views WHERE id = $1
 `
 
 func (q *Queries) MessageShow(ctx context.Context, db DBTX, id uuid.UUID) (MessageView, error) {
@@ -254,6 +259,8 @@ func (q *Queries) MessageShow(ctx context.Context, db DBTX, id uuid.UUID) (Messa
 		&i.PinnedUntil,
 		&i.Starred,
 		&i.History,
+		&i.Urgent,
+		&i.Held,
 	)
 	return i, err
 }

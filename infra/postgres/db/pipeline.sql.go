@@ -94,8 +94,8 @@ func (q *Queries) BatchInsert(ctx context.Context, db DBTX, iD uuid.UUID, sessio
 }
 
 const chatTouchMany = `-- name: ChatTouchMany :many
-INSERT INTO chats (session_id, id, kind, last_message_at)
-SELECT $1::text, c.id, c.kind, $2::timestamptz FROM (SELECT unnest($3::text[]) AS id, unnest($4::text[]) AS kind) c ORDER BY c.id
+INSERT INTO chats (session_id, id, kind, last_message_at, cold)
+SELECT $1::text, c.id, c.kind, $2::timestamptz, c.kind = 'user' FROM (SELECT unnest($3::text[]) AS id, unnest($4::text[]) AS kind) c ORDER BY c.id
 ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
 RETURNING id, disappearing_seconds
 `
@@ -252,7 +252,7 @@ func (q *Queries) MessageCancel(ctx context.Context, db DBTX, sessionID string, 
 }
 
 const messageListByID = `-- name: MessageListByID :many
-SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history FROM message_views WHERE id = ANY ($1::uuid[]) ORDER BY id DESC
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history, urgent, held FROM message_views WHERE id = ANY ($1::uuid[]) ORDER BY id DESC
 `
 
 func (q *Queries) MessageListByID(ctx context.Context, db DBTX, ids []uuid.UUID) ([]MessageView, error) {
@@ -298,6 +298,8 @@ func (q *Queries) MessageListByID(ctx context.Context, db DBTX, ids []uuid.UUID)
 			&i.PinnedUntil,
 			&i.Starred,
 			&i.History,
+			&i.Urgent,
+			&i.Held,
 		); err != nil {
 			return nil, err
 		}
@@ -331,17 +333,18 @@ WITH turn AS MATERIALIZED (
      ORDER BY m.send_at, m.id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 ), queued AS (
     UPDATE messages m SET status = 'queued', updated_at = clock_timestamp() FROM due
-     WHERE m.id = due.id RETURNING m.id, m.session_id, m.chat_id, m.send_at, m.typing_seconds
+     WHERE m.id = due.id RETURNING m.id, m.session_id, m.chat_id, m.send_at, m.typing_seconds, m.urgent
 ), touched AS (
     UPDATE chats c SET last_message_at = greatest(c.last_message_at, statement_timestamp())
       FROM (SELECT DISTINCT q.session_id, q.chat_id FROM queued q) q WHERE c.session_id = q.session_id AND c.id = q.chat_id)
-SELECT queued.id, queued.session_id, queued.typing_seconds FROM queued ORDER BY queued.send_at, queued.id
+SELECT queued.id, queued.session_id, queued.typing_seconds, queued.urgent FROM queued ORDER BY queued.send_at, queued.id
 `
 
 type MessagePublishDueRow struct {
 	ID            uuid.UUID
 	SessionID     string
 	TypingSeconds int32
+	Urgent        bool
 }
 
 // What is around a message on its way out: its time, its batch, typing, receipts.
@@ -356,7 +359,12 @@ func (q *Queries) MessagePublishDue(ctx context.Context, db DBTX, maxRows int32)
 	items := []MessagePublishDueRow{}
 	for rows.Next() {
 		var i MessagePublishDueRow
-		if err := rows.Scan(&i.ID, &i.SessionID, &i.TypingSeconds); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.SessionID,
+			&i.TypingSeconds,
+			&i.Urgent,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -382,6 +390,7 @@ type MessageQueueManyParams struct {
 	ExpiresAt       *time.Time
 	SendAt          *time.Time
 	TypingSeconds   int32
+	Urgent          bool
 	BatchID         *uuid.UUID
 	Timestamp       time.Time
 }
@@ -398,25 +407,6 @@ func (q *Queries) MessageReschedule(ctx context.Context, db DBTX, at time.Time, 
 		return 0, err
 	}
 	return result.RowsAffected(), nil
-}
-
-const messageTyping = `-- name: MessageTyping :one
-SELECT chat_id, type, (status = 'queued' AND (expires_at IS NULL OR expires_at > statement_timestamp()))::boolean AS waiting
-  FROM messages WHERE id = $1 AND session_id = $2
-`
-
-type MessageTypingRow struct {
-	ChatID  string
-	Type    string
-	Waiting bool
-}
-
-// What a message that waits to be sent shows before it, and whether it still waits.
-func (q *Queries) MessageTyping(ctx context.Context, db DBTX, iD uuid.UUID, sessionID string) (MessageTypingRow, error) {
-	row := db.QueryRow(ctx, messageTyping, iD, sessionID)
-	var i MessageTypingRow
-	err := row.Scan(&i.ChatID, &i.Type, &i.Waiting)
-	return i, err
 }
 
 const receiptList = `-- name: ReceiptList :many

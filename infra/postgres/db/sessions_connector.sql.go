@@ -24,7 +24,7 @@ func (q *Queries) SessionDevice(ctx context.Context, db DBTX, id string) (*strin
 
 const sessionListControl = `-- name: SessionListControl :many
 
-SELECT s.id, s.desired, s.restarts, s.restarts_done, s.logout_requested_at, s.delete_requested_at, s.state, s.reason, s.jid, s.settings
+SELECT s.id, s.desired, s.restarts, s.restarts_done, s.logout_requested_at, s.delete_requested_at, s.state, s.reason, s.jid, s.settings, s.created_at
   FROM claims c JOIN sessions s ON s.id = c.session
  WHERE c.owner = $1 AND c.expires_at > clock_timestamp()
 `
@@ -40,6 +40,7 @@ type SessionListControlRow struct {
 	Reason            string
 	Jid               *string
 	Settings          json.RawMessage
+	CreatedAt         time.Time
 }
 
 // A session as its connector sees it: what is asked of it, and what was observed.
@@ -63,6 +64,7 @@ func (q *Queries) SessionListControl(ctx context.Context, db DBTX, owner string)
 			&i.Reason,
 			&i.Jid,
 			&i.Settings,
+			&i.CreatedAt,
 		); err != nil {
 			return nil, err
 		}

@@ -32,8 +32,8 @@ SELECT id, coalesce(nullif(saved_name, ''), nullif(name, ''), business_name)::te
 SELECT EXISTS (SELECT 1 FROM changes WHERE session_id = @session_id AND kind = @kind AND status = 'done' AND result->>'id' = @group_id::text);
 
 -- name: SendAhead :many
--- The commands behind one in a lane of sends, in their order, with their chats. What carries a file takes its time.
-SELECT q.id, q.uuid, coalesce(m.chat_id, h.chat_id, '')::text AS chat_id, (m.id IS NOT NULL)::boolean AS is_message, (m.media_id IS NOT NULL)::boolean AS has_file
+-- The commands behind one in a lane of sends, in their order, with their chats. What carries a file, or shows typing first, takes its time.
+SELECT q.id, q.uuid, coalesce(m.chat_id, h.chat_id, '')::text AS chat_id, (m.id IS NOT NULL)::boolean AS is_message, (m.media_id IS NOT NULL OR m.typing_seconds > 0)::boolean AS takes_time
   FROM queue_messages q
   LEFT JOIN messages m ON m.id = q.uuid AND m.session_id = @session_id::text
   LEFT JOIN changes h ON h.id = q.uuid AND h.session_id = @session_id::text

@@ -39,11 +39,11 @@ SELECT h.id FROM queue_lanes l
 
 -- name: HistoryChat :exec
 -- A chat as the phone had it. What is known already from live messages and app state is newer; only where fill is set does the history add to
--- it what it has and the row has not.
+-- it what it has and the row has not. An account that has a history with somebody does not write to him first.
 INSERT INTO chats (session_id, id, kind, last_message_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds)
 VALUES (@session_id, @id, @kind, @last_message_at, @archived, @pinned_at, @muted_until, @unread, @marked_unread, @disappearing_seconds)
     ON CONFLICT (session_id, id) DO UPDATE
-   SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at),
+   SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), cold = false,
        archived = CASE WHEN @fill::boolean THEN chats.archived OR excluded.archived ELSE chats.archived END,
        pinned_at = CASE WHEN @fill::boolean THEN coalesce(chats.pinned_at, excluded.pinned_at) ELSE chats.pinned_at END,
        muted_until = CASE WHEN @fill::boolean THEN coalesce(chats.muted_until, excluded.muted_until) ELSE chats.muted_until END,

@@ -13,14 +13,14 @@ SELECT * FROM message_views
  ORDER BY id DESC LIMIT sqlc.arg(max_rows);
 
 -- name: MessageQueue :exec
-INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, send_at, typing_seconds, timestamp)
+INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, send_at, typing_seconds, urgent, timestamp)
 VALUES (@id, @session_id, @chat_id, @whatsapp_id, 'outgoing', @status, @type, @content, sqlc.narg(context), @media_id, @client_reference, @expires_at, @send_at, @typing_seconds,
-        @timestamp);
+        @urgent, @timestamp);
 
 -- name: ChatTouch :one
 -- A message is to be sent: makes the chat, or notes that there is something new in it, which whoever writes there has read. It returns the
 -- chat's timer for disappearing messages, 0 for none.
-INSERT INTO chats (session_id, id, kind, last_message_at) VALUES ($1, $2, $3, $4)
+INSERT INTO chats (session_id, id, kind, last_message_at, cold) VALUES ($1, $2, $3, $4, $3 = 'user')
 ON CONFLICT (session_id, id) DO UPDATE
    SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at), unread = 0, marked_unread = false
 RETURNING disappearing_seconds;

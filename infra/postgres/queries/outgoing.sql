@@ -17,12 +17,12 @@ SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.context, m.raw, 
 
 -- name: MessageFinish :one
 -- Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. raw, what was sent,
--- is kept either way. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
+-- is kept either way, and so is that it was the first to somebody who never wrote. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
 ), before AS (
-    SELECT w.id, message_rank(w.status) < message_rank(@status) AS behind
+    SELECT w.id, w.chat_id, message_rank(w.status) < message_rank(@status) AS behind
       FROM fence JOIN messages w ON w.id = @id::uuid AND w.session_id = fence.session FOR NO KEY UPDATE OF w
 ), done AS (
     UPDATE messages
@@ -33,7 +33,10 @@ WITH fence AS MATERIALIZED (
            raw = coalesce(sqlc.narg(raw)::bytea, messages.raw), content = coalesce(sqlc.narg(content)::jsonb, messages.content), updated_at = clock_timestamp()
       FROM before
      WHERE messages.id = before.id AND (before.behind OR sqlc.narg(raw)::bytea IS NOT NULL)
-    RETURNING before.behind)
+    RETURNING before.behind
+), opened AS (
+    UPDATE chats h SET opened_at = clock_timestamp() FROM before
+     WHERE @status = 'sent' AND h.session_id = @session_id::text AND h.id = before.chat_id AND h.cold AND h.opened_at IS NULL)
 SELECT EXISTS (SELECT FROM done WHERE done.behind)::boolean AS finished, sqlc.embed(message_views)
   FROM fence JOIN message_views ON message_views.id = @id::uuid AND message_views.session_id = fence.session;
 

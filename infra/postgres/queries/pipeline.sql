@@ -11,11 +11,11 @@ WITH turn AS MATERIALIZED (
      ORDER BY m.send_at, m.id LIMIT @max_rows FOR NO KEY UPDATE SKIP LOCKED
 ), queued AS (
     UPDATE messages m SET status = 'queued', updated_at = clock_timestamp() FROM due
-     WHERE m.id = due.id RETURNING m.id, m.session_id, m.chat_id, m.send_at, m.typing_seconds
+     WHERE m.id = due.id RETURNING m.id, m.session_id, m.chat_id, m.send_at, m.typing_seconds, m.urgent
 ), touched AS (
     UPDATE chats c SET last_message_at = greatest(c.last_message_at, statement_timestamp())
       FROM (SELECT DISTINCT q.session_id, q.chat_id FROM queued q) q WHERE c.session_id = q.session_id AND c.id = q.chat_id)
-SELECT queued.id, queued.session_id, queued.typing_seconds FROM queued ORDER BY queued.send_at, queued.id;
+SELECT queued.id, queued.session_id, queued.typing_seconds, queued.urgent FROM queued ORDER BY queued.send_at, queued.id;
 
 -- name: MessageNextDue :one
 -- In how many seconds the next message is due.
@@ -34,21 +34,16 @@ UPDATE messages m SET status = 'cancelled', updated_at = clock_timestamp()
                  ORDER BY w.id FOR NO KEY UPDATE)
 RETURNING m.id, m.chat_id, m.whatsapp_id;
 
--- name: MessageTyping :one
--- What a message that waits to be sent shows before it, and whether it still waits.
-SELECT chat_id, type, (status = 'queued' AND (expires_at IS NULL OR expires_at > statement_timestamp()))::boolean AS waiting
-  FROM messages WHERE id = @id AND session_id = @session_id;
-
 -- name: MessageQueueMany :copyfrom
 INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, media_id, client_reference, expires_at, send_at, typing_seconds,
-                      batch_id, timestamp)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
+                      urgent, batch_id, timestamp)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
 
 -- name: ChatTouchMany :many
 -- As ChatTouch, for many of one session, in the order of their ids: who does the same at the same time waits, and does not deadlock. It returns the
 -- timers for disappearing messages.
-INSERT INTO chats (session_id, id, kind, last_message_at)
-SELECT @session_id::text, c.id, c.kind, sqlc.narg(at)::timestamptz FROM (SELECT unnest(@ids::text[]) AS id, unnest(@kinds::text[]) AS kind) c ORDER BY c.id
+INSERT INTO chats (session_id, id, kind, last_message_at, cold)
+SELECT @session_id::text, c.id, c.kind, sqlc.narg(at)::timestamptz, c.kind = 'user' FROM (SELECT unnest(@ids::text[]) AS id, unnest(@kinds::text[]) AS kind) c ORDER BY c.id
 ON CONFLICT (session_id, id) DO UPDATE SET last_message_at = greatest(chats.last_message_at, excluded.last_message_at)
 RETURNING id, disappearing_seconds;
 
