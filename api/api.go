@@ -197,6 +197,7 @@ func newRoutes() *Server {
 	s.addParticipants()
 	s.addGroupInvites()
 	s.addGroupPicture()
+	s.addProfile()
 	s.addMedia()
 	s.addEndpoints()
 	s.addDeliveries()
