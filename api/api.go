@@ -196,6 +196,8 @@ func newRoutes() *Server {
 	s.addParticipants()
 	s.addGroupInvites()
 	s.addGroupPicture()
+	s.addPresence()
+	s.addCalls()
 	s.addMedia()
 	s.addEndpoints()
 	s.addDeliveries()

@@ -49,6 +49,10 @@ var makers = map[string]maker{
 	events.EditLabel.Kind:  making(events.EditLabel, (*connection).editLabel),
 	events.LabelChat.Kind:  making(events.LabelChat, (*connection).labelChat),
 	events.AskHistory.Kind: making(events.AskHistory, (*connection).askHistory),
+
+	events.SubscribePresence.Kind:   making(events.SubscribePresence, (*connection).subscribe),
+	events.UnsubscribePresence.Kind: making(events.UnsubscribePresence, (*connection).unsubscribe),
+	events.RejectCall.Kind:          making(events.RejectCall, (*connection).rejectCall),
 }
 
 // inOrder are the kinds of change that go with the session's sends: what they do to a message is a message.
