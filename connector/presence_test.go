@@ -302,7 +302,6 @@ func TestACallIsRejectedAlsoWhereTheProcessDied(t *testing.T) {
 	b.await("the call to be written", func() bool { return one[int](b, `SELECT count(*)::int FROM calls`) == 1 })
 	b.abandon(first)
 	b.exec(`UPDATE claims SET expires_at = now()`)
-	b.exec(`UPDATE queue_lanes SET lease_until = now() WHERE lease_until IS NOT NULL`)
 	second := b.connector()
 	b.await("the call to be over", func() bool { return one[string](b, `SELECT state || ' ' || reason FROM calls`) == "ended rejected" })
 	if texts := b.shown(juan, 1); len(texts) != 1 || texts[0] != "No calls, please." {
