@@ -37,7 +37,7 @@ func TestPresenceIsSweptAndErased(t *testing.T) {
 	if f.must(200, &p, "GET", "/v1/sessions/sales/presence/1000000000002", nil); p.State != events.PresenceUnknown || p.Typing != "" || p.Contact.Phone != "1000000000002" {
 		t.Errorf("the presence is %+v", p)
 	}
-	f.must(200, nil, "DELETE", erasePath, nil)
+	f.must(200, nil, "DELETE", erasePath+"?erase=true", nil)
 	if n := f.count("presences WHERE contact_id = '"+erasedJID+"'") + f.count("calls WHERE caller_id = '"+erasedJID+"'"); n != 0 {
 		t.Errorf("%d rows of the erased contact are left", n)
 	}

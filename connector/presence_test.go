@@ -41,7 +41,7 @@ func payloads[T any](b *bench, t events.Type) (list []T) {
 // said counts the stanzas that the session's device sent, which match.
 func (b *bench) said(device types.JID, match func(server.Stanza) bool) (n int) {
 	b.Helper()
-	res, err := http.Get(b.sandbox.URL() + "/transcript") //nolint:noctx // the sandbox of this test
+	res, err := http.Get(b.sandbox.URL() + "/transcript")
 	if err != nil {
 		b.Fatal(err)
 	}
