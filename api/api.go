@@ -198,6 +198,8 @@ func newRoutes() *Server {
 	s.addGroupInvites()
 	s.addGroupPicture()
 	s.addProfile()
+	s.addPresence()
+	s.addCalls()
 	s.addMedia()
 	s.addEndpoints()
 	s.addDeliveries()

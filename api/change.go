@@ -141,6 +141,9 @@ func (s *Server) queueChange(ctx context.Context, tx *queue.Tx, sessionID, kind 
 	if inOrder {
 		lane = events.SendLane(sessionID)
 	}
+	if kind == events.RejectCall.Kind {
+		lane = events.CallLane(sessionID)
+	}
 	tx.Publish(events.TopicCommands, queue.Message{
 		ID: id, Lane: lane, Session: sessionID, Payload: command, Metadata: map[string]string{events.MetaCommand: events.CommandChange},
 	})

@@ -226,6 +226,8 @@ func humaConfig() huma.Config {
 		{Name: "Contacts", Description: "People on WhatsApp."},
 		{Name: "Groups", Description: "Groups, their participants, and communities. What has changed is told by events, also where it was changed here."},
 		{Name: "Profile", Description: "What the account shows of itself, and to whom."},
+		{Name: "Presence", Description: "Who is online: the account itself, and those the session is subscribed to."},
+		{Name: "Calls", Description: "Calls that come in. A session sees and rejects them; it carries no voice."},
 		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},

@@ -40,6 +40,9 @@ const (
 	ChatNotFound           Code = "chat_not_found"
 	ContactNotFound        Code = "contact_not_found"
 	LabelNotFound          Code = "label_not_found"
+	CallNotFound           Code = "call_not_found"
+	CallOver               Code = "call_over"
+	TooManySubscriptions   Code = "too_many_subscriptions"
 	GroupNotFound          Code = "group_not_found"
 	NotInGroup             Code = "not_in_group"
 	NotGroupAdmin          Code = "not_group_admin"
@@ -102,6 +105,9 @@ var explanations = map[Code]explanation{
 	ChatNotFound:           {404, "Chat not found", "The session has no chat with this id. GET /v1/sessions/{sessionId}/chats lists them."},
 	ContactNotFound:        {404, "Contact not found", "The session knows nobody with this id. GET /v1/sessions/{sessionId}/contacts lists whom it knows."},
 	LabelNotFound:          {404, "Label not found", "The account has no label with this id. GET /v1/sessions/{sessionId}/labels lists them."},
+	CallNotFound:           {404, "Call not found", "The session has no call with this id. GET /v1/sessions/{sessionId}/calls lists those of the last 30 days."},
+	CallOver:               {409, "Call over", "The call rings no more: it was accepted or rejected, here or on another device, or the caller hung up."},
+	TooManySubscriptions:   {409, "Too many subscriptions", "The session is told of the presence of as many people as it can be. End a subscription first: DELETE /v1/sessions/{sessionId}/presence/{contactId}/subscription."},
 	GroupNotFound:          {404, "Group not found", "WhatsApp knows no group with this id, or does not show it to this account."},
 	NotInGroup:             {403, "Not in the group", "The session's account is not in this group, which only participants may know or do this in."},
 	NotGroupAdmin:          {403, "Not an admin", "Only an admin of the group may do this, and the session's account is none."},

@@ -48,6 +48,9 @@ type sessionSettings struct {
 	DeviceName *string                  `json:"deviceName,omitempty" maxLength:"50" doc:"Shown on the phone's list of linked devices from the next linking on; default chasqui." example:"Support desk"`
 	Metadata   map[string]metadataValue `json:"metadata,omitempty" maxProperties:"32" doc:"Free for your use; replaces what was there."`
 	Sending    *sendingSettings         `json:"sending,omitempty" doc:"How messages are paced; replaces what was there, and {} takes it away. What waits already follows it."`
+	Presence   *string                  `json:"presence,omitempty" enum:"available,unavailable" doc:"What the account shows of itself while the session is connected; default unavailable, so that the owner's phone notifies. PUT .../presence sets the same." example:"unavailable"`
+	MarkRead   *bool                    `json:"markRead,omitempty" doc:"true: messages that come in are read at once, and their senders get read receipts unless the account's privacy keeps them back; default false." example:"false"`
+	Calls      *setCalls                `json:"calls,omitempty" doc:"What is done to calls that come in; replaces what was there. By default they ring."`
 }
 
 // sendingSettings is events.Sending as a client sends it: unknown members are refused.

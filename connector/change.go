@@ -50,9 +50,12 @@ var makers = map[string]maker{
 	events.LabelChat.Kind:  making(events.LabelChat, (*connection).labelChat),
 	events.AskHistory.Kind: making(events.AskHistory, (*connection).askHistory),
 
-	events.UpdateProfile.Kind:     making(events.UpdateProfile, (*connection).updateProfile),
-	events.SetProfilePicture.Kind: making(events.SetProfilePicture, (*connection).setProfilePicture),
-	events.UpdatePrivacy.Kind:     making(events.UpdatePrivacy, (*connection).updatePrivacy),
+	events.UpdateProfile.Kind:       making(events.UpdateProfile, (*connection).updateProfile),
+	events.SetProfilePicture.Kind:   making(events.SetProfilePicture, (*connection).setProfilePicture),
+	events.UpdatePrivacy.Kind:       making(events.UpdatePrivacy, (*connection).updatePrivacy),
+	events.SubscribePresence.Kind:   making(events.SubscribePresence, (*connection).subscribe),
+	events.UnsubscribePresence.Kind: making(events.UnsubscribePresence, (*connection).unsubscribe),
+	events.RejectCall.Kind:          making(events.RejectCall, (*connection).rejectCall),
 }
 
 // inOrder are the kinds of change that go with the session's sends: what they do to a message is a message.

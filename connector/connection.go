@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.mau.fi/whatsmeow"
-	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
@@ -57,10 +56,17 @@ type connection struct {
 	dialled chan struct{}  // closed when dialling has ended; nil before it begins
 	groups  groupMemory
 
-	mu     sync.Mutex
-	closed bool
-	name   string      // the account's, once it is known
-	leave  *time.Timer // when the account is to be unavailable again; nil before it first was available
+	presenting sync.Mutex // held while the account's presence is told
+	typists    typists
+	toRead     chan struct{} // holds one: messages have come that are to be read by themselves
+
+	mu         sync.Mutex
+	closed     bool
+	name       string      // the account's, once it is known
+	attends    time.Time   // until when the account is there because it types
+	leave      *time.Timer // when that ends; nil before it first was so
+	renewing   bool        // subscriptions to presence are being renewed
+	renewAgain bool        // and are to be once more
 }
 
 // connect makes a connection and keeps it until it ends or something else is asked of the session.
@@ -82,7 +88,7 @@ func (s *session) connect() ending {
 
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
-	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16)}
+	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16), toRead: make(chan struct{}, 1)}
 	conn.intake.peers.line = conn.line
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
@@ -223,9 +229,13 @@ func (c *connection) run() ending {
 	s := c.s
 	name := c.device.PushName // before whatsmeow works on the device
 	settled := sync.OnceFunc(func() { c.work.Go(c.settle) })
+	presence := s.settings().Presence
 	appear := func() {
 		name := name
-		c.work.Go(func() { c.appear(name) })
+		c.work.Go(func() {
+			c.appear(name)
+			c.renewSubscriptions()
+		})
 	}
 	dialled := make(chan error, 1)
 	c.dialled = make(chan struct{})
@@ -306,6 +316,11 @@ func (c *connection) run() ending {
 			if e, end := check(); end {
 				return e
 			}
+			if wanted := s.settings().Presence; wanted != presence {
+				if presence = wanted; !in.IsZero() {
+					c.work.Go(c.reappear)
+				}
+			}
 		case said := <-c.signals:
 			switch said.(type) {
 			case *waevents.Disconnected, *waevents.KeepAliveTimeout:
@@ -349,6 +364,7 @@ func (c *connection) run() ending {
 				}
 				appear()
 				settled()
+				c.work.Go(c.readDue)
 			case *waevents.PushNameSetting:
 				name = evt.Action.GetName()
 				appear()
@@ -413,8 +429,8 @@ func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool
 	return ending{}, false
 }
 
-// appear tells WhatsApp the account's name and that nobody is looking, so that the owner's phone goes on notifying. Without a name, which
-// comes with the account's settings, there is nothing to tell; it is called again when the name comes. whatsmeow's SendPresence reads the
+// appear tells WhatsApp the account's name and whether it is there; by default it is not, so that the owner's phone goes on notifying. Without a
+// name, which comes with the account's settings, there is nothing to tell; it is called again when the name comes. whatsmeow's SendPresence reads the
 // name from the store while its own goroutines write it there (appstate.go, dispatchAppState). Failure policy: best effort.
 func (c *connection) appear(name string) {
 	if name == "" {
@@ -423,23 +439,7 @@ func (c *connection) appear(name string) {
 	c.mu.Lock()
 	c.name = name
 	c.mu.Unlock()
-	c.present(types.PresenceUnavailable)
-}
-
-// present says whether somebody is looking. Failure policy: best effort.
-func (c *connection) present(state types.Presence) {
-	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
-	defer cancel()
-	presence := waBinary.Node{Tag: "presence", Attrs: waBinary.Attrs{"type": string(state)}}
-	c.mu.Lock()
-	if c.name != "" {
-		presence.Attrs["name"] = c.name
-	}
-	c.mu.Unlock()
-	err := c.client.DangerousInternals().SendNode(ctx, presence) //nolint:staticcheck // SA1019: there is no other way to send a stanza
-	if err != nil && c.ctx.Err() == nil {
-		c.s.log.WarnContext(ctx, "presence not sent", "error", err)
-	}
+	c.present()
 }
 
 // handle takes whatsmeow's events; false leaves a stanza unacknowledged. A panic is caught here, because whatsmeow takes one for success
@@ -486,6 +486,21 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.mediaRetried(ctx, e)
 	case *waevents.JoinedGroup:
 		err = c.joinedGroup(ctx, e)
+	case *waevents.Presence:
+		err = c.cameOrWent(ctx, e)
+	case *waevents.ChatPresence:
+		err = c.heardTyping(ctx, e)
+	case *waevents.CallOffer:
+		_, video := e.Data.GetOptionalChildByTag("video")
+		err = c.callOffered(ctx, e.BasicCallMeta, video)
+	case *waevents.CallOfferNotice:
+		err = c.callOffered(ctx, e.BasicCallMeta, e.Media == "video")
+	case *waevents.CallAccept:
+		err = c.callAccepted(ctx, e)
+	case *waevents.CallReject:
+		err = c.callRejected(ctx, e)
+	case *waevents.CallTerminate:
+		err = c.callTerminated(ctx, e)
 	case *waevents.GroupInfo:
 		err = c.groupChanged(ctx, e)
 	case *waevents.Star:

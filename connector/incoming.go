@@ -95,7 +95,7 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said tol
 	if said.media != nil && p.Type == said.content.Type {
 		file, p.MediaID = said.media.ID, &said.media.ID
 	}
-	fresh := false
+	fresh, toRead := false, p.Direction == events.Incoming && c.s.settings().MarkRead
 	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
 		row, err := c.s.c.queries.MessageReceive(ctx, tx, p)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -121,13 +121,22 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said tol
 				return err
 			}
 		}
+		if toRead {
+			if err := c.s.c.queries.ReadDuePut(ctx, tx, *row.MessageID, p.SessionID); err != nil {
+				return fmt.Errorf("note message to read: %w", err)
+			}
+		}
 		_, err = events.PublishAwaiting(tx, t, p.SessionID, p.ChatID, p.Timestamp, events.MessageData{Message: m}, file)
 		return err
 	})
+	if err == nil && toRead {
+		signal(c.toRead)
+	}
 	if err == nil && fresh {
 		if p.Direction == events.Incoming {
 			c.s.pacingMoved() // what waits to be sent may be an answer now
 		}
+		c.typists.ends(user(info.Chat), user(info.Sender))
 		c.s.c.metrics.received.WithLabelValues(p.Direction, p.Type).Inc()
 	}
 	return err

@@ -123,7 +123,8 @@ func (c *connection) join(ctx context.Context, a address) error {
 		}
 		err = errors.Join(
 			q.ChatJoin(ctx, tx, a.id, s.id, lid), q.ChatLabelJoin(ctx, tx, a.id, s.id, lid), q.ReactionJoin(ctx, tx, a.id, s.id, lid),
-			q.VoteJoin(ctx, tx, a.id, s.id, lid), q.ReceiptJoin(ctx, tx, a.id, s.id, lid), q.ChangeJoin(ctx, tx, lid, a.id, s.id))
+			q.VoteJoin(ctx, tx, a.id, s.id, lid), q.ReceiptJoin(ctx, tx, a.id, s.id, lid), q.ChangeJoin(ctx, tx, lid, a.id, s.id),
+			q.PresenceJoin(ctx, tx, a.id, s.id, lid), q.CallJoin(ctx, tx, a.id, s.id, lid))
 		if err != nil {
 			return fmt.Errorf("join what belongs to the chat: %w", err)
 		}

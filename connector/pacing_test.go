@@ -61,7 +61,10 @@ func TestPacerLetsGoWhatMay(t *testing.T) {
 			map[byte]string{2: events.WaitsForNewContacts}, time.Minute},
 		{"the day's are written to", people, func(p *pacing) { p.opened, p.room = 5, p.now.Add(3*time.Hour) }, []db.MessageListHeldRow{heldRow(1, "a", cold), heldRow(2, "b", known)}, []byte{2},
 			map[byte]string{1: events.WaitsForDay}, 3 * time.Hour},
-		{"the last of the day's", people, func(p *pacing) { p.opened = 4; p.sending.NewContacts.MinSeconds, p.sending.NewContacts.MaxSeconds = 0, 0 },
+		{"the last of the day's", people, func(p *pacing) {
+			p.opened = 4
+			p.sending.NewContacts.MinSeconds, p.sending.NewContacts.MaxSeconds = 0, 0
+		},
 			[]db.MessageListHeldRow{heldRow(1, "a", cold), heldRow(2, "b", cold)}, []byte{1}, map[byte]string{2: events.WaitsForDay}, time.Second},
 		{"outside of the window", closed, func(p *pacing) { p.opens = p.now.Add(time.Hour) }, []db.MessageListHeldRow{heldRow(1, "a", nil), heldRow(2, "b", answer), heldRow(3, "c", urgent)}, []byte{2, 3},
 			map[byte]string{1: events.WaitsForWindow}, time.Hour},

@@ -99,6 +99,9 @@ func (c *Connector) sweepOnce(ctx context.Context) (most int, err error) {
 		if err := c.sweepChanges(ctx, tx, &most); err != nil {
 			return err
 		}
+		if err := c.sweepCalls(ctx, tx, &most); err != nil {
+			return err
+		}
 		return c.sweepBroken(ctx, tx, &most)
 	})
 	return most, err

@@ -42,6 +42,11 @@ const (
 	GroupUpdated       Type = "group.updated"
 	GroupParticipants  Type = "group.participants"
 	GroupJoinRequested Type = "group.join-request"
+	PresenceUpdated    Type = "presence.updated"
+	ChatTyping         Type = "chat.typing"
+	CallOffered        Type = "call.offered"
+	CallTaken          Type = "call.accepted"
+	CallOver           Type = "call.ended"
 	ChangeUndone       Type = "change.failed"
 	MediaFailed        Type = "media.failed"
 	WebhookTest        Type = "webhook.test"
@@ -53,7 +58,7 @@ const (
 var Types = []Type{
 	SessionStatus, SessionQR, SessionRisk, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
 	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
-	GroupParticipants, GroupJoinRequested, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
+	GroupParticipants, GroupJoinRequested, PresenceUpdated, ChatTyping, CallOffered, CallTaken, CallOver, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
 }
 
 // An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and

@@ -84,6 +84,11 @@ func wireForms() map[string]Event {
 		{GroupUpdated, GroupData{Group: group, By: &by, Changed: []string{"name", "locked"}}},
 		{GroupParticipants, ParticipantsData{GroupID: group.ID, Action: "added", Participants: []Address{by}, By: &own}},
 		{GroupJoinRequested, JoinRequestData{GroupID: group.ID, Action: "created", From: by}}, {ChangeUndone, ChangeData{Change: change}},
+		{PresenceUpdated, PresenceData{Presence: Presence{Contact: by, State: PresenceUnavailable, LastSeen: &at, Typing: TypingText, Subscribed: true, UpdatedAt: &at}}},
+		{ChatTyping, TypingData{ChatID: message.ChatID, From: by, State: TypingVoice, At: at}},
+		{CallOffered, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, GroupID: group.ID, Video: true, State: CallRinging, OfferedAt: at}}},
+		{CallTaken, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, State: CallAccepted, OfferedAt: at, AcceptedAt: &later}}},
+		{CallOver, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, State: CallEnded, Reason: CallCompleted, OfferedAt: at, AcceptedAt: &later, EndedAt: &later}}},
 		{MediaFailed, MediaFailedData{
 			MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: message.ChatID, Direction: Incoming, Media: file, Error: MessageError{Code: "media_fetch_failed", Message: "It is gone."},
 		}},

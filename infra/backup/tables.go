@@ -25,6 +25,7 @@ var copied = []struct {
 	{name: "labels", session: "session_id", where: "true"},
 	{name: "label_ids", session: "session_id", where: "true"},
 	{name: "chat_labels", session: "session_id", where: "true"},
+	{name: "presences", session: "session_id", where: "subscribed_at IS NOT NULL", afresh: []string{"state", "last_seen", "heard_at", "typing", "typing_at"}},
 	{name: "webhook_endpoints", where: "state <> 'deleted'",
 		afresh: []string{"failing_since", "consecutive_failures", "breaker_until", "breaker_trips", "rate_tokens", "rate_at", "concurrency", "failing_told"}},
 }
@@ -46,6 +47,8 @@ var leftOut = map[string]string{
 	"restrictions":     "WhatsApp tells them anew",
 	"group_notices":    "what WhatsApp has told lately, which it does not tell again",
 	"history_parts":    "they go with the messages",
+	"calls":            "history, as the messages are",
+	"messages_to_read": "they go with the messages",
 	"changes":          "they may have been done since",
 	"media":            "they go with the messages",
 	"objects":          "the bytes are in S3",

@@ -22,8 +22,8 @@ var table = []struct {
 		"Pairing code and passkey" + notYet,
 		"Proxy of a session, media included" + notYet,
 		"Ignore groups, status, broadcasts, channels" + notYet,
-		"Reject calls with a text" + notYet,
-		"Mark read and presence mode as settings" + notYet,
+		"Reject calls with a text",
+		"Mark read and presence mode as settings",
 		"Log of a session" + notYet,
 		"Onboarding page for one pairing" + notYet,
 	}},
@@ -147,8 +147,8 @@ var table = []struct {
 		"Dashboard" + notYet,
 		"SDKs and MCP server" + notYet,
 		"Profile and privacy",
-		"Presence" + notYet,
-		"Calls" + notYet,
+		"Presence",
+		"Calls",
 	}},
 }
 

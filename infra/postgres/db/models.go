@@ -35,6 +35,43 @@ type AttemptsDefault struct {
 	Error      string
 }
 
+type Call struct {
+	ID         uuid.UUID
+	SessionID  string
+	WhatsappID string
+	CallerID   string
+	Creator    string
+	GroupID    string
+	Video      bool
+	State      string
+	Reason     string
+	OfferedAt  time.Time
+	AcceptedAt *time.Time
+	EndedAt    *time.Time
+	TextedAt   *time.Time
+	CreatedAt  time.Time
+}
+
+type CallView struct {
+	ID         uuid.UUID
+	SessionID  string
+	WhatsappID string
+	CallerID   string
+	Creator    string
+	GroupID    string
+	Video      bool
+	State      string
+	Reason     string
+	OfferedAt  time.Time
+	AcceptedAt *time.Time
+	EndedAt    *time.Time
+	TextedAt   *time.Time
+	CreatedAt  time.Time
+	Phone      string
+	Lid        string
+	Name       string
+}
+
 type Change struct {
 	ID           uuid.UUID
 	SessionID    string
@@ -332,11 +369,28 @@ type MessageView struct {
 	Held            *string
 }
 
+type MessagesToRead struct {
+	MessageID uuid.UUID
+	SessionID string
+	CreatedAt time.Time
+}
+
 type Object struct {
 	Sha256    []byte
 	Key       string
 	Size      int64
 	CreatedAt time.Time
+}
+
+type Presence struct {
+	SessionID    string
+	ContactID    string
+	SubscribedAt *time.Time
+	State        string
+	LastSeen     *time.Time
+	HeardAt      *time.Time
+	Typing       string
+	TypingAt     *time.Time
 }
 
 type Query struct {
