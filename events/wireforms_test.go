@@ -54,6 +54,11 @@ func wireForms() map[string]Event {
 	scheduled.Direction, scheduled.From, scheduled.To, scheduled.Status, scheduled.SendAt, scheduled.BatchID = Outgoing, own, by, StatusScheduled, &later, BatchPrefix.Format(id)
 	scheduled.ClientReference, scheduled.ExpiresAt, scheduled.Error = "order-4711", &later, &MessageError{Code: "rate_limited", Message: "Too much"}
 
+	story := withContent(Content{Type: ContentText, Text: "What a day", BackgroundColor: "#128C7E", Font: "calistoga"})
+	story.ChatID, story.To = StatusChat, NewAddress(StatusChat, "", "", "")
+	answer := message
+	answer.ReplyTo = &Reply{MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: StatusChat, From: &own, Type: ContentText, Text: "What a day"}
+
 	forms := map[string]Event{}
 	add := func(name string, t Type, data any) {
 		forms[name] = Event{ID: EventPrefix.Format(id), Type: t, Timestamp: at, SessionID: "sales", Data: data}
@@ -79,7 +84,8 @@ func wireForms() map[string]Event {
 		{GroupJoined, GroupData{Group: group, By: &by}}, {GroupLeft, GroupData{Group: group, By: &by, Reason: "removed"}},
 		{GroupUpdated, GroupData{Group: group, By: &by, Changed: []string{"name", "locked"}}},
 		{GroupParticipants, ParticipantsData{GroupID: group.ID, Action: "added", Participants: []Address{by}, By: &own}},
-		{GroupJoinRequested, JoinRequestData{GroupID: group.ID, Action: "created", From: by}}, {ChangeUndone, ChangeData{Change: change}},
+		{GroupJoinRequested, JoinRequestData{GroupID: group.ID, Action: "created", From: by}}, {StatusReceived, MessageData{Message: story}},
+		{ChangeUndone, ChangeData{Change: change}},
 		{MediaFailed, MediaFailedData{
 			MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: message.ChatID, Direction: Incoming, Media: file, Error: MessageError{Code: "media_fetch_failed", Message: "It is gone."},
 		}},
@@ -87,6 +93,7 @@ func wireForms() map[string]Event {
 	} {
 		add(string(form.t), form.t, form.data)
 	}
+	add(string(MessageReceived)+".statusReply", MessageReceived, MessageData{Message: answer})
 	place := Location{Latitude: -34.6037, Longitude: -58.3816, Name: "Obelisco", Address: "Av. 9 de Julio"}
 	for _, c := range []Content{
 		{Type: ContentImage, Media: &file, Caption: "The menu", ViewOnce: true, AlbumID: "3EB0A1"}, {Type: ContentVideo, Media: &file, GIF: true, VideoNote: true},
