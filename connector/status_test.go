@@ -96,9 +96,10 @@ func TestStatusUpdatesOfLongAgoAreDeleted(t *testing.T) {
 	}
 	lost, shared := file(over[0]), file(over[1])
 	b.exec(`UPDATE messages SET media_id = $1 WHERE id = $2`, shared, kept[1])
-	if err := c.bound(b.ctx()); err != nil {
+	if err := c.Start(b.ctx()); err != nil { // which sweeps
 		t.Fatal(err)
 	}
+	b.await("the sweep", func() bool { return one[int](b, `SELECT count(*)::int FROM messages`) <= len(kept) })
 	if got := many[uuid.UUID](b, `SELECT id FROM messages ORDER BY id`); !slices.Equal(got, kept) {
 		t.Errorf("left are %v, want %v", got, kept)
 	}
