@@ -238,7 +238,9 @@ func TestStatusOfOthers(t *testing.T) {
 	if heart.Chat != s.phone.number || heart.Target.ID != words {
 		t.Errorf("the reaction is shown as %+v", heart)
 	}
-	s.gets("message.reaction", func(data map[string]any) bool { return data["messageId"] == kept.ID && data["chatId"] == statusChat && data["direction"] == "outgoing" })
+	s.gets("message.reaction", func(data map[string]any) bool {
+		return data["messageId"] == kept.ID && data["chatId"] == statusChat && data["direction"] == "outgoing"
+	})
 	for _, name := range []string{kept.ID, words} {
 		m := s.send(bert.number, text("where is it?"), map[string]any{"replyTo": name})
 		if m.ReplyTo["messageId"] != kept.ID || m.ReplyTo["chatId"] != statusChat || m.ChatID != bert.jid() {
