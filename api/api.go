@@ -200,6 +200,7 @@ func newRoutes() *Server {
 	s.addProfile()
 	s.addPresence()
 	s.addCalls()
+	s.addStatus()
 	s.addMedia()
 	s.addEndpoints()
 	s.addDeliveries()

@@ -79,6 +79,9 @@ func change[P, R any](ctx context.Context, s *Server, sessionID, key string, in 
 		if err != nil {
 			return events.Change{}, err
 		}
+		if w.chat == events.StatusChat && !ofStatus[kind.Kind] {
+			return events.Change{}, invalid("path.messageId", "this cannot be done to a status update")
+		}
 		parameters, err := json.Marshal(w.parameters)
 		if err != nil {
 			return events.Change{}, fmt.Errorf("encode parameters: %w", err)

@@ -57,6 +57,7 @@ var sentSchemas = map[string]bool{
 	"CreateBatch": true, "BatchMessage": true, "SetTyping": true, "SendingSettings": true, "PaceSettings": true, "NewContactSettings": true, "WindowSettings": true,
 	"ChangeProfile": true, "ChangePrivacy": true,
 	"SetPresence": true, "SetCalls": true,
+	"PostStatus": true, "StatusTextContent": true, "StatusImageContent": true, "StatusVideoContent": true, "StatusVoiceContent": true,
 	"ChangeChat": true, "AskHistory": true, "CreateLabel": true, "ChangeLabel": true,
 }
 

@@ -18,6 +18,7 @@ var (
 
 // conversationShapes are the events about messages, chats, contacts and groups that are no message by themselves.
 func conversationShapes(incoming events.Message) map[events.Type]eventShape {
+	story := exampleStatus()
 	ref := events.MessageRef{MessageID: exampleMessageID, WhatsAppID: exampleMessage.WhatsAppID, ChatID: exampleMessage.ChatID}
 	who, yes, edited, failed := exampleMessage.To, true, incoming, exampleChange
 	edited.EditedAt, edited.Content.Text = &exampleTime, "Is my order ready now?"
@@ -47,6 +48,7 @@ func conversationShapes(incoming events.Message) map[events.Type]eventShape {
 		{events.GroupUpdated, "A group's settings have changed", events.GroupData{Group: renamed, By: &who, Changed: []string{"name"}}},
 		{events.GroupParticipants, "People came into a group, left it, or have another role", events.ParticipantsData{GroupID: exampleGroup.ID, Action: "added", Participants: []events.Address{who}, By: &exampleMessage.From}},
 		{events.GroupJoinRequested, "Somebody asks to join a group, or does so no more", events.JoinRequestData{GroupID: exampleGroup.ID, Action: "created", From: who}},
+		{events.StatusReceived, "A contact has posted a status update", events.MessageData{Message: story}},
 		{events.ChangeUndone, "A change that was accepted will not be made", events.ChangeData{Change: failed}},
 	} {
 		shapes[shape.t] = eventShape{shape.summary, reflect.TypeOf(shape.data), exampleEvent(shape.t, shape.data)}

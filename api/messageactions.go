@@ -122,6 +122,9 @@ func (s *Server) deleteMessage(ctx context.Context, in *struct {
 		if p := waiting(m); p != nil {
 			return w, p
 		}
+		if m.ChatID == events.StatusChat {
+			return revokingStatus(m, in.Scope)
+		}
 		if in.Scope == "everyone" && m.RevokedAt == nil {
 			switch {
 			case m.Direction == events.Incoming && events.KindOf(m.ChatID) != events.KindGroup:

@@ -30,7 +30,7 @@ const (
 type sendMessage struct {
 	To      string      `json:"to" minLength:"1" maxLength:"64" doc:"Whom to send it to: a phone number with its country code (digits, + allowed), or a JID of a person or group." example:"5491123456789"`
 	Content sendContent `json:"content"`
-	ReplyTo string      `json:"replyTo,omitempty" maxLength:"128" doc:"The message that this one answers, by its id, ours or WhatsApp's: one of the same chat." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f002"`
+	ReplyTo string      `json:"replyTo,omitempty" maxLength:"128" doc:"The message that this one answers, by its id, ours or WhatsApp's: one of the same chat, or a status update of the person whom it is sent to." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f002"`
 	// 1,024 are the most that a group has.
 	Mentions         []string `json:"mentions,omitempty" maxItems:"1024" doc:"Whom the text or caption mentions, as phone numbers or JIDs. Write @ and the number there, where the name is to be shown: Thanks, @5491123456789." example:"[\"5491123456789\"]"`
 	MentionsEveryone bool     `json:"mentionsEveryone,omitempty" doc:"The text or caption mentions everybody in the group, who are told even where they muted it."`

@@ -55,6 +55,9 @@ func (s *Server) react(ctx context.Context, path MessagePath, in Changing, emoji
 		if err != nil {
 			return w, err
 		}
+		if m.ChatID == events.StatusChat && m.Direction == events.Outgoing {
+			return w, invalid("path.messageId", "expected a message, or a status update of a contact")
+		}
 		return wish[events.Reacting]{m.ID.String(), m.ChatID, events.Reacting{WhatsAppID: newWhatsAppID(), Emoji: emoji}}, nil
 	})
 }

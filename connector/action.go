@@ -130,7 +130,11 @@ func (c *connection) react(ctx context.Context, ch change, p events.Reacting) (f
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.act(ctx, t.chat, c.client.BuildReaction(t.chat, t.sender, t.WhatsappID, p.Emoji), p.WhatsAppID)
+	to := t.chat
+	if to == types.StatusBroadcastJID { // only its author gets it
+		to = t.sender
+	}
+	at, err := c.act(ctx, to, c.client.BuildReaction(t.chat, t.sender, t.WhatsappID, p.Emoji), p.WhatsAppID)
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,7 @@ func (c *connection) compose(ctx context.Context, d *draft) (*waE2E.Message, err
 	if err != nil {
 		return nil, err
 	}
+	dress(message, &d.content)
 	if info != nil {
 		setContext(message, info)
 	}

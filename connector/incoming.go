@@ -63,6 +63,9 @@ func read(e *waevents.Message, m *waE2E.Message, outer wrapping) (said told, sho
 			said.content.AlbumID = a.GetParentMessageKey().GetID()
 		}
 	}
+	if e.Info.Chat == types.StatusBroadcastJID {
+		dressed(m, &said.content)
+	}
 	said.raw, err = rawOf(e.RawMessage)
 	return said, true, err
 }
@@ -85,7 +88,7 @@ func (c *connection) undecryptable(ctx context.Context, e *waevents.Undecryptabl
 	return c.keep(ctx, &e.Info, told{content: events.Content{Type: events.ContentUndecryptable}})
 }
 
-// keep writes a message of a person or a group, and the job to fetch its file, if it has one. Status updates and the posts of channels are no messages of a chat; they make nothing yet.
+// keep writes a message of a person or a group, or a status update, and the job to fetch its file, if it has one. The posts of channels are no messages of a chat; they make nothing yet.
 func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said told) error {
 	p, ok, err := c.row(ctx, info, said)
 	if err != nil || !ok {
@@ -115,6 +118,8 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said tol
 		t := events.MessageReceived
 		if p.Direction == events.Outgoing {
 			t = events.MessageSent
+		} else if p.ChatID == events.StatusChat {
+			t = events.StatusReceived
 		}
 		if file != uuid.Nil {
 			if err := c.keepMedia(ctx, tx, p, row.MessageID, *said.media); err != nil {
@@ -210,7 +215,7 @@ func (c *connection) row(ctx context.Context, info *types.MessageInfo, said told
 	return p, true, nil
 }
 
-// room is the chat that a message is shown in; false for status updates and the posts of channels, which are in none.
+// room is the chat that a message is shown in; false for the posts of channels, which are in none, and status updates that are not wanted.
 func (c *connection) room(ctx context.Context, info *types.MessageInfo) (room address, ok bool, err error) {
 	chat, alt := info.Chat, info.RecipientAlt
 	if !info.IsFromMe && !info.IsGroup {
@@ -219,8 +224,10 @@ func (c *connection) room(ctx context.Context, info *types.MessageInfo) (room ad
 	if info.IsIncomingBroadcast() { // a broadcast list's message is shown in the chat with its sender
 		chat, alt = info.Sender, info.SenderAlt
 	}
-	switch chat.Server {
-	case types.BroadcastServer, types.NewsletterServer:
+	switch {
+	case chat == types.StatusBroadcastJID && (info.IsFromMe || c.takesStatus()):
+		return address{id: events.StatusChat}, true, nil
+	case chat.Server == types.BroadcastServer, chat.Server == types.NewsletterServer:
 		return room, false, nil
 	}
 	room, err = c.address(ctx, chat, alt)

@@ -66,6 +66,9 @@ func (c *connection) readContext(ctx context.Context, info *waE2E.ContextInfo, r
 		if chat.id == "" {
 			chat = room
 		}
+		if chat.id != room.id {
+			said.ReplyTo.ChatID = chat.id
+		}
 		author, err := c.parsed(ctx, info.GetParticipant())
 		if err != nil {
 			return said, err

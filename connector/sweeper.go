@@ -66,12 +66,14 @@ func (c *Connector) sweep(ctx context.Context) {
 	}
 }
 
-// bound gives messages that could wait for ever an end.
+// bound gives messages that could wait for ever an end, and ends the keeping of status updates.
 func (c *Connector) bound(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
 	defer cancel()
-	_, err := c.queries.MessageBound(ctx, c.pool)
-	return err
+	if _, err := c.queries.MessageBound(ctx, c.pool); err != nil {
+		return err
+	}
+	return c.sweepStatus(ctx)
 }
 
 // sweepOnce sweeps once of each kind and returns the largest number of messages.

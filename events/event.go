@@ -47,6 +47,7 @@ const (
 	CallOffered        Type = "call.offered"
 	CallTaken          Type = "call.accepted"
 	CallOver           Type = "call.ended"
+	StatusReceived     Type = "status.received"
 	ChangeUndone       Type = "change.failed"
 	MediaFailed        Type = "media.failed"
 	WebhookTest        Type = "webhook.test"
@@ -58,7 +59,7 @@ const (
 var Types = []Type{
 	SessionStatus, SessionQR, SessionRisk, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
 	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
-	GroupParticipants, GroupJoinRequested, PresenceUpdated, ChatTyping, CallOffered, CallTaken, CallOver, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
+	GroupParticipants, GroupJoinRequested, StatusReceived, PresenceUpdated, ChatTyping, CallOffered, CallTaken, CallOver, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
 }
 
 // An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and
@@ -71,7 +72,7 @@ type Event struct {
 	Data      any       `json:"data"`
 }
 
-// MessageData is the data of message.received and message.sent.
+// MessageData is the data of message.received, message.sent and status.received.
 type MessageData struct {
 	Message Message `json:"message"`
 }

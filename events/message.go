@@ -93,6 +93,7 @@ type Reply struct {
 	MessageID  string   `json:"messageId,omitempty" doc:"Ours, where the session has the message." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	WhatsAppID string   `json:"whatsappId" example:"3EB0C767D097B7A0F1D2"`
 	From       *Address `json:"from,omitempty" doc:"Who wrote it."`
+	ChatID     string   `json:"chatId,omitempty" doc:"JID of its chat, where that is another: status@broadcast where a status update is answered." example:"status@broadcast"`
 	Type       string   `json:"type,omitempty" doc:"Its type of content." example:"text"`
 	Text       string   `json:"text,omitempty" doc:"Its text or caption." example:"Is my order ready?"`
 }

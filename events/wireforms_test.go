@@ -58,6 +58,11 @@ func wireForms() map[string]Event {
 		Level: HealthRisk, Reasons: []HealthReason{{Code: "account_restricted", Message: "WhatsApp lets the account write to nobody new."}}, RestrictedUntil: &later, Sent: 120,
 		Failed: map[string]int{"account_restricted": 2}, NewContacts: NewContactRate{Today: 12, PerDay: 40, Week: 150, Answered: 61}, Waiting: map[string]int{WaitsForPace: 3}, WindowOpensAt: &later,
 	}
+	story := withContent(Content{Type: ContentText, Text: "What a day", BackgroundColor: "#128C7E", Font: "calistoga"})
+	story.ChatID, story.To = StatusChat, NewAddress(StatusChat, "", "", "")
+	answer := message
+	answer.ReplyTo = &Reply{MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: StatusChat, From: &own, Type: ContentText, Text: "What a day"}
+
 	forms := map[string]Event{}
 	add := func(name string, t Type, data any) {
 		forms[name] = Event{ID: EventPrefix.Format(id), Type: t, Timestamp: at, SessionID: "sales", Data: data}
@@ -83,12 +88,13 @@ func wireForms() map[string]Event {
 		{GroupJoined, GroupData{Group: group, By: &by}}, {GroupLeft, GroupData{Group: group, By: &by, Reason: "removed"}},
 		{GroupUpdated, GroupData{Group: group, By: &by, Changed: []string{"name", "locked"}}},
 		{GroupParticipants, ParticipantsData{GroupID: group.ID, Action: "added", Participants: []Address{by}, By: &own}},
-		{GroupJoinRequested, JoinRequestData{GroupID: group.ID, Action: "created", From: by}}, {ChangeUndone, ChangeData{Change: change}},
 		{PresenceUpdated, PresenceData{Presence: Presence{Contact: by, State: PresenceUnavailable, LastSeen: &at, Typing: TypingText, Subscribed: true, UpdatedAt: &at}}},
 		{ChatTyping, TypingData{ChatID: message.ChatID, From: by, State: TypingVoice, At: at}},
 		{CallOffered, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, GroupID: group.ID, Video: true, State: CallRinging, OfferedAt: at}}},
 		{CallTaken, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, State: CallAccepted, OfferedAt: at, AcceptedAt: &later}}},
 		{CallOver, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, State: CallEnded, Reason: CallCompleted, OfferedAt: at, AcceptedAt: &later, EndedAt: &later}}},
+		{GroupJoinRequested, JoinRequestData{GroupID: group.ID, Action: "created", From: by}}, {StatusReceived, MessageData{Message: story}},
+		{ChangeUndone, ChangeData{Change: change}},
 		{MediaFailed, MediaFailedData{
 			MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: message.ChatID, Direction: Incoming, Media: file, Error: MessageError{Code: "media_fetch_failed", Message: "It is gone."},
 		}},
@@ -96,6 +102,7 @@ func wireForms() map[string]Event {
 	} {
 		add(string(form.t), form.t, form.data)
 	}
+	add(string(MessageReceived)+".statusReply", MessageReceived, MessageData{Message: answer})
 	place := Location{Latitude: -34.6037, Longitude: -58.3816, Name: "Obelisco", Address: "Av. 9 de Julio"}
 	for _, c := range []Content{
 		{Type: ContentImage, Media: &file, Caption: "The menu", ViewOnce: true, AlbumID: "3EB0A1"}, {Type: ContentVideo, Media: &file, GIF: true, VideoNote: true},

@@ -109,6 +109,12 @@ var table = []struct {
 		"Only an admin may: typed refusals",
 		"A group of 1,024 delays no other chat",
 	}},
+	{"Status", []string{
+		"Status: text, image, video, voice",
+		"Viewers of a status",
+		"Delete a status",
+		"Status of others, with replies and reactions",
+	}},
 	{"Questions", []string{
 		"Queries wait, and a session that is offline answers at once",
 	}},
