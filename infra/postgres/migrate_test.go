@@ -381,4 +381,3 @@ func generatedQueries(t *testing.T) map[string]string {
 	}
 	return queries
 }
-
