@@ -90,10 +90,7 @@ func (c *connection) marked(ctx context.Context, m mark, does func(context.Conte
 		}
 		p.Senders = sender.ids()
 	}
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return c.s.fenced(ctx, func(tx *queue.Tx) error {
 		row, err := c.s.c.queries.ActionFind(ctx, tx, p)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

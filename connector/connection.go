@@ -445,14 +445,10 @@ func (c *connection) present(state types.Presence) {
 // handle takes whatsmeow's events; false leaves a stanza unacknowledged. A panic is caught here, because whatsmeow takes one for success
 // (client.go, dispatchEvent) and the message would be gone.
 func (c *connection) handle(evt any) (ok bool) {
-	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil || !c.s.holds() {
-		c.mu.Unlock()
+	if !c.s.holds() || !c.enter() {
 		c.fail(errClosed) // before whatsmeow goes on: close may not have come to it
 		return false
 	}
-	c.work.Add(1)
-	c.mu.Unlock()
 	defer c.work.Done()
 	defer func() {
 		if p := recover(); p != nil {

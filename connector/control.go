@@ -79,10 +79,7 @@ func (s *session) remove() error {
 		}
 	}
 	return s.insist("delete session", func(ctx context.Context) error {
-		return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-			if err := s.hold(ctx, tx); err != nil {
-				return err
-			}
+		return s.fenced(ctx, func(tx *queue.Tx) error {
 			view, err := s.c.queries.SessionShow(ctx, tx, s.id)
 			if err != nil {
 				return fmt.Errorf("read session: %w", err)

@@ -341,10 +341,7 @@ func (s *session) tell(state events.SessionState, reason string) error {
 func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, events.Session, time.Time) error) error {
 	p.ID, p.RestartsDone = s.id, s.restartsDone
 	err := s.insist("write state", func(ctx context.Context) error {
-		return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-			if err := s.hold(ctx, tx); err != nil {
-				return err
-			}
+		return s.fenced(ctx, func(tx *queue.Tx) error {
 			if err := s.c.queries.SessionSetState(ctx, tx, p); err != nil {
 				return fmt.Errorf("write state: %w", err)
 			}
