@@ -133,10 +133,5 @@ func (c *connection) pin(ctx context.Context, ch change, p events.Pinning) (func
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, tx *queue.Tx) (m events.Message, err error) {
-		if _, err = c.did(ctx, tx, t, at, does); err == nil {
-			_, m, err = c.shown(ctx, tx, t.ID)
-		}
-		return m, err
-	}, nil
+	return c.doing(t, at, does), nil
 }
