@@ -11,6 +11,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
 type pinMessage struct {
@@ -94,6 +95,14 @@ func (s *Server) addMessageActions() {
 	}, s.markRead)
 }
 
+// messageAt is the message that a path names.
+func (s *Server) messageAt(ctx context.Context, from db.DBTX, path MessagePath) (row db.MessageView, m events.Message, err error) {
+	if row, err = s.messageRow(ctx, from, path); err == nil {
+		m, err = s.message(row)
+	}
+	return row, m, err
+}
+
 // onMessage wishes for what needs nothing of a message but that it is there; the connector looks at the rest.
 func onMessage[P any](s *Server, path MessagePath, parameters P) func(context.Context, *queue.Tx) (wish[P], error) {
 	return func(ctx context.Context, tx *queue.Tx) (w wish[P], err error) {
@@ -111,11 +120,7 @@ func (s *Server) deleteMessage(ctx context.Context, in *struct {
 	Scope string `query:"scope" enum:"everyone,me" default:"everyone" doc:"For whom it is deleted." example:"everyone"`
 }) (*changed[events.RevokedData], error) {
 	return change(ctx, s, in.SessionID, "", in.Changing, events.Delete, func(ctx context.Context, tx *queue.Tx) (w wish[events.Deleting], err error) {
-		row, err := s.messageRow(ctx, tx, in.MessagePath)
-		if err != nil {
-			return w, err
-		}
-		m, err := s.message(row)
+		row, m, err := s.messageAt(ctx, tx, in.MessagePath)
 		if err != nil {
 			return w, err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 )
 
@@ -303,7 +304,7 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 // isUnavailable says whether err means that a repetition may go through: PostgreSQL is away, the pool's wait timed out, it is a standby
 // (25006), or the transaction may simply be run again.
 func isUnavailable(err error) bool {
-	if postgres.Away(err) || postgres.Retryable(err) {
+	if postgres.Away(err) || queue.Retryable(err) {
 		return true
 	}
 	code := postgres.ErrorCode(err)

@@ -79,10 +79,7 @@ func (s *Server) withReactions(ctx context.Context, from db.DBTX, sessionID stri
 	for _, r := range rows {
 		who := events.NewAddress(r.SenderID, r.Phone, r.Lid, r.Name)
 		if r.SenderID == "" {
-			who = events.Address{Kind: events.KindUser, Name: r.OwnName}
-			if r.OwnPhone != nil {
-				who = events.NewAddress(*r.OwnPhone+"@"+events.PhoneServer, *r.OwnPhone, postgres.Text(r.OwnLid), r.OwnName)
-			}
+			who = postgres.OwnAddress(r.OwnPhone, r.OwnLid, r.OwnName)
 		}
 		m := &messages[place[r.MessageID]]
 		m.Reactions = append(m.Reactions, events.Reaction{From: who, Emoji: r.Emoji, At: r.Timestamp})

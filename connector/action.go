@@ -105,10 +105,7 @@ func (c *connection) act(ctx context.Context, to types.JID, message *waE2E.Messa
 
 // own is the session's account as an address.
 func (c *connection) own(v db.MessageView) events.Address {
-	if v.OwnPhone == nil {
-		return events.Address{Kind: events.KindUser, Name: v.OwnName}
-	}
-	return events.NewAddress(*v.OwnPhone+"@"+events.PhoneServer, *v.OwnPhone, postgres.Text(v.OwnLid), v.OwnName)
+	return postgres.OwnAddress(v.OwnPhone, v.OwnLid, v.OwnName)
 }
 
 // shown is a message as it is now, in its public form.

@@ -85,10 +85,7 @@ func (c *connection) ownRead(ctx context.Context, e *waevents.Receipt) error {
 	if err != nil {
 		return err
 	}
-	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return s.fenced(ctx, func(tx *queue.Tx) error {
 		left, err := s.c.queries.ChatUnreadAfter(ctx, tx, s.id, unreadCounted, chat.ids(), e.MessageIDs)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

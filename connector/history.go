@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -82,11 +81,7 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 	}
 	row, err := s.c.queries.HistoryRead(ctx, s.c.pool, s.id, id)
 	if errors.Is(err, pgx.ErrNoRows) { // stored, unless it is the claim that is gone
-		if err := s.hold(ctx, s.c.pool); err != nil {
-			return s.again(err)
-		}
-		s.untry(id)
-		return "repeated", nil
+		return s.ended(ctx, id)
 	}
 	if err != nil {
 		return s.again(fmt.Errorf("read part of history: %w", err))
@@ -133,33 +128,16 @@ var errHistoryTooLarge = errors.New("the part is too large")
 // loadHistory loads a part of the history over this connection. whatsmeow keeps of it what it needs itself: secrets of messages, the LIDs of
 // phones, names.
 func (c *connection) loadHistory(ctx context.Context, offer *waE2E.HistorySyncNotification) (past *waHistorySync.HistorySync, err error) {
-	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil {
-		c.mu.Unlock()
-		return nil, whatsmeow.ErrNotConnected
-	}
-	c.work.Add(1)
-	c.mu.Unlock()
-	defer c.work.Done()
-	defer func() {
-		if p := recover(); p != nil {
-			c.s.log.ErrorContext(ctx, "loading history panicked", "panic", p, "stack", string(debug.Stack()))
-			past, err = nil, fmt.Errorf("load history: panic: %v", p)
+	err = c.call(ctx, historyTimeout, "loading history", func(ctx context.Context) (err error) {
+		if offer.GetFileLength() > maxHistoryFile {
+			return errHistoryTooLarge
 		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
-	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
-	if offer.GetFileLength() > maxHistoryFile {
-		return nil, errHistoryTooLarge
-	}
-	if !c.s.holds() {
-		return nil, errClaimLost
-	}
-	if past, err = c.client.DownloadHistorySync(ctx, offer, true); err != nil {
-		return nil, fmt.Errorf("load history: %w", err)
-	}
-	return past, nil
+		if past, err = c.client.DownloadHistorySync(ctx, offer, true); err != nil {
+			return fmt.Errorf("load history: %w", err)
+		}
+		return nil
+	})
+	return past, err
 }
 
 // dropHistory deletes the file of a part that is stored, as WhatsApp's own clients do. Failure policy: best effort, WhatsApp's copy expires.

@@ -100,10 +100,7 @@ func (c *connection) join(ctx context.Context, a address) error {
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
 	began, lid, moved := time.Now(), a.lid+"@"+events.LIDServer, int64(0)
-	err := s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
-		}
+	err := s.fenced(ctx, func(tx *queue.Tx) error {
 		if _, err := tx.Exec(ctx, joinLocks); err != nil {
 			return fmt.Errorf("bound locks: %w", err)
 		}

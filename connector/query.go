@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -144,9 +143,7 @@ func (s *session) query(ctx context.Context, cmd events.QueryCommand) (outcome s
 	case conn == nil:
 		err = offline
 	default:
-		limit, cancel := context.WithTimeout(ctx, remaining)
-		defer cancel()
-		answer, err = conn.ask(limit, do, row.Parameters)
+		answer, err = conn.ask(ctx, remaining, do, row.Parameters)
 		if err != nil && (ctx.Err() != nil || s.ctx.Err() != nil || errors.Is(err, errClaimLost)) { // the next owner asks again
 			return "waiting", queue.WaitFor{D: queryWait}
 		}
@@ -189,37 +186,23 @@ func (s *session) arriving() bool {
 	return !s.tried
 }
 
-// ask puts a question to WhatsApp over this connection, and ends with it.
-func (c *connection) ask(ctx context.Context, do ask, question json.RawMessage) (answer json.RawMessage, err error) {
-	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil {
-		c.mu.Unlock()
-		return nil, offline
-	}
-	c.work.Add(1)
-	c.mu.Unlock()
-	defer c.work.Done()
-	defer func() {
-		if p := recover(); p != nil {
-			c.s.log.ErrorContext(ctx, "query panicked", "panic", p, "stack", string(debug.Stack()))
-			answer, err = nil, fmt.Errorf("panic: %v", p)
+// ask puts a question to WhatsApp over this connection, within limit, and ends with it.
+func (c *connection) ask(ctx context.Context, limit time.Duration, do ask, question json.RawMessage) (answer json.RawMessage, err error) {
+	err = c.call(ctx, limit, "query", func(ctx context.Context) error {
+		found, err := do(ctx, c, question)
+		if err != nil {
+			return err
 		}
-	}()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
-	if !c.s.holds() {
-		return nil, errClaimLost
-	}
-	found, err := do(ctx, c, question)
+		if answer, err = json.Marshal(found); err != nil {
+			return fmt.Errorf("encode answer: %w", err)
+		}
+		if len(answer) > events.MaxAnswer {
+			return fmt.Errorf("the answer has %d bytes", len(answer))
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	if answer, err = json.Marshal(found); err != nil {
-		return nil, fmt.Errorf("encode answer: %w", err)
-	}
-	if len(answer) > events.MaxAnswer {
-		return nil, fmt.Errorf("the answer has %d bytes", len(answer))
 	}
 	return answer, nil
 }
@@ -227,16 +210,11 @@ func (c *connection) ask(ctx context.Context, do ask, question json.RawMessage) 
 // answer writes what a query found, or why it did not, and wakes who waits. Where nobody does any more it changes nothing. It goes on when
 // the command's lane is lost meanwhile: the fence knows whether the session is still ours.
 func (s *session) answer(ctx context.Context, id uuid.UUID, answer json.RawMessage, refused *refusal) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
-	defer cancel()
 	var code, message *string
 	if refused != nil {
 		answer, code, message = nil, &refused.code, &refused.message
 	}
-	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return s.inTx(context.WithoutCancel(ctx), func(ctx context.Context, tx *queue.Tx) error {
 		if _, err := s.c.queries.QueryAnswer(ctx, tx, answer, code, message, id); err != nil {
 			return fmt.Errorf("write answer: %w", err)
 		}

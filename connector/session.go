@@ -361,18 +361,11 @@ func (s *session) tell(state events.SessionState, reason string) error {
 func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, events.Session, time.Time) error) error {
 	p.ID, p.RestartsDone = s.id, s.restartsDone
 	err := s.insist("write state", func(ctx context.Context) error {
-		return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-			if err := s.hold(ctx, tx); err != nil {
-				return err
-			}
+		return s.fenced(ctx, func(tx *queue.Tx) error {
 			if err := s.c.queries.SessionSetState(ctx, tx, p); err != nil {
 				return fmt.Errorf("write state: %w", err)
 			}
-			view, err := s.c.queries.SessionShow(ctx, tx, s.id)
-			if err != nil {
-				return fmt.Errorf("read session: %w", err)
-			}
-			shown, err := postgres.Session(view)
+			shown, err := s.shown(ctx, tx)
 			if err != nil {
 				return err
 			}
@@ -397,6 +390,15 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 		signal(s.c.due) // what waited to be sent will not be
 	}
 	return nil
+}
+
+// shown is the session's row in its public form.
+func (s *session) shown(ctx context.Context, tx *queue.Tx) (events.Session, error) {
+	view, err := s.c.queries.SessionShow(ctx, tx, s.id)
+	if err != nil {
+		return events.Session{}, fmt.Errorf("read session: %w", err)
+	}
+	return postgres.Session(view)
 }
 
 // insist repeats what needs the database until it succeeds, the claim is lost or the session ends.

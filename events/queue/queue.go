@@ -63,10 +63,10 @@ func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 			d.wake(tx)
 			return nil
 		}
-		if attempt == maxAttemptsInTx || !retryable(err) {
+		if attempt == maxAttemptsInTx || !Retryable(err) {
 			return err
 		}
-		if stalePlan(err) { // the pool's other connections have it too: the next try gets one that never prepared anything
+		if StalePlan(err) { // the pool's other connections have it too: the next try gets one that never prepared anything
 			d.Pool.Reset()
 		}
 		// The losers of a deadlock meet again unless their pauses differ: 0-5 ms, then 0-10 ms, 0-20 ms, 0-40 ms.
@@ -140,15 +140,16 @@ func (t *Tx) Notify(topic string, keys ...string) {
 	}
 }
 
-// retryable says whether the same transaction may simply be run again: serialization_failure, deadlock_detected or a stale plan.
-func retryable(err error) bool {
+// Retryable says whether the transaction that ended with err may simply be run again: serialization failure, deadlock, or a StalePlan.
+func Retryable(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") || stalePlan(err)
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") || StalePlan(err)
 }
 
-// stalePlan says whether a migration changed what a statement returns that the connection had prepared before ("cached plan must not change
-// result type"). The code alone would mean any feature that is missing, and the text is translated; the routine is neither.
-func stalePlan(err error) bool {
+// StalePlan says whether err is PostgreSQL's "cached plan must not change result type": a migration changed what a statement returns that this
+// connection had prepared before. pgx forgets the statement with the error, so that the next try on the connection prepares it anew. The code
+// alone would mean any feature that is missing, and the text is translated; the routine is neither.
+func StalePlan(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery"
 }
