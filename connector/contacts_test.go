@@ -4,7 +4,10 @@ import (
 	"reflect"
 	"testing"
 
+	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
+	waevents "go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
@@ -47,5 +50,21 @@ func TestNumbersAreChecked(t *testing.T) {
 	lid, err := c.session("sales").sender().device.LIDs.GetLIDForPN(b.ctx(), types.NewJID(juan, types.DefaultUserServer))
 	if err != nil || lid.User != checks[0].Contact.LID {
 		t.Errorf("the LID is kept as %v: %v", lid, err)
+	}
+}
+
+func TestANameThatIsSeenForTheFirstTimeIsNoChange(t *testing.T) {
+	t.Parallel()
+	h := handling(t)
+	h.handle(fromJuan("TEXT", &waE2E.Message{Conversation: proto.String("hello")}))
+	told := func() int {
+		return one[int](h.bench, `SELECT count(*)::int FROM queue_messages WHERE lane LIKE 'events/%' AND metadata->>'type' = 'contact.updated'`)
+	}
+	for i, e := range []waevents.PushName{{NewPushName: "Juan"}, {OldPushName: "Juan", NewPushName: "Juan"}, {OldPushName: "Juan"}, {OldPushName: "Juan", NewPushName: "Juanito"}} {
+		e.JID = types.NewJID(juan, types.DefaultUserServer)
+		h.handle(&e)
+		if want := i / 3; told() != want {
+			t.Errorf("after %q instead of %q %d are told, want %d", e.NewPushName, e.OldPushName, told(), want)
+		}
 	}
 }
