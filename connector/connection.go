@@ -56,6 +56,7 @@ type connection struct {
 	work    sync.WaitGroup // handlers
 	dialled chan struct{}  // closed when dialling has ended; nil before it begins
 	groups  groupMemory
+	states  stateKeeping
 
 	mu     sync.Mutex
 	closed bool
@@ -104,12 +105,16 @@ func (s *session) open() (*connection, error) {
 		OnSave: func(ctx context.Context, tx signalstore.Tx, jid types.JID) error {
 			return s.link(ctx, tx, jid, conn.device.LID)
 		},
+		OnState: conn.stateStored,
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, handlerTimeout)
 	defer cancel()
 	var err error
 	if conn.device, err = s.load(ctx, options); err == nil {
 		linked = conn.device.ID != nil
+		err = conn.oweStates(ctx)
+	}
+	if err == nil {
 		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.intake)
 	}
 	if err != nil {
@@ -222,7 +227,10 @@ func (s *session) unanswered(reason string, lasted time.Duration) ending {
 func (c *connection) run() ending {
 	s := c.s
 	name := c.device.PushName // before whatsmeow works on the device
-	settled := sync.OnceFunc(func() { c.work.Go(c.settle) })
+	settled := sync.OnceFunc(func() {
+		c.work.Go(c.settle)
+		c.work.Go(c.readStates)
+	})
 	appear := func() {
 		name := name
 		c.work.Go(func() { c.appear(name) })
@@ -466,6 +474,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	if c.s.c.handling != nil {
 		c.s.c.handling(evt)
 	}
+	if entry, ok := asState(evt); ok && !c.states.begins(entry) {
+		c.stateHandled(ctx, c.states.ends(evt))
+		return true
+	}
 	started := time.Now()
 	var err error
 	switch e := evt.(type) {
@@ -536,5 +548,6 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.fail(fmt.Errorf("handle %T: %w", evt, err))
 		return false
 	}
+	c.stateHandled(ctx, c.states.ends(evt))
 	return true
 }
