@@ -112,7 +112,7 @@ func change[P, R any](ctx context.Context, s *Server, sessionID, key string, in 
 	}
 	p := problem(WhatsAppTimeout, "it could not be done in time")
 	if final.Error != nil {
-		p = refused(final.Error.Code, final.Error.Message)
+		p = s.refused(ctx, sessionID, final.Error.Code, final.Error.Message)
 	}
 	p.headers.Set("Location", location)
 	return nil, p

@@ -41,7 +41,7 @@ func conversationShapes(incoming events.Message) map[events.Type]eventShape {
 		{events.EventResponded, "Somebody answers an invitation to an event", events.ResponseData{MessageRef: ref, From: who, Direction: events.Incoming, Response: "going", ExtraGuests: 1, At: exampleTime}},
 		{events.ChatUpdated, "A chat's settings have changed, or it was emptied or deleted", events.ChatData{Chat: exampleChat}},
 		{events.LabelUpdated, "A label has changed, or a chat got it or lost it", events.LabelData{Label: exampleLabel, ChatID: exampleMessage.ChatID, Labeled: &yes}},
-		{events.HistorySynced, "A part of the phone's history has been stored", events.HistoryData{Kind: "initial", Progress: 100, Chats: 12, Messages: 250}},
+		{events.HistorySynced, "A part of the phone's history has been stored, or cannot be had", events.HistoryData{Kind: "initial", Progress: 100, Chats: 12, Messages: 250}},
 		{events.ContactUpdated, "A contact has changed", events.ContactData{Contact: exampleContact, Changed: "name"}},
 		{events.GroupJoined, "The account is in a group now", events.GroupData{Group: exampleGroup, By: &who}},
 		{events.GroupLeft, "The account is in a group no more", events.GroupData{Group: left, By: &who, Reason: "removed"}},

@@ -317,20 +317,19 @@ func (s *Server) awaitSent(ctx context.Context, out *messageOutput, wait time.Du
 	case !out.Body.Status.Done():
 		return out, nil
 	default:
-		if p = failure(out.Body); p == nil {
+		if p = s.failure(ctx, out.Body); p == nil {
 			out.Status = http.StatusOK
 			return out, nil
 		}
 	}
 	p.MessageID = out.Body.ID
-	s.retryAfter(ctx, out.Body.SessionID, p)
 	p.headers.Set("Location", out.Location)
 	p.headers.Set("Preference-Applied", out.PreferenceApplied)
 	return nil, p
 }
 
 // failure is the problem that a message ended with, or nil.
-func failure(m events.Message) *Problem {
+func (s *Server) failure(ctx context.Context, m events.Message) *Problem {
 	switch m.Status {
 	case events.StatusFailed, events.StatusExpired, events.StatusCancelled:
 	default:
@@ -339,11 +338,7 @@ func failure(m events.Message) *Problem {
 	if m.Error == nil {
 		return problem(WhatsAppTimeout, "the message is "+string(m.Status)+"; it was not sent")
 	}
-	code := Code(m.Error.Code)
-	if _, known := explanations[code]; !known { // a connector newer than this program
-		code = WhatsAppRejected
-	}
-	return problem(code, m.Error.Message)
+	return s.refused(ctx, m.SessionID, m.Error.Code, m.Error.Message)
 }
 
 // message returns the public form of a message.

@@ -115,7 +115,7 @@ func (s *Server) ask(ctx context.Context, sessionID, kind string, parameters []b
 	case err != nil:
 		return nil, fmt.Errorf("take answer: %w", err)
 	case row.ErrorCode != nil:
-		return nil, refused(*row.ErrorCode, *row.ErrorMessage)
+		return nil, s.refused(ctx, sessionID, *row.ErrorCode, *row.ErrorMessage)
 	case row.AnsweredAt != nil:
 		return row.Result, nil
 	case offline != nil:
@@ -173,11 +173,15 @@ func unconnected(state events.SessionState) *Problem {
 	return problem(SessionNotConnected, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; it must be connected to be asked")
 }
 
-// refused is the problem for which a question has no answer.
-func refused(code, message string) *Problem {
+// refused is the problem for which a question has no answer, a change was not made, or a message was not sent.
+func (s *Server) refused(ctx context.Context, sessionID, code, message string) *Problem {
 	switch c := Code(code); {
 	case c == RateLimited:
 		return rateLimited(message, whatsappRetry)
+	case c == AccountRestricted:
+		p := problem(c, message)
+		s.restrictedFor(ctx, sessionID, p)
+		return p
 	case explanations[c].status == 0: // a connector newer than this program
 		return problem(WhatsAppRejected, message)
 	default:

@@ -71,9 +71,6 @@ type mark struct {
 
 // marked lets does write what app state says of a message. One that the session does not have is passed over: the app state of an account that
 // is linked tells of years.
-//
-// whatsmeow has noted app state as read before it tells of it (appstate.go, fetchAppState): a crash just here loses what the phone did. What is
-// done from here is written with the change as well.
 func (c *connection) marked(ctx context.Context, m mark, does func(context.Context, *queue.Tx, uuid.UUID, events.MessageRef) error) error {
 	if !usableID(m.id) || m.chat.IsEmpty() {
 		return nil

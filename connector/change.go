@@ -38,6 +38,7 @@ var makers = map[string]maker{
 	events.SetParticipantRole.Kind: making(events.SetParticipantRole, (*connection).setParticipantRole),
 	events.RotateGroupInvite.Kind:  making(events.RotateGroupInvite, (*connection).rotateGroupInvite),
 	events.JoinGroup.Kind:          making(events.JoinGroup, (*connection).joinGroup),
+	events.AcceptInvite.Kind:       making(events.AcceptInvite, (*connection).acceptInvite),
 	events.AnswerJoinRequest.Kind:  making(events.AnswerJoinRequest, (*connection).answerJoinRequest),
 	events.LinkSubgroup.Kind:       making(events.LinkSubgroup, (*connection).linkSubgroup),
 

@@ -46,6 +46,7 @@ type connection struct {
 	work    sync.WaitGroup // handlers
 	dialled chan struct{}  // closed when dialling has ended; nil before it begins
 	groups  groupMemory
+	states  stateKeeping
 
 	presenting sync.Mutex // held while the account's presence is told
 	typists    typists
@@ -84,12 +85,16 @@ func (s *session) open() (*connection, error) {
 		OnSave: func(ctx context.Context, tx signalstore.Tx, jid types.JID) error {
 			return s.link(ctx, tx, jid, conn.device.LID)
 		},
+		OnState: conn.stateStored,
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, handlerTimeout)
 	defer cancel()
 	var err error
 	if conn.device, err = s.load(ctx, options); err == nil {
 		linked = conn.device.ID != nil
+		err = conn.oweStates(ctx)
+	}
+	if err == nil {
 		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.intake)
 	}
 	if err != nil {
@@ -215,6 +220,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	if c.s.c.handling != nil {
 		c.s.c.handling(evt)
 	}
+	if entry, ok := asState(evt); ok && !c.states.begins(entry) {
+		c.stateHandled(ctx, c.states.ends(evt))
+		return true
+	}
 	started := time.Now()
 	var err error
 	switch e := evt.(type) {
@@ -302,5 +311,6 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.fail(fmt.Errorf("handle %T: %w", evt, err))
 		return false
 	}
+	c.stateHandled(ctx, c.states.ends(evt))
 	return true
 }

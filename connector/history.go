@@ -65,8 +65,8 @@ func (c *connection) historyOffered(ctx context.Context, info *types.MessageInfo
 // there already is left as it is, and the end is told once, with its row.
 //
 // Failure policy: without a connection the lane is parked; what cannot be loaded is tried again for sendPatience while the session is
-// connected, what is broken or gone not at all, and then given up with a line in the log: the phone offers it no more, but can be asked for a chat's older messages. What the
-// database does not take is tried again without an end.
+// connected, what is broken or gone not at all, and then given up, which is told: the phone offers it no more, but can be asked for a chat's older
+// messages. What the database does not take is tried again without an end.
 func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, err error) {
 	conn := s.sender()
 	if conn == nil {
@@ -88,7 +88,7 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 	}
 	var offer waE2E.HistorySyncNotification
 	if err := proto.Unmarshal(row.Notification, &offer); err != nil {
-		return s.endHistory(ctx, id, nil, err)
+		return s.giveUpHistory(ctx, id, events.HistoryData{Kind: "other", Missing: events.HistoryUnreadable}, "", err)
 	}
 	past, err := conn.loadHistory(ctx, &offer)
 	switch {
@@ -98,7 +98,7 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 	case interrupted(ctx, conn, err):
 		return "waiting", queue.WaitFor{D: brokenWait}
 	case historyGone(err), offer.InitialHistBootstrapInlinePayload != nil, time.Since(s.triedSince(id)) >= sendPatience:
-		return s.endHistory(ctx, id, nil, err)
+		return s.giveUpHistory(ctx, id, offeredHistory(&offer, err), offer.GetPeerDataRequestSessionID(), err)
 	default:
 		s.log.WarnContext(ctx, "history not loaded; trying again", "part", id, "error", err)
 		return "waiting", queue.WaitFor{D: historyWait}
@@ -110,7 +110,7 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 	if err := conn.joinKnown(ctx); err != nil { // whose phones the part has shown
 		return s.again(err)
 	}
-	outcome, err = s.endHistory(ctx, id, &told, nil)
+	outcome, err = s.endHistory(ctx, id, told, "", "")
 	if err == nil {
 		conn.dropHistory(ctx, &offer)
 	}
@@ -118,9 +118,30 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 }
 
 // historyGone says that a part cannot be had, however often it is tried.
-func historyGone(err error) bool {
-	return errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith403) || errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith404) ||
-		errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith410) || errors.Is(err, errHistoryTooLarge) || errors.Is(err, whatsmeow.ErrInvalidMediaHMAC)
+func historyGone(err error) bool { return historyError(err) != events.HistoryUnavailable }
+
+// historyError is why a part cannot be had, as events tell it.
+func historyError(err error) string {
+	switch {
+	case errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith403), errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith404),
+		errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith410):
+		return events.HistoryFileGone
+	case errors.Is(err, errHistoryTooLarge), errors.Is(err, whatsmeow.ErrInvalidMediaHMAC):
+		return events.HistoryUnreadable
+	}
+	return events.HistoryUnavailable
+}
+
+// offeredHistory is what is told of a part that was offered and cannot be had. One that came within its offer was not loaded.
+func offeredHistory(offer *waE2E.HistorySyncNotification, err error) events.HistoryData {
+	told := events.HistoryData{
+		Kind:     historyKind(waHistorySync.HistorySync_HistorySyncType(offer.GetSyncType())),
+		Progress: int(min(offer.GetProgress(), 100)), Missing: historyError(err),
+	}
+	if offer.InitialHistBootstrapInlinePayload != nil {
+		told.Missing = events.HistoryUnreadable
+	}
+	return told
 }
 
 var errHistoryTooLarge = errors.New("the part is too large")
@@ -152,19 +173,19 @@ func (c *connection) dropHistory(ctx context.Context, offer *waE2E.HistorySyncNo
 	}
 }
 
-// endHistory ends a part: stored, with what is told of it, or given up.
-func (s *session) endHistory(ctx context.Context, id uuid.UUID, told *events.HistoryData, cause error) (string, error) {
-	text := ""
-	if cause != nil {
-		text = printable(cause.Error())
-		s.log.WarnContext(ctx, "part of history given up", "part", id, "error", cause)
+// giveUpHistory ends a part that cannot be had. request is WhatsApp's id of the request that it answers, "" for none.
+func (s *session) giveUpHistory(ctx context.Context, id uuid.UUID, told events.HistoryData, request string, cause error) (string, error) {
+	s.log.WarnContext(ctx, "part of history given up", "part", id, "error", cause)
+	if _, err := s.endHistory(ctx, id, told, request, printable(cause.Error())); err != nil {
+		return "", err
 	}
-	outcome := "done"
-	if cause != nil {
-		outcome = "refused"
-	}
+	return "refused", nil
+}
+
+// endHistory ends a part and tells of it.
+func (s *session) endHistory(ctx context.Context, id uuid.UUID, told events.HistoryData, request, failure string) (string, error) {
 	err := s.inTx(context.WithoutCancel(ctx), func(ctx context.Context, tx *queue.Tx) error {
-		messages, err := s.c.queries.HistoryFinish(ctx, tx, text, id)
+		messages, err := s.c.queries.HistoryFinish(ctx, tx, failure, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -174,18 +195,21 @@ func (s *session) endHistory(ctx context.Context, id uuid.UUID, told *events.His
 		if err := s.c.queries.HistoryForget(ctx, tx, s.id); err != nil {
 			return fmt.Errorf("forget old parts of history: %w", err)
 		}
-		if told == nil {
-			return nil
+		if request != "" {
+			told.ChatID, err = s.c.queries.HistoryAskedOf(ctx, tx, s.id, events.AskHistory.Kind, request)
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				return fmt.Errorf("find request for history: %w", err)
+			}
 		}
 		told.Messages = int(messages)
-		_, err = events.Publish(tx, events.HistorySynced, s.id, told.ChatID, time.Now(), *told)
+		_, err = events.Publish(tx, events.HistorySynced, s.id, told.ChatID, time.Now(), told)
 		return err
 	})
 	if err != nil {
 		return s.again(err)
 	}
 	s.untry(id)
-	return outcome, nil
+	return "done", nil
 }
 
 // askHistory makes events.AskHistory. The request is a message between the account's devices, under an id of its own: repeated after a crash,

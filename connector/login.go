@@ -62,7 +62,10 @@ func (s *session) unanswered(reason string, lasted time.Duration) ending {
 func (c *connection) run() ending {
 	s := c.s
 	name := c.device.PushName // before whatsmeow works on the device
-	settled := sync.OnceFunc(func() { c.work.Go(c.settle) })
+	settled := sync.OnceFunc(func() {
+		c.work.Go(c.settle)
+		c.work.Go(c.readStates)
+	})
 	presence := s.settings().Presence
 	appear := func() {
 		name := name

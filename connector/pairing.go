@@ -112,5 +112,8 @@ func (s *session) link(ctx context.Context, tx signalstore.Tx, jid, lid types.JI
 	if err != nil {
 		return fmt.Errorf("note linked device: %w", err)
 	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM public.unhandled_states WHERE session_id = $1`, s.id); err != nil {
+		return fmt.Errorf("forget what a device before did not handle: %w", err)
+	}
 	return nil
 }

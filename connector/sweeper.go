@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -177,12 +179,21 @@ func (c *Connector) sweepBroken(ctx context.Context, tx *queue.Tx, most *int) er
 
 // sweepHistory gives up the parts of histories whose command made the program fail each time, and returns the commands that park a lane.
 func (c *Connector) sweepHistory(ctx context.Context, tx *queue.Tx) ([]int64, error) {
-	n, err := c.queries.HistorySweepBroken(ctx, tx, "the program failed each time it tried it", events.TopicCommands)
+	rows, err := c.queries.HistorySweepBroken(ctx, tx, "the program failed each time it tried it", events.TopicCommands)
 	if err != nil {
 		return nil, fmt.Errorf("sweep parts of history: %w", err)
 	}
-	if n > 0 {
-		c.log.ErrorContext(ctx, "parts of history given up: their commands failed or ended the process each time", "parts", n)
+	for _, row := range rows {
+		c.log.ErrorContext(ctx, "part of history given up: its command failed or ended the process each time", "session", row.SessionID)
+		told := events.HistoryData{Kind: "other"}
+		var offer waE2E.HistorySyncNotification
+		if proto.Unmarshal(row.Notification, &offer) == nil {
+			told = offeredHistory(&offer, nil)
+		}
+		told.Missing, told.Messages = events.HistoryUnreadable, int(row.Messages)
+		if _, err := events.Publish(tx, events.HistorySynced, row.SessionID, "", time.Now(), told); err != nil {
+			return nil, err
+		}
 	}
 	stuck, err := c.queries.HistoryListStuck(ctx, tx, events.TopicCommands, sweepMost)
 	if err != nil {

@@ -83,7 +83,7 @@ func wireForms() map[string]Event {
 		{PollVoted, VoteData{MessageRef: ref, From: by, Direction: Incoming, Options: []string{"Monday", "Tuesday"}, At: at}},
 		{EventResponded, ResponseData{MessageRef: ref, From: by, Direction: Incoming, Response: "going", ExtraGuests: 1, At: at}},
 		{ChatUpdated, ChatData{Chat: chat, Cleared: true, Deleted: true}}, {LabelUpdated, LabelData{Label: Label{"1", "New customer", 3}, Deleted: true, ChatID: message.ChatID, Labeled: &yes}},
-		{HistorySynced, HistoryData{Kind: "on_demand", Progress: 100, ChatID: message.ChatID, Chats: 1, Messages: 50}},
+		{HistorySynced, HistoryData{Kind: "on_demand", Progress: 100, ChatID: message.ChatID, Chats: 1, Messages: 50, Missing: HistoryFileGone}},
 		{ContactUpdated, ContactData{Contact: contact, PreviousID: "120363001122334@lid", Changed: "address"}},
 		{GroupJoined, GroupData{Group: group, By: &by}}, {GroupLeft, GroupData{Group: group, By: &by, Reason: "removed"}},
 		{GroupUpdated, GroupData{Group: group, By: &by, Changed: []string{"name", "locked"}}},

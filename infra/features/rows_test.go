@@ -163,5 +163,5 @@ const leftOut = `
 ## Left out
 
 What whatsmeow has no call for and what would need an invented identifier of WhatsApp's is not offered: an audience of its own for one status update. Removing an entry of the address book is writing an empty name: whatsmeow
-writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them. A personal invitation to a group can be sent and read, and is accepted on the phone.
+writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them.
 `

@@ -517,6 +517,13 @@ type StreamTicket struct {
 	ExpiresAt time.Time
 }
 
+type UnhandledState struct {
+	SessionID string
+	Part      string
+	Version   int64
+	Initial   bool
+}
+
 type Upload struct {
 	Key       string
 	Doomed    bool
