@@ -240,11 +240,12 @@ func (s *session) endChange(ctx context.Context, id uuid.UUID, status string, wr
 		return s.again(err)
 	}
 	s.untry(id)
+	outcome = status
 	if refused != nil {
 		s.log.InfoContext(s.ctx, "change refused", "change", id, "code", refused.code)
-		return "refused", nil
+		outcome = "refused"
 	}
-	return status, nil
+	return outcome, nil
 }
 
 // tellChange wakes who waits for a change, and publishes what becomes of one that was not made.

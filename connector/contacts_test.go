@@ -3,8 +3,11 @@ package connector
 import (
 	"reflect"
 	"testing"
+	"time"
 
+	"go.mau.fi/whatsmeow/appstate"
 	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/proto/waSyncAction"
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
 	"google.golang.org/protobuf/proto"
@@ -66,5 +69,22 @@ func TestANameThatIsSeenForTheFirstTimeIsNoChange(t *testing.T) {
 		if want := i / 3; told() != want {
 			t.Errorf("after %q instead of %q %d are told, want %d", e.NewPushName, e.OldPushName, told(), want)
 		}
+	}
+}
+
+func TestWhatAChangeSavedIsNoNewsWhenItComesBack(t *testing.T) {
+	t.Parallel()
+	h := handling(t)
+	jid := types.NewJID(juan, types.DefaultUserServer)
+	saved := func(at time.Time) string {
+		h.handle(&waevents.Contact{JID: jid, Timestamp: at, Action: &waSyncAction.ContactAction{FullName: proto.String("Juan Pérez")}})
+		return one[string](h.bench, `SELECT coalesce(string_agg(saved_name, ' '), '') FROM contacts WHERE id = $1`, jid.String())
+	}
+	at := h.conn.echoes.expect([]appstate.MutationInfo{{Index: []string{appstate.IndexContact, jid.String()}}})
+	if name := saved(at); name != "" {
+		t.Errorf("the change's own word saved %q", name)
+	}
+	if name := saved(at.Add(time.Second)); name != "Juan Pérez" {
+		t.Errorf("the phone's word saved %q", name)
 	}
 }
