@@ -163,5 +163,6 @@ const leftOut = `
 ## Left out
 
 What whatsmeow has no call for and what would need an invented identifier of WhatsApp's is not offered: an audience of its own for one status update. Removing an entry of the address book is writing an empty name: whatsmeow
-writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them.
+writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them. WhatsApp Web's way to end a subscription to presence is not known; the form
+of former clients is sent, and nothing is told further.
 `
