@@ -61,7 +61,7 @@ func TestWhatAStaleOwnerHearsAndDoesIsNotWritten(t *testing.T) {
 			return errClaimLost
 		}},
 		{"the end of a part of the history", func(ctx context.Context) error {
-			if outcome, err := s.endHistory(ctx, part, &events.HistoryData{}, nil); outcome != "waiting" {
+			if outcome, err := s.endHistory(ctx, part, events.HistoryData{}, "", ""); outcome != "waiting" {
 				return err
 			}
 			return errClaimLost
