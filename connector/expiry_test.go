@@ -193,6 +193,7 @@ func TestStatesOfASessionDecideWhatBecomesOfItsMessages(t *testing.T) {
 	b := setup(t)
 	b.createSession("sales")
 	b.exec(`UPDATE sessions SET desired = 'stopped'`)
+	b.exec(`INSERT INTO claims (session, owner, expires_at) VALUES ('sales', 'another', now() + interval '1 hour')`) // nobody writes its state
 	c := b.connector()
 	for state, want := range map[events.SessionState]string{
 		events.StateLoggedOut: "failed session_logged_out", events.StateBanned: "failed account_banned",
