@@ -26,7 +26,7 @@ const (
 	heldMost = 1000
 	// paceLeast is the shortest time between two looks, and paceMost the longest while something is set aside: nobody tells when a message that
 	// others wait behind was cancelled.
-	paceLeast, paceMost = 20 * time.Millisecond, 30 * time.Second
+	paceLeast, paceMost = 20 * time.Millisecond, 2 * time.Second
 	// typingLook is how soon it is seen that a message was cancelled before which typing is shown.
 	typingLook = time.Second
 )
