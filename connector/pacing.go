@@ -308,7 +308,7 @@ func (s *session) keepPace() {
 func (s *session) paceOnce() (at time.Time, err error) {
 	conn := s.sender()
 	s.mu.Lock()
-	holding, aside, sending, created := s.holding, s.aside, s.chosen.Sending, s.control.CreatedAt
+	holding, aside, sending, created := s.holding || s.unlooked, s.aside, s.chosen.Sending, s.control.CreatedAt
 	s.mu.Unlock()
 	switch {
 	case !holding:
@@ -329,6 +329,9 @@ func (s *session) paceOnce() (at time.Time, err error) {
 			return at, err
 		}
 	}
+	s.mu.Lock()
+	s.unlooked, s.holding = false, s.holding || len(rows) > 0
+	s.mu.Unlock()
 	next := s.pacer.look(p, rows)
 	s.showTyping(ctx, conn, next.say)
 	if len(next.ids) > 0 {

@@ -65,6 +65,7 @@ type session struct {
 	changing map[uuid.UUID]time.Time  // the changes in hand, since when they are tried
 	people   map[string]acquaintance  // by LID: who was looked up lately
 	resolved map[string]string        // by number as it was written: the number that has the account
+	unlooked bool                     // nobody has looked yet what was set aside before
 	holding  bool                     // there may be messages that are set aside
 	aside    int                      // how many were set aside, to see whether another was
 	chosen   events.Settings          // what control says of settings
@@ -82,7 +83,7 @@ type session struct {
 func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 	s := &session{
 		c: c, id: row.ID, epoch: cl.epoch, log: c.log.With("session", row.ID, "epoch", cl.epoch), done: make(chan struct{}),
-		changed: make(chan struct{}, 1), toPace: make(chan struct{}, 1), holding: true, inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, changing: map[uuid.UUID]time.Time{},
+		changed: make(chan struct{}, 1), toPace: make(chan struct{}, 1), unlooked: true, inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, changing: map[uuid.UUID]time.Time{},
 		people: map[string]acquaintance{}, resolved: map[string]string{},
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
