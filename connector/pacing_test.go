@@ -205,3 +205,24 @@ func TestMessagesSetAsideLeaveOnceWhereverTheProcessDies(t *testing.T) {
 		})
 	}
 }
+
+// TestALookBesideAMessageThatIsSetAside has keepPace look while a message's row is being set aside, and finds nothing in it yet: the message goes
+// all the same, without another to wake keepPace.
+func TestALookBesideAMessageThatIsSetAside(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	g := b.gate(`BEFORE UPDATE ON messages FOR EACH ROW WHEN (OLD.held IS NULL AND NEW.held = 'chat')`)
+	g.shut()
+	id := b.sendTyped("sales", juan, "typed", 1)
+	g.await()
+	s := c.session("sales")
+	for range 2 { // where the second is taken, the look for the first is over
+		signal(s.toPace)
+		b.await("keepPace to look", func() bool { return len(s.toPace) == 0 })
+	}
+	g.open()
+	b.awaitStatus(id, events.StatusDelivered)
+}
