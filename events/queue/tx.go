@@ -89,13 +89,46 @@ func (r firstRow) Scan(to ...any) error {
 	return err
 }
 
-// Query runs a statement that returns rows.
+// Query runs a statement that returns rows. The rows are never nil: they have the error too.
 func (t *Tx) Query(ctx context.Context, statement string, args ...any) (pgx.Rows, error) {
-	tx, err := t.begun(ctx)
-	if err != nil {
-		return nil, err
+	if t.Tx != nil {
+		return t.Tx.Query(ctx, statement, args...)
 	}
-	return tx.Query(ctx, statement, args...)
+	results := t.first(ctx, statement, args)
+	_, _ = results.Exec() // its error is the rows' too
+	rows, err := results.Query()
+	first := &firstRows{Rows: rows, results: results}
+	if err != nil {
+		first.Close()
+	}
+	return first, err
+}
+
+// firstRows are the rows of a transaction's first statement.
+type firstRows struct {
+	pgx.Rows
+	results pgx.BatchResults
+	err     error // of closing
+}
+
+func (r *firstRows) Next() bool {
+	more := r.Rows.Next()
+	if !more {
+		r.Close()
+	}
+	return more
+}
+
+func (r *firstRows) Close() {
+	r.Rows.Close()
+	r.err = r.results.Close()
+}
+
+func (r *firstRows) Err() error {
+	if err := r.Rows.Err(); err != nil {
+		return err
+	}
+	return r.err
 }
 
 // CopyFrom inserts many rows.

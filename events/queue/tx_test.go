@@ -2,10 +2,12 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	. "github.com/chasqui/chasqui/events/queue"
@@ -43,6 +45,13 @@ func TestATransactionTakesNoRoundTripForItsBeginAndItsCommit(t *testing.T) {
 		_, err := tx.Exec(t.Context(), "INSERT INTO kept VALUES ($1)", 1)
 		return err
 	}
+	rows := func(tx *Tx) error {
+		found, err := tx.Query(t.Context(), "INSERT INTO kept VALUES ($1) RETURNING n", 1)
+		if err == nil {
+			_, err = pgx.CollectRows(found, pgx.RowTo[int])
+		}
+		return err
+	}
 	row := func(tx *Tx) error {
 		return tx.QueryRow(t.Context(), "INSERT INTO kept VALUES ($1) RETURNING n", 1).Scan(new(int))
 	}
@@ -52,6 +61,8 @@ func TestATransactionTakesNoRoundTripForItsBeginAndItsCommit(t *testing.T) {
 		want int64
 	}{
 		{"a row, and a message", func(tx *Tx) error { publish(tx); return row(tx) }, 2},
+		{"rows, and a message", func(tx *Tx) error { publish(tx); return rows(tx) }, 2},
+		{"two statements", func(tx *Tx) error { return errors.Join(rows(tx), rows(tx)) }, 3},
 		{"a statement, and a message", func(tx *Tx) error { publish(tx); return insert(tx) }, 2},
 		{"a message alone", func(tx *Tx) error { publish(tx); return nil }, 1},
 		{"a statement alone", insert, 2},
@@ -65,7 +76,7 @@ func TestATransactionTakesNoRoundTripForItsBeginAndItsCommit(t *testing.T) {
 			t.Errorf("%s: %d round trips, want %d", tt.name, got, tt.want)
 		}
 	}
-	if kept, published := b.count("SELECT count(*) FROM kept"), b.count("SELECT count(*) FROM queue_messages"); kept != 6 || published != 6 {
+	if kept, published := b.count("SELECT count(*) FROM kept"), b.count("SELECT count(*) FROM queue_messages"); kept != 12 || published != 8 {
 		t.Errorf("%d rows and %d messages", kept, published)
 	}
 }
@@ -84,12 +95,19 @@ func TestATransactionThatFailsLeavesNothing(t *testing.T) {
 		_, err := tx.Exec(t.Context(), "INSERT INTO kept VALUES ($1)", n)
 		return err
 	}
+	rows := func(tx *Tx, n int) error {
+		found, _ := tx.Query(t.Context(), "INSERT INTO kept VALUES ($1) RETURNING n", n)
+		_, err := pgx.CollectRows(found, pgx.RowTo[int])
+		return err
+	}
 	row := func(tx *Tx, n int) error {
 		return tx.QueryRow(t.Context(), "INSERT INTO kept VALUES ($1) RETURNING n", n).Scan(&n)
 	}
 	for name, fn := range map[string]func(*Tx) error{
 		"its first statement":              func(tx *Tx) error { tx.Publish(topic, good); return insert(tx, 0) },
 		"its first row":                    func(tx *Tx) error { tx.Publish(topic, good); return row(tx, 0) },
+		"its first rows":                   func(tx *Tx) error { tx.Publish(topic, good); return rows(tx, 0) },
+		"its first rows, passed over":      func(tx *Tx) error { tx.Publish(topic, good); _ = rows(tx, 0); return nil },
 		"its second statement":             func(tx *Tx) error { tx.Publish(topic, good); _ = insert(tx, 1); return row(tx, 0) },
 		"its first statement, passed over": func(tx *Tx) error { tx.Publish(topic, good); _ = insert(tx, 0); return nil },
 		"its first row, passed over":       func(tx *Tx) error { tx.Publish(topic, good); _ = row(tx, 0); return nil },
