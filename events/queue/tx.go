@@ -188,7 +188,7 @@ func (t *Tx) commit(ctx context.Context) error {
 		if t.Tx == nil {
 			return nil
 		}
-		if err := t.Tx.Commit(ctx); err != nil {
+		if err := t.Commit(ctx); err != nil {
 			return fmt.Errorf("commit: %w", err)
 		}
 		return nil
@@ -220,7 +220,7 @@ func (t *Tx) commit(ctx context.Context) error {
 // is closed.
 func (t *Tx) end(ctx context.Context) {
 	if t.Tx != nil && t.conn.Conn().PgConn().TxStatus() != 'I' {
-		_ = t.Tx.Rollback(context.WithoutCancel(ctx))
+		_ = t.Rollback(context.WithoutCancel(ctx))
 	}
 	t.conn.Release()
 }
