@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -44,15 +43,6 @@ type DB struct {
 	Notifier *Notifier // nil: nobody is woken, subscribers find messages by polling
 }
 
-// Tx is a PostgreSQL transaction that can also publish. What is published leaves in the same commit, as the transaction's last statements
-// whenever Publish is called (publishers of one lane wait for each other, so nothing slow may follow); the wake-ups follow the commit.
-// What is published inside a savepoint (Begin) stays when the savepoint is rolled back.
-type Tx struct {
-	pgx.Tx
-	out   map[string][]Message
-	wakes map[string]map[string]struct{} // by topic; no keys: wake everyone
-}
-
 // InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock, a serialization failure or a plan that a migration made stale
 // runs fn again, up to 5 times in all, so fn does nothing but database work. An error of fn rolls back and is returned. When the connection is
 // lost during the commit, the error may hide a commit that took place: who tries again must recognise his own rows.
@@ -77,33 +67,16 @@ func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 }
 
 func (d *DB) once(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
-	ptx, err := d.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	conn, err := d.Pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
-	tx := &Tx{Tx: ptx, out: map[string][]Message{}, wakes: map[string]map[string]struct{}{}}
-	defer func() { _ = ptx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
+	tx := &Tx{conn: conn, out: map[string][]Message{}, wakes: map[string]map[string]struct{}{}}
+	defer tx.end(ctx)
 	if err := fn(tx); err != nil {
 		return nil, err
 	}
-	if err := tx.flush(ctx); err != nil {
-		return nil, err
-	}
-	if err := ptx.Commit(ctx); err != nil {
-		return nil, fmt.Errorf("commit: %w", err)
-	}
-	return tx, nil
-}
-
-// flush publishes what was collected: topics in their order and each topic's lanes sorted by the database, so that two transactions take
-// the locks of their common lanes in the same order.
-func (t *Tx) flush(ctx context.Context) error {
-	for _, topic := range slices.Sorted(maps.Keys(t.out)) {
-		if err := publish(ctx, t.Tx, topic, t.out[topic]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx, tx.commit(ctx)
 }
 
 func (d *DB) wake(tx *Tx) {
@@ -115,28 +88,6 @@ func (d *DB) wake(tx *Tx) {
 	}
 	for topic, keys := range tx.wakes {
 		d.Notifier.Notify(topic, slices.Collect(maps.Keys(keys))...)
-	}
-}
-
-// Publish adds a message to what leaves with the commit. Order within one lane is the order of the calls. A message that breaks a limit of
-// Message fails the commit.
-func (t *Tx) Publish(topic string, m Message) { t.out[topic] = append(t.out[topic], m) }
-
-// Notify wakes the listeners of a wake-up topic after the commit: those of the keys, or without keys all of them.
-func (t *Tx) Notify(topic string, keys ...string) {
-	pending, ok := t.wakes[topic]
-	switch {
-	case len(keys) == 0:
-		t.wakes[topic] = nil
-		return
-	case ok && pending == nil: // everyone is woken already
-		return
-	case !ok:
-		pending = map[string]struct{}{}
-		t.wakes[topic] = pending
-	}
-	for _, k := range keys {
-		pending[k] = struct{}{}
 	}
 }
 
