@@ -196,6 +196,7 @@ func newRoutes() *Server {
 	s.addParticipants()
 	s.addGroupInvites()
 	s.addGroupPicture()
+	s.addChannels()
 	s.addMedia()
 	s.addEndpoints()
 	s.addDeliveries()

@@ -59,6 +59,9 @@ func (s *Server) messageOf(ctx context.Context, from db.DBTX, path MessagePath, 
 	if row, err = s.messageRow(ctx, from, path); err != nil {
 		return row, m, err
 	}
+	if err = notPost(row); err != nil {
+		return row, m, err
+	}
 	if m, err = s.message(row); err != nil {
 		return row, m, err
 	}

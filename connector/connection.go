@@ -41,21 +41,22 @@ var errClosed = errors.New("the connection was closed")
 // device is broken and its line is cut. From then on nothing is noted as handled or acknowledged any more, so that WhatsApp keeps what comes
 // and delivers it to the next connection in order.
 type connection struct {
-	s       *session
-	client  *whatsmeow.Client
-	device  *store.Device
-	ctx     context.Context
-	fail    context.CancelCauseFunc // ends ctx, breaks the device and cuts the line
-	line    *line
-	intake  *intake
-	socket  context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
-	hangUp  context.CancelFunc
-	byLID   bool // the phone keeps its chats by LID
-	echoes  echoes
-	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
-	work    sync.WaitGroup // handlers
-	dialled chan struct{}  // closed when dialling has ended; nil before it begins
-	groups  groupMemory
+	s        *session
+	client   *whatsmeow.Client
+	device   *store.Device
+	ctx      context.Context
+	fail     context.CancelCauseFunc // ends ctx, breaks the device and cuts the line
+	line     *line
+	intake   *intake
+	socket   context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
+	hangUp   context.CancelFunc
+	byLID    bool // the phone keeps its chats by LID
+	echoes   echoes
+	signals  chan any       // what whatsmeow says about the connection itself, for the supervisor
+	work     sync.WaitGroup // handlers
+	dialled  chan struct{}  // closed when dialling has ended; nil before it begins
+	groups   groupMemory
+	channels channelMemory
 
 	mu     sync.Mutex
 	closed bool
@@ -222,7 +223,10 @@ func (s *session) unanswered(reason string, lasted time.Duration) ending {
 func (c *connection) run() ending {
 	s := c.s
 	name := c.device.PushName // before whatsmeow works on the device
-	settled := sync.OnceFunc(func() { c.work.Go(c.settle) })
+	settled := sync.OnceFunc(func() {
+		c.work.Go(c.settle)
+		c.work.Go(c.syncChannels)
+	})
 	appear := func() {
 		name := name
 		c.work.Go(func() { c.appear(name) })
@@ -488,6 +492,14 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.joinedGroup(ctx, e)
 	case *waevents.GroupInfo:
 		err = c.groupChanged(ctx, e)
+	case *waevents.NewsletterJoin:
+		err = c.joinedChannel(ctx, e)
+	case *waevents.NewsletterLeave:
+		err = c.leftChannel(ctx, e)
+	case *waevents.NewsletterMuteChange:
+		err = c.mutedChannel(ctx, e)
+	case *waevents.NewsletterLiveUpdate:
+		err = c.countedPosts(ctx, e)
 	case *waevents.Star:
 		err = c.starred(ctx, e)
 	case *waevents.DeleteForMe:

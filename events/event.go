@@ -41,6 +41,9 @@ const (
 	GroupUpdated       Type = "group.updated"
 	GroupParticipants  Type = "group.participants"
 	GroupJoinRequested Type = "group.join-request"
+	ChannelUpdated     Type = "channel.updated"
+	ChannelMessage     Type = "channel.message"
+	ChannelCounts      Type = "channel.counts"
 	ChangeUndone       Type = "change.failed"
 	MediaFailed        Type = "media.failed"
 	WebhookTest        Type = "webhook.test"
@@ -52,7 +55,7 @@ const (
 var Types = []Type{
 	SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
 	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
-	GroupParticipants, GroupJoinRequested, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
+	GroupParticipants, GroupJoinRequested, ChannelUpdated, ChannelMessage, ChannelCounts, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
 }
 
 // An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and
@@ -65,7 +68,7 @@ type Event struct {
 	Data      any       `json:"data"`
 }
 
-// MessageData is the data of message.received and message.sent.
+// MessageData is the data of message.received, message.sent and channel.message.
 type MessageData struct {
 	Message Message `json:"message"`
 }

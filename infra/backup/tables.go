@@ -25,6 +25,7 @@ var copied = []struct {
 	{name: "labels", session: "session_id", where: "true"},
 	{name: "label_ids", session: "session_id", where: "true"},
 	{name: "chat_labels", session: "session_id", where: "true"},
+	{name: "channels", session: "session_id", where: "true"},
 	{name: "webhook_endpoints", where: "state <> 'deleted'",
 		afresh: []string{"failing_since", "consecutive_failures", "breaker_until", "breaker_trips", "rate_tokens", "rate_at", "concurrency", "failing_told"}},
 }
