@@ -109,6 +109,12 @@ var table = []struct {
 		"Only an admin may: typed refusals",
 		"A group of 1,024 delays no other chat",
 	}},
+	{"Channels", []string{
+		"Create, change and delete a channel",
+		"Follow, mute and leave channels",
+		"Posts: list, write, react",
+		"Channel events",
+	}},
 	{"Questions", []string{
 		"Queries wait, and a session that is offline answers at once",
 	}},
@@ -157,5 +163,6 @@ const leftOut = `
 ## Left out
 
 What whatsmeow has no call for and what would need an invented identifier of WhatsApp's is not offered: an audience of its own for one status update. Removing an entry of the address book is writing an empty name: whatsmeow
-writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them. A personal invitation to a group can be sent and read, and is accepted on the phone.
+writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them. A personal invitation to a group can be sent and read, and is accepted on the phone. Channels are not searched by
+name: the query's identifier is known, and what it is asked with is not. Who wrote a post, and which posts are the account's own from its phone, whatsmeow does not say.
 `
