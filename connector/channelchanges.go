@@ -30,7 +30,7 @@ const (
 const channelTerms, channelTermsStage = "20601218", "5"
 
 // channel is the channel that a change is about.
-func (ch change) channel() (types.JID, error) { return channelJID(ch.chat) }
+func (ch change) channel() (types.JID, error) { return channelJID(ch.target) }
 
 // shownChannel is the end of a change that answers a channel.
 func (c *connection) shownChannel(ch events.Channel) func(context.Context, *queue.Tx) (events.Channel, error) {
@@ -196,7 +196,7 @@ func (c *connection) deleteChannel(ctx context.Context, ch change, _ events.Chan
 	if err != nil && !(ch.begun && errors.Is(err, channelNotFound)) {
 		return nil, err
 	}
-	return c.channelGone(ch.chat, "deleted"), nil
+	return c.channelGone(channel.String(), "deleted"), nil
 }
 
 // followChannel makes events.FollowChannel.
@@ -224,7 +224,7 @@ func (c *connection) leaveChannel(ctx context.Context, ch change, _ events.Chann
 	if err := c.client.UnfollowNewsletter(ctx, channel); err != nil {
 		return nil, channelRefused(fmt.Errorf("leave channel: %w", err), &refusal{"forbidden", "Who owns a channel cannot leave it, only delete it, or give it to somebody else on the phone."})
 	}
-	return c.channelGone(ch.chat, "left"), nil
+	return c.channelGone(channel.String(), "left"), nil
 }
 
 // muteChannel makes events.MuteChannel.
@@ -241,7 +241,7 @@ func (c *connection) muteChannel(ctx context.Context, ch change, p events.Channe
 
 // reactToPost makes events.ReactToPost. Repeated, it is the same reaction.
 func (c *connection) reactToPost(ctx context.Context, ch change, p events.PostReacting) (func(context.Context, *queue.Tx) (events.PostReacted, error), error) {
-	channel, err := ch.channel()
+	channel, err := channelJID(ch.chat)
 	if err != nil {
 		return nil, err
 	}
