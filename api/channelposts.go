@@ -82,10 +82,10 @@ func (s *Server) addPosts() {
 		return s.reactToPost(ctx, in.PostPath, in.Changing, "")
 	})
 	register(s, operation{
-		method: "POST", path: channelPath + "/live-updates", id: "watch-channel", tag: "Channels", status: 200, wait: groupWait,
+		method: "PUT", path: channelPath + "/live-updates", id: "watch-channel", tag: "Channels", status: 200, wait: groupWait,
 		summary: "Be told what a channel's posts are met with",
-		description: "Asks WhatsApp to tell for a while, of which it says how long, how often posts are seen and what they are met with: as the event channel.counts. It takes no Idempotency-Key: " +
-			"asked again, it goes on for longer.",
+		description: "Asks WhatsApp to tell for a while, of which it says how long, how often posts are seen and what they are met with: as the event channel.counts. " +
+			"Asked again, it goes on for longer.",
 		response: events.ChannelWatched{ChannelID: exampleChannel.ID, Until: exampleTime.Add(5 * time.Minute)}, codes: channelQueryCodes,
 	}, func(ctx context.Context, in *struct {
 		ChannelPath

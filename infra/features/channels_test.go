@@ -437,7 +437,7 @@ func TestChannelPostsThatAreRefused(t *testing.T) {
 		return data["chatId"] == others.ID && data["status"] == "failed" && dig(data, "error", "code") == "not_channel_admin"
 	})
 	s.refused("channel_not_found", "GET", nobody+"/messages", nil)
-	s.refused("channel_not_found", "POST", nobody+"/live-updates", nil)
+	s.refused("channel_not_found", "PUT", nobody+"/live-updates", nil)
 	for name, content := range map[string]map[string]any{
 		"poll": {"type": "poll", "poll": map[string]any{"question": "When?", "options": []string{"a", "b"}}}, "place": {"type": "location", "location": map[string]any{"latitude": 1, "longitude": 2}},
 		"view once":  {"type": "image", "media": map[string]any{"base64": pixel}, "viewOnce": true},
@@ -551,7 +551,7 @@ func TestChannelEvents(t *testing.T) {
 		ChannelID string
 		Until     time.Time
 	}
-	s.must(200, "POST", c.path()+"/live-updates", nil, &watched)
+	s.must(200, "PUT", c.path()+"/live-updates", nil, &watched)
 	if watched.ChannelID != c.ID || time.Until(watched.Until) < time.Minute || time.Until(watched.Until) > time.Hour {
 		t.Errorf("watched %+v", watched)
 	}
