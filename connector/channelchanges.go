@@ -193,7 +193,7 @@ func (c *connection) deleteChannel(ctx context.Context, ch change, _ events.Chan
 	if err != nil {
 		err = channelRefused(fmt.Errorf("delete channel: %w", err), &refusal{"not_channel_admin", "Only the owner can delete a channel."})
 	}
-	if err != nil && !(ch.begun && errors.Is(err, channelNotFound)) {
+	if err != nil && (!ch.begun || !errors.Is(err, channelNotFound)) {
 		return nil, err
 	}
 	return c.channelGone(channel.String(), "deleted"), nil
