@@ -95,7 +95,7 @@ func TestAPostIsMadeOnceWhereverAConnectorDies(t *testing.T) {
 			g.await()
 			g.kill(c)
 			g.open()
-			b.connector(same)
+			c = b.connector(same)
 			b.awaitStatus(id, events.StatusSent)
 			after := b.post("sales", channel, "and more")
 			b.awaitStatus(after, events.StatusSent)
@@ -105,6 +105,11 @@ func TestAPostIsMadeOnceWhereverAConnectorDies(t *testing.T) {
 			sent := b.events(events.MessageSent)
 			if len(sent) != 2 || sent[0].Data.Message.ServerID == 0 || sent[1].Data.Message.ServerID != sent[0].Data.Message.ServerID+1 {
 				t.Errorf("told %+v", sent)
+			}
+			// What a list shows of them is what was sent, and not somebody else's.
+			page, err := b.running(c, "sales").listPosts(b.ctx(), events.PostsQuestion{ChannelID: channel, Limit: 10})
+			if err != nil || len(page.Data) != 2 || page.Data[1].ID != events.MessagePrefix.Format(id) || one[int](b, `SELECT count(*)::int FROM messages`) != 2 {
+				t.Errorf("listed %+v, %v", page.Data, err)
 			}
 			if n := one[int](b, `SELECT (context ->> 'serverId')::int FROM messages WHERE id = $1`, id); n != sent[0].Data.Message.ServerID {
 				t.Errorf("it is kept as number %d", n)
