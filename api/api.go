@@ -201,6 +201,7 @@ func newRoutes() *Server {
 	s.addPresence()
 	s.addCalls()
 	s.addStatus()
+	s.addChannels()
 	s.addMedia()
 	s.addEndpoints()
 	s.addDeliveries()

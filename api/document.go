@@ -229,6 +229,7 @@ func humaConfig() huma.Config {
 		{Name: "Presence", Description: "Who is online: the account itself, and those the session is subscribed to."},
 		{Name: "Calls", Description: "Calls that come in. A session sees and rejects them; it carries no voice."},
 		{Name: "Status", Description: "Status updates: what everybody in the account's status audience sees for 24 hours, and what its contacts show. Each is a message, in the chat status@broadcast, and is told by the events of messages."},
+		{Name: "Channels", Description: "Channels and their posts. A post is a message whose chat is the channel; it stands in no list of chats."},
 		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},

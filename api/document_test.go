@@ -58,6 +58,7 @@ var sentSchemas = map[string]bool{
 	"ChangeProfile": true, "ChangePrivacy": true,
 	"SetPresence": true, "SetCalls": true,
 	"PostStatus": true, "StatusTextContent": true, "StatusImageContent": true, "StatusVideoContent": true, "StatusVoiceContent": true,
+	"CreateChannel": true, "ChangeChannel": true, "PostToChannel": true,
 	"ChangeChat": true, "AskHistory": true, "CreateLabel": true, "ChangeLabel": true,
 }
 

@@ -107,6 +107,9 @@ func (s *Server) messageAt(ctx context.Context, from db.DBTX, path MessagePath) 
 func onMessage[P any](s *Server, path MessagePath, parameters P) func(context.Context, *queue.Tx) (wish[P], error) {
 	return func(ctx context.Context, tx *queue.Tx) (w wish[P], err error) {
 		m, err := s.messageRow(ctx, tx, path)
+		if err == nil {
+			err = notPost(m)
+		}
 		if err != nil {
 			return w, err
 		}
@@ -130,12 +133,18 @@ func (s *Server) deleteMessage(ctx context.Context, in *struct {
 		if m.ChatID == events.StatusChat {
 			return revokingStatus(m, in.Scope)
 		}
+		if in.Scope == "me" {
+			if err := notPost(row); err != nil {
+				return w, err
+			}
+		}
 		if in.Scope == "everyone" && m.RevokedAt == nil {
+			window, words := events.RevocableFor(m.ChatID)
 			switch {
 			case m.Direction == events.Incoming && events.KindOf(m.ChatID) != events.KindGroup:
 				return w, problem(MessageNotRevocable, "only its sender can delete a message of a person for everybody")
-			case m.Direction == events.Outgoing && m.Status != events.StatusSending && time.Since(m.Timestamp) > events.RevokeWindow:
-				return w, problem(MessageNotRevocable, "the message was sent more than 60 hours ago")
+			case m.Direction == events.Outgoing && m.Status != events.StatusSending && time.Since(m.Timestamp) > window:
+				return w, problem(MessageNotRevocable, "the message was sent more than "+words+" ago")
 			}
 		}
 		return wish[events.Deleting]{row.ID.String(), m.ChatID, events.Deleting{
@@ -173,6 +182,9 @@ func (s *Server) markRead(ctx context.Context, in *struct {
 				p := problem(MessageNotFound, "the session has no message "+shorten(name))
 				p.Errors = []FieldError{{Code: "invalid", Message: "expected the id of a message", Location: location}}
 				return w, p
+			}
+			if events.KindOf(rows[found].ChatID) == events.KindChannel {
+				return w, invalid(location, "expected a message of a person, not a post of a channel")
 			}
 			if rows[found].Direction != events.Incoming {
 				return w, invalid(location, "expected a message that came in")

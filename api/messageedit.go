@@ -209,8 +209,8 @@ func editable(m events.Message, body editMessage) *Problem {
 	if p := waiting(m); p != nil {
 		return p
 	}
-	if m.Status != events.StatusSending && body.Event == nil && time.Since(m.Timestamp) > events.EditWindow {
-		return no("the message was sent more than 15 minutes ago")
+	if window, words := events.EditableFor(m.ChatID); m.Status != events.StatusSending && body.Event == nil && time.Since(m.Timestamp) > window {
+		return no("the message was sent more than " + words + " ago")
 	}
 	return nil
 }

@@ -59,6 +59,9 @@ func (s *Server) messageOf(ctx context.Context, from db.DBTX, path MessagePath, 
 	if row, m, err = s.messageAt(ctx, from, path); err != nil {
 		return row, m, err
 	}
+	if err = notPost(row); err != nil {
+		return row, m, err
+	}
 	if m.Content.Type != kind || m.Content.Poll == nil && m.Content.Event == nil {
 		return row, m, problem(MessageNotFound, "expected a message of type "+kind+"; it is of type "+m.Content.Type)
 	}

@@ -192,7 +192,10 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	if body.SendAt != nil {
 		touched = nil // the chat is touched once it is queued
 	}
-	timer, err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), touched)
+	var timer int32
+	if address.Kind != events.KindChannel { // a channel is in no list of chats
+		timer, err = s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), touched)
+	}
 	if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
 		return message, problem(SessionNotFound, "there is no session "+sessionID)
 	}
@@ -218,6 +221,9 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	}); err != nil {
 		if postgres.ErrorCode(err) == "23505" { // unique_violation
 			return message, problem(MessageIDTaken, "the chat has a message with the whatsappId "+body.WhatsAppID+" already")
+		}
+		if postgres.ErrorCode(err) == "23503" { // as above
+			return message, problem(SessionNotFound, "there is no session "+sessionID)
 		}
 		return message, fmt.Errorf("insert message: %w", err)
 	}

@@ -47,6 +47,8 @@ const (
 	GroupNotFound          Code = "group_not_found"
 	NotInGroup             Code = "not_in_group"
 	NotGroupAdmin          Code = "not_group_admin"
+	ChannelNotFound        Code = "channel_not_found"
+	NotChannelAdmin        Code = "not_channel_admin"
 	InviteNotValid         Code = "invite_not_valid"
 	MethodNotAllowed       Code = "method_not_allowed"
 	NotAcceptable          Code = "not_acceptable"
@@ -98,8 +100,8 @@ var explanations = map[Code]explanation{
 	SessionNotFound:        {404, "Session not found", "No session has this id, or it is being deleted. GET /v1/sessions lists them."},
 	MessageNotFound:        {404, "Message not found", "The session has no message with this id. Both the msg_ id and WhatsApp's own are accepted."},
 	MessageNotSent:         {409, "Message not sent", "WhatsApp does not have the message: it is still to be sent, or could not be. Its status says which."},
-	MessageNotEditable:     {409, "Message not editable", "The message cannot be edited: only the account's own texts and captions can, for 15 minutes after they were sent. The detail says which."},
-	MessageNotRevocable:    {409, "Message not revocable", "The message cannot be deleted for everybody: only the account's own can, for about two days after they were sent, and others' by an admin of the group. With scope=me any message can be deleted for the account alone."},
+	MessageNotEditable:     {409, "Message not editable", "The message cannot be edited: only the account's own texts and captions can, for 15 minutes after they were sent, or 30 days in a channel. The detail says which."},
+	MessageNotRevocable:    {409, "Message not revocable", "The message cannot be deleted for everybody: only the account's own can, for about two days after they were sent, or 30 in a channel, and others' by an admin of the group. With scope=me any message can be deleted for the account alone."},
 	MessageNotForwardable:  {409, "Message not forwardable", "The message cannot be forwarded: it was deleted, is to be viewed once, or is of a kind that WhatsApp's apps do not forward, such as polls, events and albums. The detail says which."},
 	MessageNotCancellable:  {409, "Message not cancellable", "Only a message that is scheduled or queued can be cancelled: nothing of it has left then. This one is being sent, was sent or received, or has ended otherwise."},
 	MessageIDTaken:         {409, "WhatsApp id taken", "The chat has a message with this whatsappId already. Choose an id that it never had, or leave it out. A request that is repeated with its Idempotency-Key gets its first answer instead."},
@@ -112,7 +114,9 @@ var explanations = map[Code]explanation{
 	GroupNotFound:          {404, "Group not found", "WhatsApp knows no group with this id, or does not show it to this account."},
 	NotInGroup:             {403, "Not in the group", "The session's account is not in this group, which only participants may know or do this in."},
 	NotGroupAdmin:          {403, "Not an admin", "Only an admin of the group may do this, and the session's account is none."},
-	InviteNotValid:         {404, "Invitation not valid", "The code leads to no group: it was revoked, has expired, or was never valid."},
+	ChannelNotFound:        {404, "Channel not found", "WhatsApp knows no channel with this id, or it was deleted."},
+	NotChannelAdmin:        {403, "Not an admin of the channel", "Only the owner of the channel may do this, or one of its admins, and the session's account is none."},
+	InviteNotValid:         {404, "Invitation not valid", "The code leads to no group or channel: it was revoked, has expired, or was never valid."},
 	MethodNotAllowed:       {405, "Method not allowed", "The path exists, but not with this method. The header Allow names those it has."},
 	NotAcceptable:          {406, "Not acceptable", "The answer does not exist in any form that the header Accept names."},
 	RequestTimeout:         {408, "Request timeout", "The body took longer than 30 s to arrive. Send it again over a better connection."},

@@ -52,6 +52,9 @@ func (s *Server) addReactions() {
 func (s *Server) react(ctx context.Context, path MessagePath, in Changing, emoji string) (*changed[events.Message], error) {
 	return change(ctx, s, path.SessionID, "", in, events.React, func(ctx context.Context, tx *queue.Tx) (w wish[events.Reacting], err error) {
 		m, err := s.messageRow(ctx, tx, path)
+		if err == nil {
+			err = notPost(m)
+		}
 		if err != nil {
 			return w, err
 		}

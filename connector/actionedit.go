@@ -53,8 +53,9 @@ func (c *connection) edit(ctx context.Context, ch change, p events.Editing) (fun
 		return nil, &refusal{"message_not_editable", "Only the account's own messages can be edited."}
 	case t.RevokedAt != nil:
 		return nil, &refusal{"message_not_editable", "The message was deleted for everybody."}
-	case !p.CancelEvent && !ch.begun && time.Since(t.Timestamp) > events.EditWindow:
-		return nil, &refusal{"message_not_editable", "The message was sent more than 15 minutes ago."}
+	}
+	if window, words := events.EditableFor(t.ChatID); !p.CancelEvent && !ch.begun && time.Since(t.Timestamp) > window {
+		return nil, &refusal{"message_not_editable", "The message was sent more than " + words + " ago."}
 	}
 	says, message, err := c.revise(ctx, t, p)
 	if err != nil {

@@ -42,6 +42,14 @@ var makers = map[string]maker{
 	events.AnswerJoinRequest.Kind:  making(events.AnswerJoinRequest, (*connection).answerJoinRequest),
 	events.LinkSubgroup.Kind:       making(events.LinkSubgroup, (*connection).linkSubgroup),
 
+	events.CreateChannel.Kind: making(events.CreateChannel, (*connection).createChannel),
+	events.UpdateChannel.Kind: making(events.UpdateChannel, (*connection).updateChannel),
+	events.DeleteChannel.Kind: making(events.DeleteChannel, (*connection).deleteChannel),
+	events.FollowChannel.Kind: making(events.FollowChannel, (*connection).followChannel),
+	events.LeaveChannel.Kind:  making(events.LeaveChannel, (*connection).leaveChannel),
+	events.MuteChannel.Kind:   making(events.MuteChannel, (*connection).muteChannel),
+	events.ReactToPost.Kind:   making(events.ReactToPost, (*connection).reactToPost),
+
 	events.UpdateChat.Kind: making(events.UpdateChat, (*connection).updateChat),
 	events.ReadChat.Kind:   making(events.ReadChat, (*connection).readChat),
 	events.ClearChat.Kind:  making(events.ClearChat, (*connection).clearChat),

@@ -31,22 +31,23 @@ var errClosed = errors.New("the connection was closed")
 // device is broken and its line is cut. From then on nothing is noted as handled or acknowledged any more, so that WhatsApp keeps what comes
 // and delivers it to the next connection in order.
 type connection struct {
-	s       *session
-	client  *whatsmeow.Client
-	device  *store.Device
-	ctx     context.Context
-	fail    context.CancelCauseFunc // ends ctx, breaks the device and cuts the line
-	line    *line
-	intake  *intake
-	socket  context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
-	hangUp  context.CancelFunc
-	byLID   bool // the phone keeps its chats by LID
-	echoes  echoes
-	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
-	work    sync.WaitGroup // handlers
-	dialled chan struct{}  // closed when dialling has ended; nil before it begins
-	groups  groupMemory
-	states  stateKeeping
+	s        *session
+	client   *whatsmeow.Client
+	device   *store.Device
+	ctx      context.Context
+	fail     context.CancelCauseFunc // ends ctx, breaks the device and cuts the line
+	line     *line
+	intake   *intake
+	socket   context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
+	hangUp   context.CancelFunc
+	byLID    bool // the phone keeps its chats by LID
+	echoes   echoes
+	signals  chan any       // what whatsmeow says about the connection itself, for the supervisor
+	work     sync.WaitGroup // handlers
+	dialled  chan struct{}  // closed when dialling has ended; nil before it begins
+	groups   groupMemory
+	channels channelMemory
+	states   stateKeeping
 
 	presenting sync.Mutex // held while the account's presence is told
 	typists    typists
@@ -261,6 +262,14 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.callTerminated(ctx, e)
 	case *waevents.GroupInfo:
 		err = c.groupChanged(ctx, e)
+	case *waevents.NewsletterJoin:
+		err = c.joinedChannel(ctx, e)
+	case *waevents.NewsletterLeave:
+		err = c.leftChannel(ctx, e)
+	case *waevents.NewsletterMuteChange:
+		err = c.mutedChannel(ctx, e)
+	case *waevents.NewsletterLiveUpdate:
+		err = c.countedPosts(ctx, e)
 	case *waevents.Star:
 		err = c.starred(ctx, e)
 	case *waevents.DeleteForMe:

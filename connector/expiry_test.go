@@ -327,7 +327,7 @@ func TestACommandThatPanicsIsGivenUp(t *testing.T) {
 	b.phone(juan, "Juan")
 	b.linked("sales", owner)
 	media := b.keep("text/plain", []byte("file"))
-	b.exec(`UPDATE media SET direct_path = '/x', kind = 'document', remote_at = NULL WHERE id = $1`, media) // which never happens
+	b.exec(`UPDATE media SET direct_path = '/x', media_key = sha256('x'), kind = 'document', remote_at = NULL WHERE id = $1`, media) // which never happens
 	id := b.sendFile("sales", juan, events.Content{Type: events.ContentDocument, Media: &events.Media{Mimetype: "text/plain"}}, media)
 	after := b.send("sales", juan, "after")
 	b.await("a first panic", func() bool {

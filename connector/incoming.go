@@ -29,6 +29,9 @@ const (
 
 // received persists a message, its chat and its contact and publishes its event, in one transaction.
 func (c *connection) received(ctx context.Context, e *waevents.Message) error {
+	if e.Info.Chat.Server == types.NewsletterServer {
+		return c.posted(ctx, e)
+	}
 	if taken, err := c.timerSet(ctx, e); taken || err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func (c *connection) undecryptable(ctx context.Context, e *waevents.Undecryptabl
 	return c.keep(ctx, &e.Info, told{content: events.Content{Type: events.ContentUndecryptable}})
 }
 
-// keep writes a message of a person or a group, or a status update, and the job to fetch its file, if it has one. The posts of channels are no messages of a chat; they make nothing yet.
+// keep writes a message of a person or a group, or a status update, and the job to fetch its file, if it has one.
 func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said told) error {
 	p, ok, err := c.row(ctx, info, said)
 	if err != nil || !ok {

@@ -65,6 +65,7 @@ func (c *connection) run() ending {
 	settled := sync.OnceFunc(func() {
 		c.work.Go(c.settle)
 		c.work.Go(c.readStates)
+		c.work.Go(c.syncChannels)
 	})
 	presence := s.settings().Presence
 	appear := func() {

@@ -33,6 +33,12 @@ var questions = map[string]ask{
 	events.ReadBusiness.Kind:  asking(events.ReadBusiness, (*connection).readBusiness),
 	events.ReadBlocklist.Kind: asking(events.ReadBlocklist, (*connection).readBlocklist),
 
+	events.ListChannels.Kind:  asking(events.ListChannels, (*connection).listChannels),
+	events.GetChannel.Kind:    asking(events.GetChannel, (*connection).getChannel),
+	events.LookUpChannel.Kind: asking(events.LookUpChannel, (*connection).lookUpChannel),
+	events.ListPosts.Kind:     asking(events.ListPosts, (*connection).listPosts),
+	events.WatchChannel.Kind:  asking(events.WatchChannel, (*connection).watchChannel),
+
 	events.ListGroups.Kind:       asking(events.ListGroups, (*connection).listGroups),
 	events.GetGroup.Kind:         asking(events.GetGroup, (*connection).getGroup),
 	events.GetGroupInvite.Kind:   asking(events.GetGroupInvite, (*connection).getGroupInvite),

@@ -163,7 +163,7 @@ func quoted(m *waE2E.Message) (kind, text string) {
 
 // contextJSON is the context as the column holds it; nil for none.
 func contextJSON(said postgres.MessageContext) (json.RawMessage, error) {
-	if said.ReplyTo == nil && len(said.Mentions) == 0 && !said.MentionsEveryone && said.Forwarded == 0 && said.DisappearsAfter == 0 {
+	if said.ReplyTo == nil && len(said.Mentions) == 0 && !said.MentionsEveryone && said.Forwarded == 0 && said.DisappearsAfter == 0 && said.ServerID == 0 {
 		return nil, nil
 	}
 	text, err := json.Marshal(said)

@@ -48,6 +48,9 @@ const (
 	CallTaken          Type = "call.accepted"
 	CallOver           Type = "call.ended"
 	StatusReceived     Type = "status.received"
+	ChannelUpdated     Type = "channel.updated"
+	ChannelMessage     Type = "channel.message"
+	ChannelCounts      Type = "channel.counts"
 	ChangeUndone       Type = "change.failed"
 	MediaFailed        Type = "media.failed"
 	WebhookTest        Type = "webhook.test"
@@ -59,7 +62,7 @@ const (
 var Types = []Type{
 	SessionStatus, SessionQR, SessionRisk, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
 	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
-	GroupParticipants, GroupJoinRequested, StatusReceived, PresenceUpdated, ChatTyping, CallOffered, CallTaken, CallOver, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
+	GroupParticipants, GroupJoinRequested, StatusReceived, ChannelUpdated, ChannelMessage, ChannelCounts, PresenceUpdated, ChatTyping, CallOffered, CallTaken, CallOver, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
 }
 
 // An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and
@@ -72,7 +75,7 @@ type Event struct {
 	Data      any       `json:"data"`
 }
 
-// MessageData is the data of message.received, message.sent and status.received.
+// MessageData is the data of message.received, message.sent, status.received and channel.message.
 type MessageData struct {
 	Message Message `json:"message"`
 }

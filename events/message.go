@@ -81,6 +81,8 @@ type Message struct {
 	History          bool       `json:"history,omitempty" doc:"It came with the chat's history, and not as it was sent."`
 	Reactions        []Reaction `json:"reactions,omitempty" doc:"What people react with, in answers of this API; events do not hold it."`
 
+	ServerID int `json:"serverId,omitempty" doc:"Of a post in a channel: the channel's number of it, once WhatsApp has it." example:"117"`
+
 	Raw json.RawMessage `json:"raw,omitempty" doc:"WhatsApp's own form of it (waE2E.Message in JSON), with raw=true; keys are left out."`
 
 	ClientReference string     `json:"clientReference,omitempty" doc:"What the sender wrote there; chasqui only keeps it."`

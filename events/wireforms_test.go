@@ -38,6 +38,12 @@ func wireForms() map[string]Event {
 		JoinApproval: new(true), DisappearingSeconds: new(86400), ParentID: "120363025246125487@g.us", AddressingMode: "lid", ParticipantCount: 2,
 		Participants: []Participant{{by, RoleSuperAdmin}, {own, RoleMember}},
 	}
+	channel := Channel{
+		ID: "120363025246125486@newsletter", Name: "News", Description: "Of the day.", PictureID: "1637427843", PictureURL: "https://pps.whatsapp.net/1637427843.jpg",
+		InviteCode: "0029VaAbC", InviteURL: "https://whatsapp.com/channel/0029VaAbC", Followers: 1200, Verified: true, State: "active", Role: RoleSubscriber, Muted: new(true), CreatedAt: &at,
+	}
+	post := message
+	post.ChatID, post.From, post.To, post.ServerID = channel.ID, NewAddress(channel.ID, "", "", "News"), NewAddress(channel.ID, "", "", "News"), 117
 	change := Change{
 		ID: ChangePrefix.Format(id), SessionID: "sales", Kind: React.Kind, Target: message.ID, Status: ChangeFailed, ExpiresAt: later, CreatedAt: at,
 		Error: &MessageError{Code: "message_not_sent", Message: "The message was not sent, it is failed."},
@@ -94,6 +100,10 @@ func wireForms() map[string]Event {
 		{CallTaken, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, State: CallAccepted, OfferedAt: at, AcceptedAt: &later}}},
 		{CallOver, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, State: CallEnded, Reason: CallCompleted, OfferedAt: at, AcceptedAt: &later, EndedAt: &later}}},
 		{GroupJoinRequested, JoinRequestData{GroupID: group.ID, Action: "created", From: by}}, {StatusReceived, MessageData{Message: story}},
+		{ChannelUpdated, ChannelData{Channel: channel, Change: "changed", Changed: []string{"name", "muted"}}}, {ChannelMessage, MessageData{Message: post}},
+		{ChannelCounts, ChannelCountsData{ChannelID: channel.ID, Posts: []CountedPost{
+			{117, "3EB0C767D097B7A0F1D2E3", PostCounts{840, []ReactionCount{{"👍", 12}}}}, {ServerID: 118, PostCounts: PostCounts{ReactionCounts: []ReactionCount{}}},
+		}}},
 		{ChangeUndone, ChangeData{Change: change}},
 		{MediaFailed, MediaFailedData{
 			MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: message.ChatID, Direction: Incoming, Media: file, Error: MessageError{Code: "media_fetch_failed", Message: "It is gone."},

@@ -27,6 +27,7 @@ var copied = []struct {
 	{name: "chat_labels", session: "session_id", where: "true"},
 	{name: "presences", session: "session_id", where: "subscribed_at IS NOT NULL", afresh: []string{"state", "last_seen", "heard_at", "typing", "typing_at"}},
 	{name: "unhandled_states", session: "session_id", where: "true"},
+	{name: "channels", session: "session_id", where: "true"},
 	{name: "webhook_endpoints", where: "state <> 'deleted'",
 		afresh: []string{"failing_since", "consecutive_failures", "breaker_until", "breaker_trips", "rate_tokens", "rate_at", "concurrency", "failing_told"}},
 }

@@ -13,12 +13,12 @@ import (
 const (
 	business  = "5491150000001" // the phone whose account chasqui runs
 	customers = 5
-	texts     = 100 // each way and customer
+	texts     = 40 // each way and customer
 )
 
 func customer(i int) string { return fmt.Sprintf("549116000000%d", i) }
 
-// TestNothingIsLostWhenAnyPartIsKilled sends 500 texts each way, five times, and kills another part each time in the middle of them: with
+// TestNothingIsLostWhenAnyPartIsKilled sends 200 texts each way, five times, and kills another part each time in the middle of them: with
 // SIGKILL, as a crash or the kernel's memory killer does. Everything is counted from outside.
 //
 // Feature: Nothing lost when any part is killed
@@ -162,7 +162,9 @@ func (s *stack) awaitOutgoing(t *testing.T, round string, want []map[string]bool
 				}
 			}
 			if len(mine) < texts {
-				return whenAsked(func() string { return fmt.Sprintf("%d of %d; the others are %v", len(mine), texts, s.statuses(want[i], mine)) })
+				return whenAsked(func() string {
+					return fmt.Sprintf("%d of %d; the others are %v", len(mine), texts, s.statuses(want[i], mine))
+				})
 			}
 			return nil
 		})

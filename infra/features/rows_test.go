@@ -115,6 +115,12 @@ var table = []struct {
 		"Delete a status",
 		"Status of others, with replies and reactions",
 	}},
+	{"Channels", []string{
+		"Create, change and delete a channel",
+		"Follow, mute and leave channels",
+		"Posts: list, write, react",
+		"Channel events",
+	}},
 	{"Questions", []string{
 		"Queries wait, and a session that is offline answers at once",
 	}},
@@ -164,5 +170,6 @@ const leftOut = `
 
 What whatsmeow has no call for and what would need an invented identifier of WhatsApp's is not offered: an audience of its own for one status update. Removing an entry of the address book is writing an empty name: whatsmeow
 writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them. WhatsApp Web's way to end a subscription to presence is not known; the form
-of former clients is sent, and nothing is told further.
+of former clients is sent, and nothing is told further. Channels are not searched by name: the query's identifier is known, and what it is asked with is not. Who wrote a post, and which
+posts are the account's own from its phone, whatsmeow does not say.
 `

@@ -33,8 +33,8 @@ func (p phone) postsTo(s session, status map[string]any) string {
 	return p.send(status)
 }
 
-// posts posts a status update and waits until WhatsApp has it; more are other members of the request.
-func (s session) posts(content map[string]any, more ...map[string]any) message {
+// postsStatus posts a status update and waits until WhatsApp has it; more are other members of the request.
+func (s session) postsStatus(content map[string]any, more ...map[string]any) message {
 	s.t.Helper()
 	body := map[string]any{"content": content}
 	for _, m := range more {
@@ -93,7 +93,7 @@ func TestStatusIsPosted(t *testing.T) {
 	t.Parallel()
 	s, bert, carla, stranger := newSession(t), newPhone(t, "Bert"), newPhone(t, "Carla"), newPhone(t, "Stranger")
 	s.knows(bert, carla)
-	words := s.posts(map[string]any{"type": "text", "text": "fresh bread", "backgroundColor": "#ff8800", "font": "calistoga"}, map[string]any{"clientReference": "bread"})
+	words := s.postsStatus(map[string]any{"type": "text", "text": "fresh bread", "backgroundColor": "#ff8800", "font": "calistoga"}, map[string]any{"clientReference": "bread"})
 	if words.ChatID != statusChat || words.To.Kind != "status" || words.Status != "sent" || words.raw["clientReference"] != "bread" || words.From.Phone != s.phone.number {
 		t.Errorf("it is %v", words.raw)
 	}
@@ -108,7 +108,7 @@ func TestStatusIsPosted(t *testing.T) {
 			t.Errorf("the phone shows %+v", m)
 		}
 	}
-	plain := s.posts(map[string]any{"type": "text", "text": "still some left"})
+	plain := s.postsStatus(map[string]any{"type": "text", "text": "still some left"})
 	if m := bert.statusOf(plain.WhatsAppID); m.Background != "#128C7E" || m.Font != "SYSTEM" {
 		t.Errorf("without a look it is shown with %s, %s", m.Background, m.Font)
 	}
@@ -117,7 +117,7 @@ func TestStatusIsPosted(t *testing.T) {
 		if kind != "voice" {
 			content["caption"] = "out of the oven"
 		}
-		m := s.posts(content)
+		m := s.postsStatus(content)
 		seen := bert.statusOf(m.WhatsAppID)
 		if seen.Type != kind || hashOf(bert.bytesOf(seen)) != hashOf(data) || kind != "voice" && seen.Caption != "out of the oven" || kind == "voice" && seen.Background != "#128C7E" {
 			t.Errorf("the phone shows %+v, %+v", seen.Content, seen.Media)
@@ -125,7 +125,7 @@ func TestStatusIsPosted(t *testing.T) {
 	}
 	// WhatsApp's phones keep whom they let see it; the next one is Bert's alone.
 	s.phone.act("PUT", "/status/audience", map[string]any{"type": "blacklist", "numbers": []string{carla.number}}, nil)
-	hidden := s.posts(map[string]any{"type": "text", "text": "not for Carla"})
+	hidden := s.postsStatus(map[string]any{"type": "text", "text": "not for Carla"})
 	bert.statusOf(hidden.WhatsAppID)
 	for _, p := range []phone{carla, stranger} {
 		after := s.send(p.number, text("hello"))
@@ -303,7 +303,7 @@ func TestStatusViewers(t *testing.T) {
 	t.Parallel()
 	s, bert, carla := newSession(t), newPhone(t, "Bert"), newPhone(t, "Carla")
 	s.knows(bert, carla)
-	m := s.posts(text("look here"))
+	m := s.postsStatus(text("look here"))
 	viewers := func(query string) (list struct {
 		Data []struct {
 			Viewer   address
@@ -371,7 +371,7 @@ func TestStatusIsDeleted(t *testing.T) {
 	t.Parallel()
 	s, bert := newSession(t), newPhone(t, "Bert")
 	s.knows(bert)
-	m := s.posts(text("a mistake"))
+	m := s.postsStatus(text("a mistake"))
 	bert.statusOf(m.WhatsAppID)
 	gone := func(id string) func(sandbox.Message) bool {
 		return func(m sandbox.Message) bool { return m.Type == "revoke" && m.Target.ID == id && m.Chat == statusChat }
@@ -396,7 +396,7 @@ func TestStatusIsDeleted(t *testing.T) {
 	s.refused("message_not_found", "DELETE", "/status-updates/"+direct.ID, nil)
 	s.refused("message_not_found", "GET", "/status-updates/"+direct.WhatsAppID, nil)
 
-	old := s.posts(text("of yesterday"))
+	old := s.postsStatus(text("of yesterday"))
 	s.ages(old.WhatsAppID, 25*time.Hour)
 	if ids := s.statusIDs(""); len(ids) != 0 {
 		t.Errorf("after a day listed are %v", ids)
@@ -405,7 +405,7 @@ func TestStatusIsDeleted(t *testing.T) {
 	s.refused("message_not_revocable", "DELETE", "/status-updates/"+old.ID, nil)
 
 	// Offline it waits.
-	m = s.posts(text("another mistake"))
+	m = s.postsStatus(text("another mistake"))
 	s.stop()
 	var change struct{ Kind, Status, Target string }
 	s.must(202, "DELETE", "/status-updates/"+m.ID, nil, &change)

@@ -26,6 +26,7 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 		}
 		m.ReplyTo, m.Mentions, m.MentionsEveryone, m.Forwarded, m.DisappearsAfter =
 			context.ReplyTo, context.Mentions, context.MentionsEveryone, context.Forwarded, context.DisappearsAfter
+		m.ServerID = context.ServerID
 	}
 	m.EditedAt, m.RevokedAt, m.PinnedUntil, m.Starred, m.History = v.EditedAt, v.RevokedAt, v.PinnedUntil, v.Starred, v.History
 	if m.Status == events.StatusScheduled {
@@ -66,6 +67,7 @@ type MessageContext struct {
 	MentionsEveryone bool             `json:"mentionsEveryone,omitempty"`
 	Forwarded        int              `json:"forwarded,omitempty"`
 	DisappearsAfter  int              `json:"disappearsAfter,omitempty"`
+	ServerID         int              `json:"serverId,omitempty"`
 
 	PreviewThumbnail []byte `json:"previewThumbnail,omitempty"` // JPEG of a link's preview
 }

@@ -89,6 +89,12 @@ type Change struct {
 	FinishedAt   *time.Time
 }
 
+type Channel struct {
+	SessionID string
+	ID        string
+	Known     json.RawMessage
+}
+
 type Chat struct {
 	SessionID           string
 	ID                  string
