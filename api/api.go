@@ -180,6 +180,7 @@ func newRoutes() *Server {
 	s.addSystem()
 	s.addSessions()
 	s.addQR()
+	s.addLinking()
 	s.addMessages()
 	s.addReactions()
 	s.addMessageActions()

@@ -100,6 +100,7 @@ var eventShapes = func() map[events.Type]eventShape {
 	webhook := reflect.TypeFor[events.WebhookData]()
 	session, message, status := reflect.TypeFor[events.SessionData](), reflect.TypeFor[events.MessageData](), reflect.TypeFor[events.StatusData]()
 	shapes := conversationShapes(incoming)
+	maps.Copy(shapes, linkingShapes(scanning))
 	maps.Copy(shapes, map[events.Type]eventShape{
 		events.SessionStatus:   {"A session's state has changed", session, exampleEvent(events.SessionStatus, events.SessionData{Session: exampleSession})},
 		events.SessionQR:       {"A session shows a QR code to scan", session, exampleEvent(events.SessionQR, events.SessionData{Session: scanning, QR: &events.QR{Text: exampleQRText, ExpiresAt: exampleTime}})},

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/whatsmeow"
@@ -56,6 +57,9 @@ type connection struct {
 	work    sync.WaitGroup // handlers
 	dialled chan struct{}  // closed when dialling has ended; nil before it begins
 	groups  groupMemory
+	asking  chan struct{} // holds one while somebody asks for a pairing code
+	stale   atomic.Bool   // the first of the QR codes has ended, and with it the time in which a pairing code lives long
+	passkey passkey
 
 	mu     sync.Mutex
 	closed bool
@@ -82,7 +86,7 @@ func (s *session) connect() ending {
 
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
-	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16)}
+	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16), asking: make(chan struct{}, 1)}
 	conn.intake.peers.line = conn.line
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
@@ -158,6 +162,7 @@ func (s *session) load(ctx context.Context, options signalstore.Options) (*store
 func (c *connection) close() {
 	s := c.s
 	s.setConn(nil)
+	s.setUnlinked(nil)
 	// A send whose connection is lost would wait 5 s for another, which this client never has (request.go, retryFrame).
 	//nolint:staticcheck // SA1019: whatsmeow's only other way to say so is Disconnect, see line
 	c.client.DangerousInternals().ExpectDisconnect()
@@ -290,6 +295,9 @@ func (c *connection) run() ending {
 				return e
 			}
 		case <-limit.C:
+			if c.passkey.asked() {
+				return c.unlinked("the passkey was not given in time; restart the session")
+			}
 			return s.unanswered(late, 0)
 		case <-full:
 			full, drain = nil, time.After(intakeDrain)
@@ -315,10 +323,31 @@ func (c *connection) run() ending {
 			switch evt := said.(type) {
 			case *waevents.QR:
 				limit.Stop()
-				codes.start(evt.Codes)
+				codes.start(evt.Codes, s.c.pace)
 				if e, end := c.showCode(&codes); end {
 					return e
 				}
+				s.setUnlinked(c)
+			case *codeGiven:
+				if c.showPairingCode(&codes, evt) != nil {
+					return ending{}
+				}
+			case codesWanted:
+				return ending{again: true, after: time.Millisecond}
+			case *waevents.PairPasskeyRequest:
+				codes.stop()
+				left, e, end := c.askPasskey(evt)
+				if end {
+					return e
+				}
+				limit.Reset(left)
+			case *waevents.PairPasskeyConfirmation:
+				if c.comparePasskey(evt) != nil {
+					return ending{}
+				}
+			case *waevents.PairPasskeyError:
+				s.log.WarnContext(s.ctx, "pairing with a passkey failed", "error", evt.Error, "continuation", evt.Continuation)
+				return c.unlinked("pairing with the passkey failed; restart the session")
 			case *waevents.PairSuccess:
 				jid := evt.ID
 				s.jid, s.pairingSince = &jid, time.Time{}
@@ -391,11 +420,11 @@ func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool
 		if errors.As(evt.Error, &database) {
 			return s.retry("the device could not be stored; scan the new QR code", 0), true
 		}
-		return ending{state: events.StateFailed, reason: "pairing failed; restart the session"}, true
-	case *waevents.PairPasskeyRequest:
-		if s.write(events.StatePasskeyRequired, "WhatsApp asks for a passkey, which this version cannot give") != nil {
-			return ending{}, true
+		// A QR code holds the secret of its time; a wrong pairing code entered on a phone replaced it (whatsmeow pair-code.go).
+		if errors.Is(evt.Error, whatsmeow.ErrPairInvalidDeviceIdentityHMAC) && !s.pairingSince.IsZero() {
+			return c.unlinked("pairing failed; restart the session"), true
 		}
+		return ending{state: events.StateFailed, reason: "pairing failed; restart the session"}, true
 	case *waevents.LoggedOut:
 		return ending{state: events.StateLoggedOut, reason: "WhatsApp says: " + evt.Reason.String(), logout: true}, true
 	case *waevents.StreamReplaced:
@@ -524,7 +553,8 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.labelEdited(ctx, e)
 	case *waevents.LabelAssociationChat:
 		err = c.chatLabeled(ctx, e)
-	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
+	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.PairPasskeyConfirmation,
+		*waevents.PairPasskeyError, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
 		select {
 		case c.signals <- evt:

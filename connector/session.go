@@ -59,6 +59,7 @@ type session struct {
 	mu       sync.Mutex
 	control  db.SessionListControlRow // what is asked of the session
 	conn     *connection              // the login that can send now, or nil
+	unlinked *connection              // the connection over which a phone can link the session now, or nil
 	tried    bool                     // there has been a login under this claim, or one has failed
 	changing map[uuid.UUID]time.Time  // the changes in hand, since when they are tried
 	people   map[string]acquaintance  // by LID: who was looked up lately

@@ -21,6 +21,7 @@ type Type string
 const (
 	SessionStatus      Type = "session.status"
 	SessionQR          Type = "session.qr"
+	SessionPairingCode Type = "session.pairing-code"
 	MessageReceived    Type = "message.received"
 	MessageSent        Type = "message.sent"
 	MessageUpdated     Type = "message.status"
@@ -50,7 +51,7 @@ const (
 
 // Types lists every type, in the order of the documentation.
 var Types = []Type{
-	SessionStatus, SessionQR, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
+	SessionStatus, SessionQR, SessionPairingCode, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
 	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
 	GroupParticipants, GroupJoinRequested, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
 }
@@ -70,10 +71,12 @@ type MessageData struct {
 	Message Message `json:"message"`
 }
 
-// SessionData is the data of session.status and session.qr.
+// SessionData is the data of session.status, session.qr and session.pairing-code.
 type SessionData struct {
-	Session Session `json:"session"`
-	QR      *QR     `json:"qr,omitempty" doc:"In session.qr: the code to scan."`
+	Session     Session      `json:"session"`
+	QR          *QR          `json:"qr,omitempty" doc:"In session.qr: the code to scan."`
+	PairingCode *PairingCode `json:"pairingCode,omitempty" doc:"In session.pairing-code: the code to enter on the phone."`
+	Passkey     *Passkey     `json:"passkey,omitempty" doc:"In session.status with the state passkey_required: what WhatsApp asks for."`
 }
 
 // StatusData is the data of message.status: a receipt or a failure.

@@ -19,7 +19,7 @@ var table = []struct {
 		"Free metadata",
 		"Only an unlinking ends a session: every other loss reconnects",
 		"Encrypted export and import",
-		"Pairing code and passkey" + notYet,
+		"Pairing code and passkey",
 		"Proxy of a session, media included" + notYet,
 		"Ignore groups, status, broadcasts, channels" + notYet,
 		"Reject calls with a text" + notYet,

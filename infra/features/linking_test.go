@@ -1,0 +1,224 @@
+package features
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// unlinked makes a session that no phone has linked, and does not start it.
+func unlinked(t *testing.T, p phone) session {
+	t.Helper()
+	s := session{t, "s" + strconv.FormatInt(lastNumber.Add(1), 10), p}
+	s.must(201, "POST", "/v1/sessions", map[string]any{"id": s.id, "start": false}, nil)
+	return s
+}
+
+type pairingCode struct {
+	Code, Phone string
+	ExpiresAt   time.Time
+}
+
+func (s session) pairingCode() (code pairingCode) {
+	s.t.Helper()
+	s.must(200, "POST", "/pairing-code", map[string]any{"phone": "+" + s.phone.number}, &code, "Prefer", "wait=30")
+	return code
+}
+
+// enters makes the phone's owner enter a code, and returns the status that the phone answers.
+func (p phone) enters(code string) int {
+	p.t.Helper()
+	status, _ := call(p.t, "POST", running.SandboxURL+"/phones/"+p.number+"/code", map[string]string{"code": code}, nil)
+	return status
+}
+
+// Feature: Pairing code and passkey
+func TestPairingCode(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t, "Owner")
+	s := unlinked(t, p)
+	s.refused("validation_failed", "POST", "/pairing-code", map[string]any{"phone": "12"})
+	s.refused("validation_failed", "POST", "/pairing-code", map[string]any{})
+	s.refused("recipient_not_on_whatsapp", "POST", "/pairing-code", map[string]any{"phone": "5491159999999"}, "Prefer", "wait=30")
+	s.refused("session_not_found", "POST", "/v1/sessions/nobody/pairing-code", map[string]any{"phone": p.number})
+
+	first := s.pairingCode()
+	if left := time.Until(first.ExpiresAt); len(first.Code) != 9 || first.Code[4] != '-' || first.Phone != p.number || left < 90*time.Second || left > 161*time.Second {
+		t.Errorf("code %+v", first)
+	}
+	s.awaitState("pairing_code")
+	data := s.gets("session.pairing-code", func(map[string]any) bool { return true })
+	if dig(data, "pairingCode", "code") != first.Code || dig(data, "session", "state") != "pairing_code" {
+		t.Errorf("event %v", data)
+	}
+	s.gets("session.status", func(d map[string]any) bool { return dig(d, "session", "state") == "pairing_code" })
+	if shown := p.notices("pairing_code_requested", func(map[string]any) bool { return true }); shown["client"] != "Chrome (Linux)" {
+		t.Errorf("the phone shows %v", shown)
+	}
+	var qr struct{ QR string }
+	s.must(200, "GET", "/qr?wait=10", nil, &qr, "Accept", "application/json") // it goes on
+	if qr.QR == "" {
+		t.Error("no QR code beside the pairing code")
+	}
+
+	// A wrong code does no harm, and another code ends the first.
+	wrong := "11111111"
+	if first.Code == "1111-1111" {
+		wrong = "22222222"
+	}
+	if status := p.enters(wrong); status != 409 {
+		t.Errorf("a wrong code is answered %d", status)
+	}
+	second := s.pairingCode()
+	if status := p.enters(first.Code); second.Code == first.Code || status != 409 {
+		t.Errorf("the first code is %s, the second %s; the first is answered %d", first.Code, second.Code, status)
+	}
+	if status := p.enters(strings.ToLower(second.Code)); status != 200 {
+		t.Fatalf("the code is answered %d", status)
+	}
+	s.awaitState("connected")
+	s.refused("session_already_linked", "POST", "/pairing-code", map[string]any{"phone": p.number})
+	s.send(newPhone(t, "Friend").number, map[string]any{"type": "text", "text": "linked by code"})
+
+	// A session that was logged out is started by the wish for a code.
+	s.must(202, "POST", "/logout", nil, nil)
+	s.awaitState("logged_out")
+	if status := p.enters(s.pairingCode().Code); status != 200 {
+		t.Fatalf("the code after a logout is answered %d", status)
+	}
+	s.awaitState("connected")
+}
+
+// Feature: Pairing code and passkey
+func TestPairingCodeOrItsQRCode(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t, "Owner")
+	s := unlinked(t, p)
+	s.pairingCode()
+	var qr struct{ QR string }
+	s.must(200, "GET", "/qr?wait=10", nil, &qr, "Accept", "application/json")
+	p.act("POST", "/scan", map[string]string{"qr": qr.QR}, nil)
+	s.awaitState("connected")
+
+	// A wrong code makes the QR code of its time void; others follow, and the session does not give up.
+	late := newPhone(t, "Late")
+	s = unlinked(t, late)
+	s.pairingCode()
+	s.must(200, "GET", "/qr?wait=10", nil, &qr, "Accept", "application/json")
+	late.enters("11111111")
+	if status, _ := call(t, "POST", running.SandboxURL+"/phones/"+late.number+"/scan", map[string]string{"qr": qr.QR}, nil); status == 200 {
+		t.Error("a QR code was scanned whose secret has changed")
+	}
+	if status := late.enters(s.pairingCode().Code); status != 200 {
+		t.Errorf("the next code is answered %d", status)
+	}
+	s.awaitState("connected")
+}
+
+type passkey struct {
+	Step, Code string
+	Request    json.RawMessage
+	ExpiresAt  time.Time
+}
+
+// Feature: Pairing code and passkey
+func TestPasskeyAfterAQRCode(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t, "Guarded")
+	p.act("PUT", "/passkey", nil, nil)
+	s := unlinked(t, p)
+	s.refused("passkey_not_required", "GET", "/passkey", nil)
+	s.refused("passkey_not_required", "POST", "/passkey/confirmation", nil)
+	s.must(202, "POST", "/start", nil, nil)
+	linked := s.passkeyStep(func() (string, any) {
+		var qr struct{ QR string }
+		s.must(200, "GET", "/qr?wait=30", nil, &qr, "Accept", "application/json")
+		return "/scan", map[string]string{"qr": qr.QR}
+	})
+
+	var asked passkey
+	s.must(200, "GET", "/passkey", nil, &asked)
+	var options struct{ Challenge, RPID string }
+	if err := json.Unmarshal(asked.Request, &options); err != nil || asked.Step != "request" || options.RPID != "whatsapp.com" || options.Challenge == "" ||
+		time.Until(asked.ExpiresAt) < 9*time.Minute || asked.Code != "" {
+		t.Fatalf("asked %+v, %s", asked, asked.Request)
+	}
+	data := s.gets("session.status", func(d map[string]any) bool { return dig(d, "session", "state") == "passkey_required" })
+	if dig(data, "passkey", "step") != "request" || dig(data, "passkey", "request", "challenge") != options.Challenge || dig(data, "session", "reason") == "" {
+		t.Errorf("event %v", data)
+	}
+	s.refused("unavailable", "GET", "/qr", nil)
+	s.refused("passkey_required", "POST", "/pairing-code", map[string]any{"phone": p.number})
+	s.refused("passkey_not_required", "POST", "/passkey/confirmation", nil)
+
+	// What is no answer, another account's answer, and an answer to another request.
+	s.refused("validation_failed", "POST", "/passkey/response", map[string]any{"id": "a+b"})
+	other := newPhone(t, "Other")
+	other.act("PUT", "/passkey", nil, nil)
+	s.refused("passkey_refused", "POST", "/passkey/response", other.assertion(asked.Request))
+	s.refused("passkey_refused", "POST", "/passkey/response", p.assertion(json.RawMessage(strings.Replace(string(asked.Request), options.Challenge, "AAAA", 1))))
+
+	var next passkey
+	s.must(200, "POST", "/passkey/response", p.assertion(asked.Request), &next)
+	if next.Step != "waiting" || next.Request != nil {
+		t.Errorf("after the answer it is %+v", next)
+	}
+	if err := <-linked; err != "" {
+		t.Fatal(err)
+	}
+	s.awaitState("connected")
+	if shown := p.notices("passkey_code", func(map[string]any) bool { return true }); shown["compare"] != false {
+		t.Errorf("the phone shows %v", shown)
+	}
+	s.refused("session_already_linked", "GET", "/passkey", nil)
+	s.send(newPhone(t, "Friend").number, map[string]any{"type": "text", "text": "linked by passkey"})
+}
+
+// Feature: Pairing code and passkey
+func TestPasskeyAfterAPairingCode(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t, "Guarded")
+	p.act("PUT", "/passkey", nil, nil)
+	s := unlinked(t, p)
+	linked := s.passkeyStep(func() (string, any) { return "/code", map[string]string{"code": s.pairingCode().Code} })
+	var asked passkey
+	s.must(200, "GET", "/passkey", nil, &asked)
+	s.must(200, "POST", "/passkey/response", p.assertion(asked.Request), nil)
+	if err := <-linked; err != "" {
+		t.Fatal(err)
+	}
+	s.awaitState("connected")
+}
+
+// passkeyStep makes the phone link the session, as its owner does with what how returns, and waits until WhatsApp asks for the passkey. What it
+// returns tells when the phone is done: "" or what is wrong.
+func (s session) passkeyStep(how func() (string, any)) <-chan string {
+	s.t.Helper()
+	path, body := how()
+	done := make(chan string, 1)
+	go func() {
+		status, raw := call(s.t, "POST", running.SandboxURL+"/phones/"+s.phone.number+path, body, nil)
+		if status != 200 {
+			done <- "the phone could not link the session: " + string(raw)
+			return
+		}
+		done <- ""
+	}()
+	s.awaitState("passkey_required")
+	return done
+}
+
+// assertion is the answer of the phone's passkey to a request, as a browser has it.
+func (p phone) assertion(request json.RawMessage) map[string]any {
+	p.t.Helper()
+	var options map[string]any
+	if err := json.Unmarshal(request, &options); err != nil {
+		p.t.Fatal(err)
+	}
+	var out struct{ Response map[string]any }
+	p.act("POST", "/passkey", map[string]any{"request": options}, &out)
+	out.Response["authenticatorAttachment"], out.Response["clientExtensionResults"] = "platform", map[string]any{}
+	return out.Response
+}
