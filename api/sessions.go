@@ -18,6 +18,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
@@ -47,6 +48,16 @@ func (metadataValue) Schema(huma.Registry) *huma.Schema {
 type sessionSettings struct {
 	DeviceName *string                  `json:"deviceName,omitempty" maxLength:"50" doc:"Shown on the phone's list of linked devices from the next linking on; default chasqui." example:"Support desk"`
 	Metadata   map[string]metadataValue `json:"metadata,omitempty" maxProperties:"32" doc:"Free for your use; replaces what was there."`
+	Proxy      *string                  `json:"proxy,omitempty" maxLength:"1024" doc:"What all of its connections to WhatsApp go through, media included: socks5://, http:// or https://, with a user and password where it wants them; \"\" for none. It is never shown again in full. A change connects the session anew." example:"socks5://user:password@proxy.example.com:1080"`
+	Ignore     *ignoreRules             `json:"ignore,omitempty" doc:"What makes neither messages nor events; replaces what was there."`
+}
+
+// ignoreRules are a session's, as a client sets them.
+type ignoreRules struct {
+	Groups     bool `json:"groups,omitempty" doc:"Ignore whatever happens in groups, the receipts of what is sent to them included." example:"true"`
+	Status     bool `json:"status,omitempty" doc:"Ignore status updates of others." example:"true"`
+	Broadcasts bool `json:"broadcasts,omitempty" doc:"Ignore what somebody sent to a broadcast list." example:"false"`
+	Channels   bool `json:"channels,omitempty" doc:"Ignore posts of channels." example:"false"`
 }
 
 type createSession struct {
@@ -161,7 +172,7 @@ func (s *Server) createSession(ctx context.Context, in *struct {
 	Idempotent
 	Body createSession
 }) (*sessionOutput, error) {
-	settings, err := settingsJSON(in.Body.Settings, "body.settings")
+	settings, err := s.settingsJSON(ctx, in.Body.Settings, "body.settings")
 	if err != nil {
 		return nil, err
 	}
@@ -187,10 +198,18 @@ func (s *Server) createSession(ctx context.Context, in *struct {
 }
 
 // settingsJSON returns the members that a request sets.
-func settingsJSON(settings sessionSettings, location string) (json.RawMessage, error) {
+func (s *Server) settingsJSON(ctx context.Context, settings sessionSettings, location string) (json.RawMessage, error) {
 	for key := range settings.Metadata {
 		if len(key) > 64 {
 			return nil, invalid(location+".metadata", "expected keys of at most 64 bytes")
+		}
+	}
+	if proxy := settings.Proxy; proxy != nil && *proxy != "" {
+		if u, err := netguard.ParseProxy(*proxy); err == nil && u.User.Username() == events.HiddenUser {
+			return nil, invalid(location+".proxy", "expected the whole URL: *** is what stands in answers for a user and password")
+		}
+		if err := s.guard.CheckProxy(ctx, *proxy); err != nil {
+			return nil, invalid(location+".proxy", err.Error())
 		}
 	}
 	return json.Marshal(settings)
@@ -228,7 +247,7 @@ func (s *Server) changeSession(ctx context.Context, in *struct {
 	SessionPath
 	Body changeSession
 }) (*sessionShown, error) {
-	settings, err := settingsJSON(in.Body.Settings, "body.settings")
+	settings, err := s.settingsJSON(ctx, in.Body.Settings, "body.settings")
 	if err != nil {
 		return nil, err
 	}

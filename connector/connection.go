@@ -43,6 +43,7 @@ var errClosed = errors.New("the connection was closed")
 // and delivers it to the next connection in order.
 type connection struct {
 	s       *session
+	proxy   events.ProxyURL // that it goes through; "" is none
 	client  *whatsmeow.Client
 	device  *store.Device
 	ctx     context.Context
@@ -73,6 +74,8 @@ func (s *session) connect() ending {
 	switch {
 	case errors.Is(err, signalstore.ErrNoDevice):
 		return ending{state: events.StateLoggedOut, reason: "the device's keys are gone; link it again", logout: true}
+	case errors.Is(err, errProxy):
+		return ending{state: events.StateFailed, reason: "the session's proxy cannot be used; set another, or none, and restart the session"}
 	case err != nil:
 		s.log.WarnContext(s.ctx, "device cannot be loaded", "error", err)
 		s.untried()
@@ -88,6 +91,8 @@ func (s *session) connect() ending {
 func (s *session) open() (*connection, error) {
 	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16), asking: make(chan struct{}, 1)}
 	conn.intake.peers.line = conn.line
+	settings := s.settings()
+	conn.proxy = settings.Proxy
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	linked := false
@@ -114,14 +119,14 @@ func (s *session) open() (*connection, error) {
 	var err error
 	if conn.device, err = s.load(ctx, options); err == nil {
 		linked = conn.device.ID != nil
-		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.intake)
+		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.proxy, conn.intake)
 	}
 	if err != nil {
 		conn.fail(err)
 		conn.hangUp()
 		return nil, err
 	}
-	if settings := s.settings(); settings.DeviceName != "" {
+	if settings.DeviceName != "" {
 		nameDevice(conn.client, settings.DeviceName)
 	}
 	conn.byLID = conn.device.LIDMigrationTimestamp > 0 // before whatsmeow works on the device
@@ -266,8 +271,14 @@ func (c *connection) run() ending {
 			}
 			hurried = true
 			return ending{}, false
+		case s.interrupted():
+			return ending{}, true
+		case s.settings().Proxy != c.proxy:
+			e := s.retry("the session's proxy was changed", lasted())
+			e.after = time.Millisecond
+			return e, true
 		}
-		return ending{}, s.interrupted()
+		return ending{}, false
 	}
 	if e, end := check(); end {
 		return e
@@ -289,7 +300,10 @@ func (c *connection) run() ending {
 				s.reached()
 			}
 			if err != nil {
-				s.log.WarnContext(s.ctx, "WhatsApp cannot be reached", "error", err)
+				s.log.WarnContext(s.ctx, "WhatsApp cannot be reached", "error", err, "proxy", c.proxy)
+				if c.proxy != "" {
+					return s.retry("WhatsApp cannot be reached through the session's proxy", 0)
+				}
 				e := s.retry("WhatsApp cannot be reached", 0)
 				e.unanswered = !answered(err)
 				return e
@@ -494,6 +508,9 @@ func (c *connection) handle(evt any) (ok bool) {
 	defer cancel()
 	if c.s.c.handling != nil {
 		c.s.c.handling(evt)
+	}
+	if c.ignored(evt) {
+		return true
 	}
 	started := time.Now()
 	var err error

@@ -58,6 +58,7 @@ type session struct {
 
 	mu       sync.Mutex
 	control  db.SessionListControlRow // what is asked of the session
+	chosen   *events.Settings         // the settings in control, once they were read
 	conn     *connection              // the login that can send now, or nil
 	unlinked *connection              // the connection over which a phone can link the session now, or nil
 	tried    bool                     // there has been a login under this claim, or one has failed
@@ -252,11 +253,12 @@ type wish struct {
 	desired        string
 	restarts       int64
 	logout, remove bool
+	proxy          events.ProxyURL
 }
 
 func (s *session) wish() wish {
 	asked := s.asked()
-	return wish{asked.Desired, asked.Restarts, asked.LogoutRequestedAt != nil, asked.DeleteRequestedAt != nil}
+	return wish{asked.Desired, asked.Restarts, asked.LogoutRequestedAt != nil, asked.DeleteRequestedAt != nil, s.settings().Proxy}
 }
 
 // interrupted says whether something else is asked of the session than to stay connected.
@@ -278,17 +280,22 @@ func (s *session) asked() db.SessionListControlRow {
 }
 
 // settings are the client's choices; those that cannot be read are none.
-func (s *session) settings() (settings events.Settings) {
-	if err := json.Unmarshal(s.asked().Settings, &settings); err != nil {
-		s.log.WarnContext(s.ctx, "settings cannot be read", "error", err)
+func (s *session) settings() events.Settings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.chosen == nil {
+		s.chosen = &events.Settings{}
+		if json.Unmarshal(s.control.Settings, s.chosen) != nil { // the text of the error may hold them
+			s.log.WarnContext(s.ctx, "settings cannot be read")
+		}
 	}
-	return settings
+	return *s.chosen
 }
 
 // setControl takes what is asked of the session now.
 func (s *session) setControl(row db.SessionListControlRow) {
 	s.mu.Lock()
-	s.control = row
+	s.control, s.chosen = row, nil
 	s.mu.Unlock()
 	signal(s.changed)
 }

@@ -47,6 +47,8 @@ type Session struct {
 type Settings struct {
 	DeviceName string            `json:"deviceName,omitempty" maxLength:"50" doc:"Shown on the phone's list of linked devices when the session is linked; default chasqui."`
 	Metadata   map[string]string `json:"metadata,omitempty" doc:"Free for the client's use."`
+	Proxy      ProxyURL          `json:"proxy,omitempty" doc:"What its connections go through; *** stands for a user and password." example:"socks5://***@proxy.example.com:1080"`
+	Ignore     Ignore            `json:"ignore,omitzero" doc:"What it takes no notice of."`
 }
 
 // A QR is a code waiting to be scanned.

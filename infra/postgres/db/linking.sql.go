@@ -9,6 +9,17 @@ import (
 	"context"
 )
 
+const sessionProxy = `-- name: SessionProxy :one
+SELECT coalesce(settings ->> 'proxy', '')::text AS proxy FROM sessions WHERE id = $1
+`
+
+func (q *Queries) SessionProxy(ctx context.Context, db DBTX, id string) (string, error) {
+	row := db.QueryRow(ctx, sessionProxy, id)
+	var proxy string
+	err := row.Scan(&proxy)
+	return proxy, err
+}
+
 const sessionStartUnlinked = `-- name: SessionStartUnlinked :execrows
 UPDATE sessions SET desired = 'started', updated_at = now(),
        restarts = restarts + CASE WHEN state IN ('logged_out', 'banned', 'replaced', 'failed') AND restarts <= restarts_done THEN 1 ELSE 0 END
