@@ -181,6 +181,7 @@ func newRoutes() *Server {
 	s.addSessions()
 	s.addQR()
 	s.addLinking()
+	s.addSessionLog()
 	s.addMessages()
 	s.addReactions()
 	s.addMessageActions()

@@ -253,8 +253,14 @@ func (s *Server) changeSession(ctx context.Context, in *struct {
 	}
 	var out sessionShown
 	return &out, s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) (err error) {
-		if _, err := s.q.SessionChange(ctx, tx, in.Body.Name, settings, in.SessionID); err != nil {
+		n, err := s.q.SessionChange(ctx, tx, in.Body.Name, settings, in.SessionID)
+		if err != nil {
 			return fmt.Errorf("change session: %w", err)
+		}
+		if n > 0 {
+			if err := s.logSettings(ctx, tx, in.SessionID, in.Body.Name, settings); err != nil {
+				return err
+			}
 		}
 		tx.Notify(events.WakeControl, in.SessionID)
 		out.Body, err = s.readSession(ctx, tx, in.SessionID)

@@ -309,7 +309,8 @@ func (c *connection) run() ending {
 				return e
 			}
 		case <-limit.C:
-			if c.passkey.asked() {
+			if c.passkey.asked() && s.jid == nil {
+				s.note(s.ctx, "the passkey was not given in time", 0)
 				return c.unlinked("the passkey was not given in time; restart the session")
 			}
 			return s.unanswered(late, 0)
@@ -361,6 +362,7 @@ func (c *connection) run() ending {
 				}
 			case *waevents.PairPasskeyError:
 				s.log.WarnContext(s.ctx, "pairing with a passkey failed", "error", evt.Error, "continuation", evt.Continuation)
+				s.note(s.ctx, "pairing with the passkey failed", serverCode(evt.Error))
 				return c.unlinked("pairing with the passkey failed; restart the session")
 			case *waevents.PairSuccess:
 				jid := evt.ID
@@ -400,6 +402,7 @@ func (c *connection) run() ending {
 					continue // PairSuccess is on its way
 				}
 				if e, end := c.verdict(said, lasted()); end {
+					e.code = codeOf(said)
 					return e
 				}
 			}
@@ -436,6 +439,7 @@ func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool
 		}
 		// A QR code holds the secret of its time; a wrong pairing code entered on a phone replaced it (whatsmeow pair-code.go).
 		if errors.Is(evt.Error, whatsmeow.ErrPairInvalidDeviceIdentityHMAC) && !s.pairingSince.IsZero() {
+			s.note(s.ctx, "a QR code was scanned that a pairing code had made void", 0)
 			return c.unlinked("pairing failed; restart the session"), true
 		}
 		return ending{state: events.StateFailed, reason: "pairing failed; restart the session"}, true

@@ -99,8 +99,10 @@ func (c *connection) pairingCode(ctx context.Context, q events.PairingCodeQuesti
 	case refused == offline:
 		return out, errNotYet
 	case refused.code == "not_found":
+		c.s.note(ctx, "WhatsApp gave no pairing code: the number is not on WhatsApp", serverCode(err))
 		return out, &refusal{"recipient_not_on_whatsapp", "The number is not on WhatsApp."}
 	default:
+		c.s.note(ctx, "WhatsApp gave no pairing code", serverCode(err))
 		return out, err
 	}
 	given := &codeGiven{q.Phone, code, make(chan events.PairingCode, 1)}
@@ -145,6 +147,10 @@ func (c *connection) showPairingCode(p *pairing, given *codeGiven) error {
 	row := p.row()
 	first := s.state != events.SessionState(row.State)
 	err := s.persist(row, func(tx *queue.Tx, shown events.Session, at time.Time) error {
+		entry := events.LogEntry{Kind: events.LogPairing, Reason: "a pairing code was given for the number that ends with " + given.phone[max(0, len(given.phone)-4):]}
+		if err := s.logged(s.ctx, tx, entry); err != nil {
+			return err
+		}
 		if first {
 			if _, err := events.Publish(tx, events.SessionStatus, s.id, "", at, events.SessionData{Session: shown}); err != nil {
 				return err
@@ -273,6 +279,7 @@ func (c *connection) answerPasskey(ctx context.Context, q events.PasskeyAnswer) 
 	}
 	if err := c.client.SendPasskeyResponse(ctx, &assertion); err != nil {
 		if code := serverCode(err); code >= 400 && code < 500 && code != codeTooMany {
+			c.s.note(ctx, "WhatsApp did not accept the passkey's answer", code)
 			return is, &refusal{"passkey_refused", fmt.Sprintf("WhatsApp did not accept the passkey's answer (code %d).", code)}
 		}
 		return is, err

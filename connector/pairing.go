@@ -133,5 +133,9 @@ func (s *session) link(ctx context.Context, tx signalstore.Tx, jid, lid types.JI
 	if err != nil {
 		return fmt.Errorf("note linked device: %w", err)
 	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO public.session_log (session_id, kind, reason) VALUES ($1, 'linked', 'a phone linked it')`, s.id)
+	if err != nil {
+		return fmt.Errorf("write session log: %w", err)
+	}
 	return nil
 }

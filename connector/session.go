@@ -71,6 +71,7 @@ type session struct {
 	jid          *types.JID // the linked device
 	state        events.SessionState
 	reason       string
+	code         string // WhatsApp's, for the state that is written next
 	restartsDone int64
 	failures     int       // connections in a row that did not last
 	pairingSince time.Time // when the first QR code of this start was shown
@@ -186,6 +187,7 @@ func (s *session) announce() error {
 type ending struct {
 	state  events.SessionState // to be written; "" leaves the state
 	reason string
+	code   string        // WhatsApp's own, where it gave one
 	again  bool          // connect again, after a wait
 	after  time.Duration // the wait; 0 is the growing one
 	lasted time.Duration // how long it was logged in
@@ -202,6 +204,7 @@ func (s *session) settle(e ending) error {
 		}
 	}
 	if e.state != "" {
+		s.code = e.code
 		if err := s.write(e.state, e.reason); err != nil {
 			return err
 		}
@@ -356,6 +359,11 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 			if err := s.c.queries.SessionSetState(ctx, tx, p); err != nil {
 				return fmt.Errorf("write state: %w", err)
 			}
+			if state := events.SessionState(p.State); state != s.state || p.Reason != s.reason {
+				if err := s.logged(ctx, tx, events.LogEntry{Kind: events.LogState, State: state, Reason: p.Reason, Code: s.code}); err != nil {
+					return err
+				}
+			}
 			view, err := s.c.queries.SessionShow(ctx, tx, s.id)
 			if err != nil {
 				return fmt.Errorf("read session: %w", err)
@@ -376,7 +384,7 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 		s.c.metrics.move(s.state, state)
 		s.log.InfoContext(s.ctx, "session state changed", "state", state, "reason", p.Reason)
 	}
-	s.state, s.reason = state, p.Reason
+	s.state, s.reason, s.code = state, p.Reason, ""
 	s.online.Store(state == events.StateConnected)
 	if state == events.StateLoggedOut {
 		s.jid = nil

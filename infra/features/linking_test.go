@@ -2,10 +2,15 @@ package features
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/testproxy"
 )
 
 // unlinked makes a session that no phone has linked, and does not start it.
@@ -221,4 +226,175 @@ func (p phone) assertion(request json.RawMessage) map[string]any {
 	p.act("POST", "/passkey", map[string]any{"request": options}, &out)
 	out.Response["authenticatorAttachment"], out.Response["clientExtensionResults"] = "platform", map[string]any{}
 	return out.Response
+}
+
+// Feature: Proxy of a session, media included
+func TestProxy(t *testing.T) {
+	t.Parallel()
+	proxy := testproxy.Open(t, "someuser", "s3cr3tpassword")
+	p := newPhone(t, "Owner")
+	s := unlinked(t, p)
+	set := func(proxy string) map[string]any { return map[string]any{"settings": map[string]any{"proxy": proxy}} }
+	for _, wrong := range []string{"gopher://127.0.0.1:1", "socks5://", "127.0.0.1:1080", "http://127.0.0.1:1/path", "http://169.254.169.254:80", "http://10.1.2.3:3128", "socks5://***@127.0.0.1:1080", "socks5://u:" + strings.Repeat("p", 256) + "@127.0.0.1:1"} {
+		s.refused("validation_failed", "PATCH", "", set(wrong))
+	}
+	var shown struct {
+		Settings struct{ Proxy string }
+	}
+	s.must(200, "PATCH", "", set(proxy.URL("socks5")), &shown)
+	if shown.Settings.Proxy != "socks5://***@"+proxy.Addr() {
+		t.Errorf("the proxy is shown as %s", shown.Settings.Proxy)
+	}
+	s.must(202, "POST", "/start", nil, nil)
+	if status := p.enters(s.pairingCode().Code); status != 200 {
+		t.Fatalf("the code is answered %d", status)
+	}
+	s.awaitState("connected")
+
+	friend := newPhone(t, "Friend")
+	picture := map[string]any{"type": "document", "media": map[string]any{"base64": "aGVsbG8=", "mimetype": "text/plain", "fileName": "a.txt"}}
+	s.send(friend.number, picture)
+	friend.sees("the file", func(m sandbox.Message) bool { return m.Media != nil && m.MediaError == "" })
+	m := s.received(friend.send(map[string]any{"to": p.number, "type": "document", "data": "d29ybGQ=", "mimetype": "text/plain", "fileName": "b.txt"}))
+	media, _ := dig(m.Content, "media", "id").(string)
+	if status, raw := call(t, "GET", s.url("/v1/media/"+media+"/content"), nil, nil); status != 200 || string(raw) != "world" {
+		t.Fatalf("the file that came is %d %s", status, raw)
+	}
+	kinds := map[string]bool{}
+	for _, seen := range proxy.Seen() {
+		switch {
+		case seen == "GET /ws/chat":
+			kinds["socket"] = true
+		case strings.HasPrefix(seen, "POST /mms/"):
+			kinds["upload"] = true
+		case strings.HasPrefix(seen, "GET /"):
+			kinds["download"] = true
+		}
+	}
+	if !kinds["socket"] || !kinds["upload"] || !kinds["download"] {
+		t.Errorf("through the proxy went %q", proxy.Seen())
+	}
+
+	// A change connects anew: without the proxy, which may go then, and with one that is gone.
+	s.must(200, "PATCH", "", set(""), nil)
+	s.gets("session.status", func(d map[string]any) bool { return dig(d, "session", "reason") == "the session's proxy was changed" })
+	s.awaitState("connected")
+	proxy.Close()
+	s.send(friend.number, map[string]any{"type": "text", "text": "without"})
+	s.must(200, "PATCH", "", set(proxy.URL("http")), nil)
+	s.gets("session.status", func(d map[string]any) bool {
+		return dig(d, "session", "reason") == "WhatsApp cannot be reached through the session's proxy"
+	})
+	s.must(200, "PATCH", "", set(""), nil)
+	s.awaitState("connected")
+
+	for _, path := range []string{"", "/log", "/v1/events?limit=200&sessionId=" + s.id, "/v1/sessions?limit=200"} {
+		if _, raw := call(t, "GET", s.url(path), nil, nil); strings.Contains(string(raw), "s3cr3t") || strings.Contains(string(raw), "someuser") {
+			t.Errorf("GET %s shows the proxy's password", path)
+		}
+	}
+}
+
+// Feature: Ignore groups, status, broadcasts, channels
+func TestIgnoreRules(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	friend := newPhone(t, "Friend")
+	s.must(200, "PATCH", "", map[string]any{"settings": map[string]any{"ignore": map[string]any{"groups": true, "status": true}}}, nil)
+	eventually(t, "the connector to know", func() error {
+		probe := friend.group("Probe", s.phone)
+		id := friend.send(map[string]any{"to": probe, "text": "probe"})
+		after := friend.send(map[string]any{"to": s.phone.number, "text": "after the probe"})
+		s.received(after)
+		if status, _ := call(t, "GET", s.url("/messages/"+id), nil, nil); status != 404 {
+			return fmt.Errorf("the message is there: %d", status)
+		}
+		return nil
+	})
+	ignored := friend.group("Ignored", s.phone)
+	inGroup := friend.send(map[string]any{"to": ignored, "text": "not for you"})
+	s.received(friend.send(map[string]any{"to": s.phone.number, "text": "for you"}))
+	s.refused("message_not_found", "GET", "/messages/"+inGroup, nil)
+	s.refused("chat_not_found", "GET", "/chats/"+ignored, nil)
+	var page struct{ Data []json.RawMessage }
+	s.must(200, "GET", "/v1/events?limit=200&sessionId="+s.id, nil, &page)
+	for _, e := range page.Data {
+		if strings.Contains(string(e), ignored) {
+			t.Errorf("an event of what is ignored: %s", e)
+		}
+	}
+	// What is sent there goes out, and once it is ignored no more it is told.
+	s.send(ignored, map[string]any{"type": "text", "text": "hello all"})
+	friend.sees("the text", func(m sandbox.Message) bool { return m.Text == "hello all" })
+	s.must(200, "PATCH", "", map[string]any{"settings": map[string]any{"ignore": map[string]any{"status": true}}}, nil)
+	eventually(t, "a message of the group", func() error {
+		id := friend.send(map[string]any{"to": ignored, "text": "for all"})
+		s.received(friend.send(map[string]any{"to": s.phone.number, "text": "and you"}))
+		if status, raw := call(t, "GET", s.url("/messages/"+id), nil, nil); status != 200 {
+			return fmt.Errorf("%d %s", status, raw)
+		}
+		return nil
+	})
+}
+
+// Feature: Log of a session
+func TestSessionLog(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t, "Owner")
+	s := unlinked(t, p)
+	s.refused("session_not_found", "GET", "/v1/sessions/nobody/log", nil)
+	s.refused("validation_failed", "GET", "/log?cursor=x", nil)
+	s.refused("recipient_not_on_whatsapp", "POST", "/pairing-code", map[string]any{"phone": "5491159999999"}, "Prefer", "wait=30")
+	if status := p.enters(s.pairingCode().Code); status != 200 {
+		t.Fatalf("the code is answered %d", status)
+	}
+	s.awaitState("connected")
+	s.must(200, "PATCH", "", map[string]any{"name": "Sales", "settings": map[string]any{"deviceName": "Desk"}}, nil)
+	s.must(202, "POST", "/logout", nil, nil)
+	s.awaitState("logged_out")
+
+	type entry struct {
+		ID, Kind, State, Reason, Code string
+		At                            time.Time
+		Settings                      []string
+	}
+	var log []entry
+	for path := "/log?limit=3"; path != ""; {
+		var page struct {
+			Data       []entry
+			NextCursor string
+		}
+		s.must(200, "GET", path, nil, &page)
+		if len(page.Data) > 3 {
+			t.Fatalf("a page of %d", len(page.Data))
+		}
+		log, path = append(log, page.Data...), ""
+		if page.NextCursor != "" {
+			path = "/log?limit=3&cursor=" + page.NextCursor
+		}
+	}
+	var told []string
+	for i, e := range log {
+		if e.At.IsZero() || i > 0 && e.At.After(log[i-1].At) {
+			t.Errorf("entry %d is of %s", i, e.At)
+		}
+		line := e.Kind
+		for _, part := range append([]string{e.State, e.Code}, e.Settings...) {
+			if part != "" {
+				line += " " + part
+			}
+		}
+		told = append(told, line)
+	}
+	slices.Reverse(told)
+	want := []string{"state starting", "state qr", "pairing 404", "pairing", "state pairing_code", "linked", "state connected", "settings deviceName name", "state logged_out"}
+	missing := want
+	for _, line := range told {
+		if len(missing) > 0 && line == missing[0] {
+			missing = missing[1:]
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("the log tells %q, and not %q in its place", told, missing[0])
+	}
 }

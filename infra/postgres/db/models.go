@@ -424,6 +424,17 @@ type Session struct {
 	Wanted            bool
 }
 
+type SessionLog struct {
+	ID        int64
+	SessionID string
+	At        time.Time
+	Kind      string
+	State     string
+	Reason    string
+	Code      string
+	Settings  []string
+}
+
 type SessionView struct {
 	ID                string
 	Name              string
