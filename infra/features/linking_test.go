@@ -303,8 +303,8 @@ func TestIgnoreRules(t *testing.T) {
 	s.must(200, "PATCH", "", map[string]any{"settings": map[string]any{"ignore": map[string]any{"groups": true, "status": true}}}, nil)
 	eventually(t, "the connector to know", func() error {
 		probe := friend.group("Probe", s.phone)
-		id := friend.send(map[string]any{"to": probe, "text": "probe"})
-		after := friend.send(map[string]any{"to": s.phone.number, "text": "after the probe"})
+		id := friend.send(map[string]any{"to": probe, "type": "text", "text": "probe"})
+		after := friend.send(map[string]any{"to": s.phone.number, "type": "text", "text": "after the probe"})
 		s.received(after)
 		if status, _ := call(t, "GET", s.url("/messages/"+id), nil, nil); status != 404 {
 			return fmt.Errorf("the message is there: %d", status)
@@ -312,8 +312,8 @@ func TestIgnoreRules(t *testing.T) {
 		return nil
 	})
 	ignored := friend.group("Ignored", s.phone)
-	inGroup := friend.send(map[string]any{"to": ignored, "text": "not for you"})
-	s.received(friend.send(map[string]any{"to": s.phone.number, "text": "for you"}))
+	inGroup := friend.send(map[string]any{"to": ignored, "type": "text", "text": "not for you"})
+	s.received(friend.send(map[string]any{"to": s.phone.number, "type": "text", "text": "for you"}))
 	s.refused("message_not_found", "GET", "/messages/"+inGroup, nil)
 	s.refused("chat_not_found", "GET", "/chats/"+ignored, nil)
 	var page struct{ Data []json.RawMessage }
@@ -328,8 +328,8 @@ func TestIgnoreRules(t *testing.T) {
 	friend.sees("the text", func(m sandbox.Message) bool { return m.Text == "hello all" })
 	s.must(200, "PATCH", "", map[string]any{"settings": map[string]any{"ignore": map[string]any{"status": true}}}, nil)
 	eventually(t, "a message of the group", func() error {
-		id := friend.send(map[string]any{"to": ignored, "text": "for all"})
-		s.received(friend.send(map[string]any{"to": s.phone.number, "text": "and you"}))
+		id := friend.send(map[string]any{"to": ignored, "type": "text", "text": "for all"})
+		s.received(friend.send(map[string]any{"to": s.phone.number, "type": "text", "text": "and you"}))
 		if status, raw := call(t, "GET", s.url("/messages/"+id), nil, nil); status != 200 {
 			return fmt.Errorf("%d %s", status, raw)
 		}
@@ -387,7 +387,7 @@ func TestSessionLog(t *testing.T) {
 		told = append(told, line)
 	}
 	slices.Reverse(told)
-	want := []string{"state starting", "state qr", "pairing 404", "pairing", "state pairing_code", "linked", "state connected", "settings deviceName name", "state logged_out"}
+	want := []string{"state starting", "state qr", "pairing 404", "state pairing_code", "pairing", "linked", "state connected", "settings deviceName name", "state logged_out"}
 	missing := want
 	for _, line := range told {
 		if len(missing) > 0 && line == missing[0] {
