@@ -52,7 +52,7 @@ const (
 	SessionNotConnected    Code = "session_not_connected"
 	SessionLoggedOut       Code = "session_logged_out"
 	PairingExpired         Code = "pairing_expired"
-	PasskeyNotRequired     Code = "passkey_not_required"
+	PasskeyNotRequired     Code = "passkey_not_required" //nolint:gosec // G101: the name of a problem, not a credential
 	PasskeyRequired        Code = "passkey_required"
 	PasskeyRefused         Code = "passkey_refused"
 	EndpointNotActive      Code = "endpoint_not_active"

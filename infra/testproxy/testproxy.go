@@ -222,7 +222,7 @@ func (p *Proxy) pass(conn net.Conn, in *bufio.Reader, out net.Conn, request *htt
 	defer p.keep(out)()
 	var both sync.WaitGroup
 	both.Go(func() {
-		defer out.Close()
+		defer func() { _ = out.Close() }()
 		if request != nil {
 			p.note(request.Method + " " + request.URL.Path)
 			if request.Write(out) != nil || request.Header.Get("Upgrade") == "" {
