@@ -180,6 +180,8 @@ func newRoutes() *Server {
 	s.addSystem()
 	s.addSessions()
 	s.addQR()
+	s.addLinking()
+	s.addSessionLog()
 	s.addMessages()
 	s.addReactions()
 	s.addMessageActions()

@@ -59,6 +59,7 @@ var sentSchemas = map[string]bool{
 	"SetPresence": true, "SetCalls": true,
 	"PostStatus": true, "StatusTextContent": true, "StatusImageContent": true, "StatusVideoContent": true, "StatusVoiceContent": true,
 	"CreateChannel": true, "ChangeChannel": true, "PostToChannel": true,
+	"IgnoreRules": true, "AskPairingCode": true, "AnswerPasskey": true, "PasskeyResponse": true,
 	"ChangeChat": true, "AskHistory": true, "CreateLabel": true, "ChangeLabel": true,
 }
 

@@ -102,6 +102,7 @@ var eventShapes = func() map[events.Type]eventShape {
 	shapes := conversationShapes(incoming)
 	maps.Copy(shapes, presenceShapes())
 	maps.Copy(shapes, channelShapes())
+	maps.Copy(shapes, linkingShapes(scanning))
 	maps.Copy(shapes, map[events.Type]eventShape{
 		events.SessionRisk:     {"The level of an account's health has changed", reflect.TypeFor[events.RiskData](), exampleEvent(events.SessionRisk, events.RiskData{Health: exampleHealth})},
 		events.SessionStatus:   {"A session's state has changed", session, exampleEvent(events.SessionStatus, events.SessionData{Session: exampleSession})},

@@ -58,6 +58,9 @@ const (
 	SessionNotConnected    Code = "session_not_connected"
 	SessionLoggedOut       Code = "session_logged_out"
 	PairingExpired         Code = "pairing_expired"
+	PasskeyNotRequired     Code = "passkey_not_required" //nolint:gosec // G101: the name of a problem, not a credential
+	PasskeyRequired        Code = "passkey_required"
+	PasskeyRefused         Code = "passkey_refused"
 	EndpointNotActive      Code = "endpoint_not_active"
 	IdempotencyInProgress  Code = "idempotency_in_progress"
 	CursorExpired          Code = "cursor_expired"
@@ -125,6 +128,9 @@ var explanations = map[Code]explanation{
 	SessionNotConnected:    {409, "Session not connected", "The session is not running, or has no connection to WhatsApp. Start it, or wait until its state is connected."},
 	SessionLoggedOut:       {409, "Session logged out", "The account has unlinked this session, or is banned. Start the session and scan a new QR code."},
 	PairingExpired:         {409, "Pairing expired", "Nobody scanned a QR code in time. Start or restart the session for new ones."},
+	PasskeyNotRequired:     {409, "Passkey not required", "WhatsApp does not wait for this step of a passkey. While the session's state is passkey_required, GET /v1/sessions/{sessionId}/passkey says which step it waits for; once its time is over, linking begins anew."},
+	PasskeyRequired:        {409, "Passkey required", "A phone is linking this session, and WhatsApp waits for the account's passkey: GET /v1/sessions/{sessionId}/passkey. Restart the session to begin anew."},
+	PasskeyRefused:         {422, "Passkey refused", "WhatsApp did not accept the answer of the passkey: it is another account's, or not for this request. Another answer may be sent until expiresAt."},
 	EndpointNotActive:      {409, "Endpoint not active", "The webhook endpoint is paused or disabled, so nothing is sent to it. Set its state to active first: PATCH /v1/webhook-endpoints/{endpointId}."},
 	IdempotencyInProgress:  {409, "Still in progress", "A request with this Idempotency-Key is still running. Repeat it after the time in Retry-After."},
 	CursorExpired:          {410, "Cursor expired", "The event of this cursor is no longer kept. Read without after to begin at the oldest event that is."},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/whatsmeow"
@@ -13,6 +14,7 @@ import (
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
 
+	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
@@ -32,6 +34,7 @@ var errClosed = errors.New("the connection was closed")
 // and delivers it to the next connection in order.
 type connection struct {
 	s        *session
+	proxy    events.ProxyURL // that it goes through; "" is none
 	client   *whatsmeow.Client
 	device   *store.Device
 	ctx      context.Context
@@ -48,6 +51,9 @@ type connection struct {
 	groups   groupMemory
 	channels channelMemory
 	states   stateKeeping
+	asking   chan struct{} // holds one while somebody asks for a pairing code
+	stale    atomic.Bool   // the first of the QR codes has ended, and with it the time in which a pairing code lives long
+	passkey  passkey
 
 	presenting sync.Mutex // held while the account's presence is told
 	typists    typists
@@ -64,8 +70,10 @@ type connection struct {
 
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
-	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16), toRead: make(chan struct{}, 1)}
+	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16), toRead: make(chan struct{}, 1), asking: make(chan struct{}, 1)}
 	conn.intake.peers.line = conn.line
+	settings := s.settings()
+	conn.proxy = settings.Proxy
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	linked := false
@@ -96,14 +104,14 @@ func (s *session) open() (*connection, error) {
 		err = conn.oweStates(ctx)
 	}
 	if err == nil {
-		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.intake)
+		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.proxy, conn.intake)
 	}
 	if err != nil {
 		conn.fail(err)
 		conn.hangUp()
 		return nil, err
 	}
-	if settings := s.settings(); settings.DeviceName != "" {
+	if settings.DeviceName != "" {
 		nameDevice(conn.client, settings.DeviceName)
 	}
 	conn.byLID, conn.name = conn.device.LIDMigrationTimestamp > 0, pushName(conn.device.PushName) // before whatsmeow works on the device
@@ -144,6 +152,7 @@ func (s *session) load(ctx context.Context, options signalstore.Options) (*store
 func (c *connection) close() {
 	s := c.s
 	s.setConn(nil)
+	s.setUnlinked(nil)
 	// A send whose connection is lost would wait 5 s for another, which this client never has (request.go, retryFrame).
 	//nolint:staticcheck // SA1019: whatsmeow's only other way to say so is Disconnect, see line
 	c.client.DangerousInternals().ExpectDisconnect()
@@ -221,7 +230,7 @@ func (c *connection) handle(evt any) (ok bool) {
 	if c.s.c.handling != nil {
 		c.s.c.handling(evt)
 	}
-	if entry, ok := asState(evt); ok && !c.states.begins(entry) {
+	if entry, ok := asState(evt); c.ignored(evt) || ok && !c.states.begins(entry) {
 		c.stateHandled(ctx, c.states.ends(evt))
 		return true
 	}
@@ -308,7 +317,8 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.labelEdited(ctx, e)
 	case *waevents.LabelAssociationChat:
 		err = c.chatLabeled(ctx, e)
-	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
+	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.PairPasskeyConfirmation,
+		*waevents.PairPasskeyError, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, waevents.PermanentDisconnect:
 		select {
 		case c.signals <- evt:

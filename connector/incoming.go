@@ -228,7 +228,7 @@ func (c *connection) room(ctx context.Context, info *types.MessageInfo) (room ad
 		chat, alt = info.Sender, info.SenderAlt
 	}
 	switch {
-	case chat == types.StatusBroadcastJID && (info.IsFromMe || c.takesStatus()):
+	case chat == types.StatusBroadcastJID && !c.s.ignoresMessage(info.MessageSource):
 		return address{id: events.StatusChat}, true, nil
 	case chat.Server == types.BroadcastServer, chat.Server == types.NewsletterServer:
 		return room, false, nil

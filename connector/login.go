@@ -31,6 +31,8 @@ func (s *session) connect() ending {
 	switch {
 	case errors.Is(err, signalstore.ErrNoDevice):
 		return ending{state: events.StateLoggedOut, reason: "the device's keys are gone; link it again", logout: true}
+	case errors.Is(err, errProxy):
+		return ending{state: events.StateFailed, reason: "the session's proxy cannot be used; set another, or none, and restart the session"}
 	case err != nil:
 		s.log.WarnContext(s.ctx, "device cannot be loaded", "error", err)
 		s.untried()
@@ -109,8 +111,14 @@ func (c *connection) run() ending {
 			}
 			hurried = true
 			return ending{}, false
+		case s.interrupted():
+			return ending{}, true
+		case s.settings().Proxy != c.proxy:
+			e := s.retry("the session's proxy was changed", lasted())
+			e.after = time.Millisecond
+			return e, true
 		}
-		return ending{}, s.interrupted()
+		return ending{}, false
 	}
 	if e, end := check(); end {
 		return e
@@ -132,12 +140,19 @@ func (c *connection) run() ending {
 				s.reached()
 			}
 			if err != nil {
-				s.log.WarnContext(s.ctx, "WhatsApp cannot be reached", "error", err)
+				s.log.WarnContext(s.ctx, "WhatsApp cannot be reached", "error", err, "proxy", c.proxy)
+				if c.proxy != "" {
+					return s.retry("WhatsApp cannot be reached through the session's proxy", 0)
+				}
 				e := s.retry("WhatsApp cannot be reached", 0)
 				e.unanswered = !answered(err)
 				return e
 			}
 		case <-limit.C:
+			if c.passkey.asked() && s.jid == nil {
+				s.note(s.ctx, "the passkey was not given in time", 0)
+				return c.unlinked("the passkey was not given in time; restart the session")
+			}
 			return s.unanswered(late, 0)
 		case <-full:
 			full, drain = nil, time.After(intakeDrain)
@@ -168,10 +183,32 @@ func (c *connection) run() ending {
 			switch evt := said.(type) {
 			case *waevents.QR:
 				limit.Stop()
-				codes.start(evt.Codes)
+				codes.start(evt.Codes, s.c.pace)
 				if e, end := c.showCode(&codes); end {
 					return e
 				}
+				s.setUnlinked(c)
+			case *codeGiven:
+				if c.showPairingCode(&codes, evt) != nil {
+					return ending{}
+				}
+			case codesWanted:
+				return ending{again: true, after: time.Millisecond}
+			case *waevents.PairPasskeyRequest:
+				codes.stop()
+				left, e, end := c.askPasskey(evt)
+				if end {
+					return e
+				}
+				limit.Reset(left)
+			case *waevents.PairPasskeyConfirmation:
+				if c.comparePasskey(evt) != nil {
+					return ending{}
+				}
+			case *waevents.PairPasskeyError:
+				s.log.WarnContext(s.ctx, "pairing with a passkey failed", "error", evt.Error, "continuation", evt.Continuation)
+				s.note(s.ctx, "pairing with the passkey failed", serverCode(evt.Error))
+				return c.unlinked("pairing with the passkey failed; restart the session")
 			case *waevents.PairSuccess:
 				jid := evt.ID
 				s.jid, s.pairingSince = &jid, time.Time{}
@@ -211,6 +248,7 @@ func (c *connection) run() ending {
 					continue // PairSuccess is on its way
 				}
 				if e, end := c.verdict(said, lasted()); end {
+					e.code = codeOf(said)
 					return e
 				}
 			}
@@ -245,11 +283,12 @@ func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool
 		if errors.As(evt.Error, &database) {
 			return s.retry("the device could not be stored; scan the new QR code", 0), true
 		}
-		return ending{state: events.StateFailed, reason: "pairing failed; restart the session"}, true
-	case *waevents.PairPasskeyRequest:
-		if s.write(events.StatePasskeyRequired, "WhatsApp asks for a passkey, which this version cannot give") != nil {
-			return ending{}, true
+		// A QR code holds the secret of its time; a wrong pairing code entered on a phone replaced it (whatsmeow pair-code.go).
+		if errors.Is(evt.Error, whatsmeow.ErrPairInvalidDeviceIdentityHMAC) && !s.pairingSince.IsZero() {
+			s.note(s.ctx, "a QR code was scanned that a pairing code had made void", 0)
+			return c.unlinked("pairing failed; restart the session"), true
 		}
+		return ending{state: events.StateFailed, reason: "pairing failed; restart the session"}, true
 	case *waevents.LoggedOut:
 		return ending{state: events.StateLoggedOut, reason: "WhatsApp says: " + evt.Reason.String(), logout: true}, true
 	case *waevents.StreamReplaced:

@@ -140,17 +140,23 @@ func (s *session) query(ctx context.Context, cmd events.QueryCommand) (outcome s
 	}
 	conn, kind := s.sender(), row.Kind
 	do := questions[kind]
+	link := linkings[kind]
+	if link != nil {
+		conn, do = s.linkable(), link
+	}
 	var answer json.RawMessage
 	switch {
 	case do == nil: // which is no label for a metric
 		kind, err = "unknown", &refusal{"unavailable", "The connector of this session is older than the API and cannot ask this yet."}
-	case conn == nil && s.arriving():
+	case conn == nil && (s.arriving() || kind == events.AskPairingCode.Kind):
 		return "waiting", queue.WaitFor{D: queryWait}
+	case conn == nil && link != nil:
+		err = passkeyNotRequired
 	case conn == nil:
 		err = offline
 	default:
 		answer, err = conn.ask(ctx, remaining, do, row.Parameters)
-		if err != nil && (ctx.Err() != nil || s.ctx.Err() != nil || errors.Is(err, errClaimLost)) { // the next owner asks again
+		if err != nil && (ctx.Err() != nil || s.ctx.Err() != nil || errors.Is(err, errClaimLost) || errors.Is(err, errNotYet)) { // the next owner asks again
 			return "waiting", queue.WaitFor{D: queryWait}
 		}
 	}

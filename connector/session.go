@@ -61,6 +61,7 @@ type session struct {
 	mu       sync.Mutex
 	control  db.SessionListControlRow // what is asked of the session
 	conn     *connection              // the login that can send now, or nil
+	unlinked *connection              // the connection over which a phone can link the session now, or nil
 	tried    bool                     // there has been a login under this claim, or one has failed
 	changing map[uuid.UUID]time.Time  // the changes in hand, since when they are tried
 	people   map[string]acquaintance  // by LID: who was looked up lately
@@ -75,6 +76,7 @@ type session struct {
 	jid          *types.JID // the linked device
 	state        events.SessionState
 	reason       string
+	code         string // WhatsApp's, for the state that is written next
 	restartsDone int64
 	failures     int       // connections in a row that did not last
 	pairingSince time.Time // when the first QR code of this start was shown
@@ -195,6 +197,7 @@ func (s *session) announce() error {
 type ending struct {
 	state  events.SessionState // to be written; "" leaves the state
 	reason string
+	code   string        // WhatsApp's own, where it gave one
 	again  bool          // connect again, after a wait
 	after  time.Duration // the wait; 0 is the growing one
 	lasted time.Duration // how long it was logged in
@@ -211,6 +214,7 @@ func (s *session) settle(e ending) error {
 		}
 	}
 	if e.state != "" {
+		s.code = e.code
 		if err := s.write(e.state, e.reason); err != nil {
 			return err
 		}
@@ -262,11 +266,12 @@ type wish struct {
 	desired        string
 	restarts       int64
 	logout, remove bool
+	proxy          events.ProxyURL
 }
 
 func (s *session) wish() wish {
 	asked := s.asked()
-	return wish{asked.Desired, asked.Restarts, asked.LogoutRequestedAt != nil, asked.DeleteRequestedAt != nil}
+	return wish{asked.Desired, asked.Restarts, asked.LogoutRequestedAt != nil, asked.DeleteRequestedAt != nil, s.settings().Proxy}
 }
 
 // interrupted says whether something else is asked of the session than to stay connected.
@@ -296,8 +301,8 @@ func (s *session) settings() events.Settings {
 
 // readSettings reads the client's choices; those that cannot be read are none.
 func (s *session) readSettings(row db.SessionListControlRow) (settings events.Settings) {
-	if err := json.Unmarshal(row.Settings, &settings); err != nil {
-		s.log.WarnContext(s.ctx, "settings cannot be read", "error", err)
+	if json.Unmarshal(row.Settings, &settings) != nil { // the text of the error may hold them
+		s.log.WarnContext(s.ctx, "settings cannot be read")
 	}
 	return settings
 }
@@ -366,6 +371,11 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 			if err := s.c.queries.SessionSetState(ctx, tx, p); err != nil {
 				return fmt.Errorf("write state: %w", err)
 			}
+			if state := events.SessionState(p.State); state != s.state || p.Reason != s.reason {
+				if err := s.logged(ctx, tx, events.LogEntry{Kind: events.LogState, State: state, Reason: p.Reason, Code: s.code}); err != nil {
+					return err
+				}
+			}
 			shown, err := s.shown(ctx, tx)
 			if err != nil {
 				return err
@@ -382,7 +392,7 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 		s.c.metrics.move(s.state, state)
 		s.log.InfoContext(s.ctx, "session state changed", "state", state, "reason", p.Reason)
 	}
-	s.state, s.reason = state, p.Reason
+	s.state, s.reason, s.code = state, p.Reason, ""
 	s.online.Store(state == events.StateConnected)
 	if state == events.StateLoggedOut {
 		s.jid = nil

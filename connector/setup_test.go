@@ -292,6 +292,7 @@ type event struct {
 		Message   events.Message       `json:"message"`
 		Session   events.Session       `json:"session"`
 		QR        *events.QR           `json:"qr"`
+		Passkey   *events.Passkey      `json:"passkey"`
 		MessageID string               `json:"messageId"`
 		Status    events.MessageStatus `json:"status"`
 		By        *events.Address      `json:"by"`

@@ -19,9 +19,6 @@ import (
 // statusSweepMost bounds the status updates of one sweep's transaction.
 const statusSweepMost = 1000
 
-// takesStatus says whether the status updates of others are kept and told.
-func (c *connection) takesStatus() bool { return true }
-
 // opaque and white are colours as WhatsApp has them: alpha, red, green, blue.
 const opaque, white uint32 = 0xFF000000, 0xFFFFFFFF
 

@@ -114,8 +114,18 @@ func (w *mediaWorker) handle(msg *message.Message) error {
 	if m.Status != "pending" {
 		return nil
 	}
+	proxy := ""
+	if m.SessionID != nil {
+		if proxy, err = d.queries.SessionProxy(ctx, d.pool, *m.SessionID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return d.troubled(ctx, job.MediaID, fmt.Errorf("read the session's proxy: %w", err))
+		}
+	}
 	began := time.Now()
-	blob, err := d.fetch(ctx, m)
+	var blob mediastore.Blob
+	through, err := withProxy(ctx, proxy)
+	if err == nil {
+		blob, err = d.fetch(through, m)
+	}
 	outcome := "ready"
 	defer func() {
 		d.metrics.media.WithLabelValues(outcome).Inc()

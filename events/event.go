@@ -22,6 +22,7 @@ const (
 	SessionStatus      Type = "session.status"
 	SessionQR          Type = "session.qr"
 	SessionRisk        Type = "session.risk"
+	SessionPairingCode Type = "session.pairing-code"
 	MessageReceived    Type = "message.received"
 	MessageSent        Type = "message.sent"
 	MessageUpdated     Type = "message.status"
@@ -60,7 +61,7 @@ const (
 
 // Types lists every type, in the order of the documentation.
 var Types = []Type{
-	SessionStatus, SessionQR, SessionRisk, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
+	SessionStatus, SessionQR, SessionPairingCode, SessionRisk, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
 	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
 	GroupParticipants, GroupJoinRequested, StatusReceived, ChannelUpdated, ChannelMessage, ChannelCounts, PresenceUpdated, ChatTyping, CallOffered, CallTaken, CallOver, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
 }
@@ -80,10 +81,12 @@ type MessageData struct {
 	Message Message `json:"message"`
 }
 
-// SessionData is the data of session.status and session.qr.
+// SessionData is the data of session.status, session.qr and session.pairing-code.
 type SessionData struct {
-	Session Session `json:"session"`
-	QR      *QR     `json:"qr,omitempty" doc:"In session.qr: the code to scan."`
+	Session     Session      `json:"session"`
+	QR          *QR          `json:"qr,omitempty" doc:"In session.qr: the code to scan."`
+	PairingCode *PairingCode `json:"pairingCode,omitempty" doc:"In session.pairing-code: the code to enter on the phone."`
+	Passkey     *Passkey     `json:"passkey,omitempty" doc:"In session.status with the state passkey_required: what WhatsApp asks for."`
 }
 
 // StatusData is the data of message.status: a receipt or a failure.

@@ -78,6 +78,7 @@ func wireForms() map[string]Event {
 		data any
 	}{
 		{SessionStatus, SessionData{Session: session}}, {SessionQR, SessionData{Session: session, QR: &QR{Text: "2@abc", ExpiresAt: at}}},
+		{SessionPairingCode, SessionData{Session: session, PairingCode: &PairingCode{Code: "ABCD-EFGH", Phone: "5491123456789", ExpiresAt: at}}},
 		{SessionRisk, RiskData{Health: health}}, {MessageReceived, MessageData{Message: message}}, {MessageSent, MessageData{Message: scheduled}},
 		{MessageUpdated, StatusData{
 			MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: message.ChatID, Status: StatusFailed, By: &by, At: at,
@@ -113,6 +114,7 @@ func wireForms() map[string]Event {
 		add(string(form.t), form.t, form.data)
 	}
 	add(string(MessageReceived)+".statusReply", MessageReceived, MessageData{Message: answer})
+	add("session.status.passkey", SessionStatus, SessionData{Session: session, Passkey: &Passkey{Step: PasskeyRequest, Request: json.RawMessage(`{"challenge":"AAAA"}`), ExpiresAt: at}})
 	place := Location{Latitude: -34.6037, Longitude: -58.3816, Name: "Obelisco", Address: "Av. 9 de Julio"}
 	for _, c := range []Content{
 		{Type: ContentImage, Media: &file, Caption: "The menu", ViewOnce: true, AlbumID: "3EB0A1"}, {Type: ContentVideo, Media: &file, GIF: true, VideoNote: true},

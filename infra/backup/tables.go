@@ -46,6 +46,7 @@ var leftOut = map[string]string{
 	"reactions":        "they go with the messages",
 	"votes":            "they go with the messages",
 	"message_batches":  "they go with the messages",
+	"session_log":      "history",
 	"restrictions":     "WhatsApp tells them anew",
 	"group_notices":    "what WhatsApp has told lately, which it does not tell again",
 	"history_parts":    "they go with the messages",

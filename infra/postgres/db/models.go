@@ -491,6 +491,17 @@ type Session struct {
 	Health            string
 }
 
+type SessionLog struct {
+	ID        int64
+	SessionID string
+	At        time.Time
+	Kind      string
+	State     string
+	Reason    string
+	Code      string
+	Settings  []string
+}
+
 type SessionView struct {
 	ID                string
 	Name              string
