@@ -25,7 +25,7 @@ func (s *session) ignores(chat types.JID) bool {
 
 // ignoresMessage is ignores for a message: the status updates of the account itself are never ignored.
 func (s *session) ignoresMessage(from types.MessageSource) bool {
-	return s.ignores(from.Chat) && !(from.IsFromMe && from.Chat == types.StatusBroadcastJID)
+	return s.ignores(from.Chat) && (!from.IsFromMe || from.Chat != types.StatusBroadcastJID)
 }
 
 // ignored says whether an event of whatsmeow's is about a chat that the session ignores. Groups that the account joins or leaves, and what changes
