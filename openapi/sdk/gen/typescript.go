@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 )
@@ -28,8 +29,8 @@ func typescript(ctx context.Context, doc object, work, sdk, out string) error {
 	if out, err = filepath.Abs(out); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "node", "node_modules/@hey-api/openapi-ts/bin/run.js", "-f", "openapi-ts.config.mjs", "-i", spec, "-o", out, "--no-log-file", "-s")
-	cmd.Dir = sdk
+	cmd := exec.CommandContext(ctx, "node", "node_modules/@hey-api/openapi-ts/bin/run.js", "-f", "openapi-ts.config.mjs", "--no-log-file", "--silent")
+	cmd.Dir, cmd.Env = sdk, append(os.Environ(), "INPUT="+spec, "OUTPUT="+out)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("openapi-ts: %w\n%s", err, said)
 	}
