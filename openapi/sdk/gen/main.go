@@ -55,5 +55,5 @@ func run(ctx context.Context, tool string, check bool) error {
 	if err := goOperations(doc, ops, codes, g); err != nil {
 		return err
 	}
-	return typescript(ctx, doc, work, filepath.Join(out, "typescript"), filepath.Join(out, "typescript", "src", "generated"))
+	return typescript(ctx, doc, work, filepath.Join(out, "gen"), filepath.Join(out, "typescript", "src", "generated"))
 }

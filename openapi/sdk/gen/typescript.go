@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// typescript has openapi-ts write types and methods of a document into out; it and its configuration are in the folder sdk.
-func typescript(ctx context.Context, doc object, work, sdk, out string) error {
+// typescript has openapi-ts write types and methods of a document into out; it and its configuration are in the folder gen.
+func typescript(ctx context.Context, doc object, work, gen, out string) error {
 	doc, err := clone(doc)
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func typescript(ctx context.Context, doc object, work, sdk, out string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "node", "node_modules/@hey-api/openapi-ts/bin/run.js", "-f", "openapi-ts.config.mjs", "--no-log-file", "--silent")
-	cmd.Dir, cmd.Env = sdk, append(os.Environ(), "INPUT="+spec, "OUTPUT="+out)
+	cmd.Dir, cmd.Env = gen, append(os.Environ(), "INPUT="+spec, "OUTPUT="+out)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("openapi-ts: %w\n%s", err, said)
 	}

@@ -1,7 +1,7 @@
 // Code generated from openapi.yaml by make generate. DO NOT EDIT.
 
 import { client } from './client.gen.js';
-import { type Client, type ClientMeta, formDataBodySerializer, type Options as Options2, type RequestResult, type TDataShape } from './client/index.js';
+import { type Client, formDataBodySerializer, type Options as Options2, type TDataShape } from './client/index.js';
 import type { AddParticipantsData, AddParticipantsResponses, ApproveJoinRequestData, ApproveJoinRequestResponses, BlockContactData, BlockContactResponses, CancelMessageBatchData, CancelMessageBatchResponses, CancelMessageData, CancelMessageResponses, CancelReplayData, CancelReplayResponses, ChangeChatData, ChangeChatResponses, ChangeContactData, ChangeContactResponses, ChangeGroupData, ChangeGroupResponses, ChangeLabelData, ChangeLabelResponses, ChangeParticipantData, ChangeParticipantResponses, ChangeSessionData, ChangeSessionResponses, ChangeWebhookEndpointData, ChangeWebhookEndpointResponses, CheckContactsData, CheckContactsResponses, ClearChatData, ClearChatResponses, CreateGroupData, CreateGroupResponses, CreateLabelData, CreateLabelResponses, CreateMessageBatchData, CreateMessageBatchResponses, CreateSessionData, CreateSessionResponses, CreateStreamTicketData, CreateStreamTicketResponses, CreateWebhookEndpointData, CreateWebhookEndpointResponses, DeleteChatData, DeleteChatResponses, DeleteGroupPictureData, DeleteGroupPictureResponses, DeleteLabelData, DeleteLabelResponses, DeleteMediaData, DeleteMediaResponses, DeleteMessageData, DeleteMessageResponses, DeleteReactionData, DeleteReactionResponses, DeleteSessionData, DeleteSessionResponses, DeleteWebhookEndpointData, DeleteWebhookEndpointResponses, EditMessageData, EditMessageResponses, EraseContactData, EraseContactResponses, FetchMediaData, FetchMediaResponses, ForwardMessageData, ForwardMessageResponses, GetChangeData, GetChangeResponses, GetChatData, GetChatResponses, GetContactBusinessProfileData, GetContactBusinessProfileResponses, GetContactData, GetContactPictureData, GetContactPictureResponses, GetContactResponses, GetDeliveryData, GetDeliveryResponses, GetEventData, GetEventResponses, GetGroupData, GetGroupInviteData, GetGroupInviteResponses, GetGroupResponses, GetHealthData, GetHealthResponses, GetMediaContentData, GetMediaContentResponses, GetMediaData, GetMediaResponses, GetMessageBatchData, GetMessageBatchResponses, GetMessageData, GetMessageMediaData, GetMessageMediaResponses, GetMessageResponses, GetPollResultsData, GetPollResultsResponses, GetReadinessData, GetReadinessResponses, GetReplayData, GetReplayResponses, GetSessionData, GetSessionHealthData, GetSessionHealthResponses, GetSessionQrData, GetSessionQrResponses, GetSessionResponses, GetVersionData, GetVersionResponses, GetWebhookEndpointData, GetWebhookEndpointResponses, GetWebhookSecretData, GetWebhookSecretResponses, JoinGroupData, JoinGroupResponses, LabelChatData, LabelChatResponses, LeaveGroupData, LeaveGroupResponses, LinkSubgroupData, LinkSubgroupResponses, ListBlockedData, ListBlockedResponses, ListChangesData, ListChangesResponses, ListChatMessagesData, ListChatMessagesResponses, ListChatsData, ListChatsResponses, ListContactsData, ListContactsResponses, ListDeliveriesData, ListDeliveriesResponses, ListEndpointDeliveriesData, ListEndpointDeliveriesResponses, ListEventResponsesData, ListEventResponsesResponses, ListEventsData, ListEventsResponses, ListEventTypesData, ListEventTypesResponses, ListGroupsData, ListGroupsResponses, ListJoinRequestsData, ListJoinRequestsResponses, ListLabelsData, ListLabelsResponses, ListMessagesData, ListMessagesResponses, ListParticipantsData, ListParticipantsResponses, ListReceiptsData, ListReceiptsResponses, ListReplaysData, ListReplaysResponses, ListSessionsData, ListSessionsResponses, ListSubgroupsData, ListSubgroupsResponses, ListWebhookEndpointsData, ListWebhookEndpointsResponses, LogoutSessionData, LogoutSessionResponses, LookUpGroupInviteData, LookUpGroupInviteResponses, MarkMessagesReadData, MarkMessagesReadResponses, PinMessageData, PinMessageResponses, ReadChatData, ReadChatResponses, RejectJoinRequestData, RejectJoinRequestResponses, RemoveParticipantData, RemoveParticipantResponses, ReplayWebhookEndpointData, ReplayWebhookEndpointResponses, RequestHistoryData, RequestHistoryResponses, RespondToEventData, RespondToEventResponses, RestartSessionData, RestartSessionResponses, RetryDeliveryData, RetryDeliveryResponses, RetryMessageMediaData, RetryMessageMediaResponses, RotateGroupInviteData, RotateGroupInviteResponses, RotateWebhookSecretData, RotateWebhookSecretResponses, SendMessageData, SendMessageResponses, SetGroupPictureData, SetGroupPictureResponses, SetReactionData, SetReactionResponses, SetTypingData, SetTypingResponses, StarMessageData, StarMessageResponses, StartSessionData, StartSessionResponses, StopSessionData, StopSessionResponses, TestWebhookEndpointData, TestWebhookEndpointResponses, UnblockContactData, UnblockContactResponses, UnlabelChatData, UnlabelChatResponses, UnlinkSubgroupData, UnlinkSubgroupResponses, UnpinMessageData, UnpinMessageResponses, UnstarMessageData, UnstarMessageResponses, UploadMediaData, UploadMediaResponses, VoteData2, VoteResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
@@ -15,7 +15,7 @@ export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends 
      * You can pass arbitrary values through the `meta` object. This can be
      * used to access values that aren't defined as part of the SDK function.
      */
-    meta?: keyof ClientMeta extends never ? Record<string, unknown> : ClientMeta;
+    meta?: Record<string, unknown>;
 };
 
 class HeyApiClient {
@@ -47,7 +47,7 @@ class HeyApiRegistry<T> {
 }
 
 export class Operations extends HeyApiClient {
-    public static readonly __registry: HeyApiRegistry<Operations> = new HeyApiRegistry<Operations>();
+    public static readonly __registry = new HeyApiRegistry<Operations>();
     
     constructor(args?: {
         client?: Client;
@@ -62,7 +62,7 @@ export class Operations extends HeyApiClient {
      *
      * Answers as long as the process serves requests. Restart it when this fails.
      */
-    public getHealth<ThrowOnError extends boolean = true>(options?: Options<GetHealthData, ThrowOnError>): RequestResult<GetHealthResponses, unknown, ThrowOnError, 'data'> {
+    public getHealth<ThrowOnError extends boolean = true>(options?: Options<GetHealthData, ThrowOnError>) {
         return (options?.client ?? this.client).get<GetHealthResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             url: '/healthz',
@@ -75,7 +75,7 @@ export class Operations extends HeyApiClient {
      *
      * Answers 200 when the database is there and has this version's schema, else 503. Send requests elsewhere when this fails.
      */
-    public getReadiness<ThrowOnError extends boolean = true>(options?: Options<GetReadinessData, ThrowOnError>): RequestResult<GetReadinessResponses, unknown, ThrowOnError, 'data'> {
+    public getReadiness<ThrowOnError extends boolean = true>(options?: Options<GetReadinessData, ThrowOnError>) {
         return (options?.client ?? this.client).get<GetReadinessResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             url: '/readyz',
@@ -88,7 +88,7 @@ export class Operations extends HeyApiClient {
      *
      * Every type of event of this version, and the wildcards that an endpoint's filter takes beside them. The list only grows.
      */
-    public listEventTypes<ThrowOnError extends boolean = true>(options?: Options<ListEventTypesData, ThrowOnError>): RequestResult<ListEventTypesResponses, unknown, ThrowOnError, 'data'> {
+    public listEventTypes<ThrowOnError extends boolean = true>(options?: Options<ListEventTypesData, ThrowOnError>) {
         return (options?.client ?? this.client).get<ListEventTypesResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -102,7 +102,7 @@ export class Operations extends HeyApiClient {
      *
      * Everything that happened, oldest first and each event once: begin without after, and then pass each nextCursor as after. Nothing is skipped, whatever else happens meanwhile. With raw=true the events about a message that is still stored have WhatsApp's own form of it in data.message.raw, which neither webhooks nor the log itself hold. An event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.
      */
-    public listEvents<ThrowOnError extends boolean = true>(options?: Options<ListEventsData, ThrowOnError>): RequestResult<ListEventsResponses, unknown, ThrowOnError, 'data'> {
+    public listEvents<ThrowOnError extends boolean = true>(options?: Options<ListEventsData, ThrowOnError>) {
         return (options?.client ?? this.client).get<ListEventsResponses, unknown, ThrowOnError, 'data'>({
             querySerializer: { parameters: {
                     type: { array: { explode: false } },
@@ -121,7 +121,7 @@ export class Operations extends HeyApiClient {
      *
      * One event, byte for byte as webhooks carry it; with raw=true WhatsApp's own form of its message is added, if that is still stored.
      */
-    public getEvent<ThrowOnError extends boolean = true>(options: Options<GetEventData, ThrowOnError>): RequestResult<GetEventResponses, unknown, ThrowOnError, 'data'> {
+    public getEvent<ThrowOnError extends boolean = true>(options: Options<GetEventData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetEventResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -135,7 +135,7 @@ export class Operations extends HeyApiClient {
      *
      * Stores a file to be sent later, any number of times and from any session, by its id. The part file is streamed, so it can be as large as the operator allows (MEDIA_MAX_MB). The same content is stored once, whoever uploads it.
      */
-    public uploadMedia<ThrowOnError extends boolean = true>(options: Options<UploadMediaData, ThrowOnError>): RequestResult<UploadMediaResponses, unknown, ThrowOnError, 'data'> {
+    public uploadMedia<ThrowOnError extends boolean = true>(options: Options<UploadMediaData, ThrowOnError>) {
         return (options.client ?? this.client).post<UploadMediaResponses, unknown, ThrowOnError, 'data'>({
             ...formDataBodySerializer,
             responseStyle: 'data',
@@ -154,7 +154,7 @@ export class Operations extends HeyApiClient {
      *
      * Fetches a file and stores it, as if it had been uploaded. It may take two minutes.
      */
-    public fetchMedia<ThrowOnError extends boolean = true>(options: Options<FetchMediaData, ThrowOnError>): RequestResult<FetchMediaResponses, unknown, ThrowOnError, 'data'> {
+    public fetchMedia<ThrowOnError extends boolean = true>(options: Options<FetchMediaData, ThrowOnError>) {
         return (options.client ?? this.client).post<FetchMediaResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -172,7 +172,7 @@ export class Operations extends HeyApiClient {
      *
      * Its bytes go; a message that names it still does.
      */
-    public deleteMedia<ThrowOnError extends boolean = true>(options: Options<DeleteMediaData, ThrowOnError>): RequestResult<DeleteMediaResponses, unknown, ThrowOnError, 'data'> {
+    public deleteMedia<ThrowOnError extends boolean = true>(options: Options<DeleteMediaData, ThrowOnError>) {
         return (options.client ?? this.client).delete<DeleteMediaResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -186,7 +186,7 @@ export class Operations extends HeyApiClient {
      *
      * What is known of it, whether its bytes are there, and on request a URL of the object store itself.
      */
-    public getMedia<ThrowOnError extends boolean = true>(options: Options<GetMediaData, ThrowOnError>): RequestResult<GetMediaResponses, unknown, ThrowOnError, 'data'> {
+    public getMedia<ThrowOnError extends boolean = true>(options: Options<GetMediaData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetMediaResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -200,7 +200,7 @@ export class Operations extends HeyApiClient {
      *
      * The bytes themselves, or with Range a part of them. While a received file is on its way from WhatsApp the answer waits for it, up to 30 s, and is then media_pending. The URL never changes, and neither do its bytes: ETag is their SHA-256.
      */
-    public getMediaContent<ThrowOnError extends boolean = true>(options: Options<GetMediaContentData, ThrowOnError>): RequestResult<GetMediaContentResponses, unknown, ThrowOnError, 'data'> {
+    public getMediaContent<ThrowOnError extends boolean = true>(options: Options<GetMediaContentData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetMediaContentResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [
@@ -222,7 +222,7 @@ export class Operations extends HeyApiClient {
      *
      * All sessions, newest first. Those being deleted are left out.
      */
-    public listSessions<ThrowOnError extends boolean = true>(options?: Options<ListSessionsData, ThrowOnError>): RequestResult<ListSessionsResponses, unknown, ThrowOnError, 'data'> {
+    public listSessions<ThrowOnError extends boolean = true>(options?: Options<ListSessionsData, ThrowOnError>) {
         return (options?.client ?? this.client).get<ListSessionsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -236,7 +236,7 @@ export class Operations extends HeyApiClient {
      *
      * Creates a session and starts it, unless start is false. Then read its QR code and scan it with the phone.
      */
-    public createSession<ThrowOnError extends boolean = true>(options: Options<CreateSessionData, ThrowOnError>): RequestResult<CreateSessionResponses, unknown, ThrowOnError, 'data'> {
+    public createSession<ThrowOnError extends boolean = true>(options: Options<CreateSessionData, ThrowOnError>) {
         return (options.client ?? this.client).post<CreateSessionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -254,7 +254,7 @@ export class Operations extends HeyApiClient {
      *
      * Unlinks the account from the phone and removes the session with its messages, chats and contacts; its events stay until they expire. 204: it is gone. 202: after 10 s it is still on its way; it is hidden already, its id is not free yet, and nothing more has to be done.
      */
-    public deleteSession<ThrowOnError extends boolean = true>(options: Options<DeleteSessionData, ThrowOnError>): RequestResult<DeleteSessionResponses, unknown, ThrowOnError, 'data'> {
+    public deleteSession<ThrowOnError extends boolean = true>(options: Options<DeleteSessionData, ThrowOnError>) {
         return (options.client ?? this.client).delete<DeleteSessionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -268,7 +268,7 @@ export class Operations extends HeyApiClient {
      *
      * Its state, and with reason why it is in it.
      */
-    public getSession<ThrowOnError extends boolean = true>(options: Options<GetSessionData, ThrowOnError>): RequestResult<GetSessionResponses, unknown, ThrowOnError, 'data'> {
+    public getSession<ThrowOnError extends boolean = true>(options: Options<GetSessionData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetSessionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -282,7 +282,7 @@ export class Operations extends HeyApiClient {
      *
      * Changes its name and settings. What is absent stays as it is.
      */
-    public changeSession<ThrowOnError extends boolean = true>(options: Options<ChangeSessionData, ThrowOnError>): RequestResult<ChangeSessionResponses, unknown, ThrowOnError, 'data'> {
+    public changeSession<ThrowOnError extends boolean = true>(options: Options<ChangeSessionData, ThrowOnError>) {
         return (options.client ?? this.client).patch<ChangeSessionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -300,7 +300,7 @@ export class Operations extends HeyApiClient {
      *
      * Asks WhatsApp whom the account has blocked.
      */
-    public listBlocked<ThrowOnError extends boolean = true>(options: Options<ListBlockedData, ThrowOnError>): RequestResult<ListBlockedResponses, unknown, ThrowOnError, 'data'> {
+    public listBlocked<ThrowOnError extends boolean = true>(options: Options<ListBlockedData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListBlockedResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -314,7 +314,7 @@ export class Operations extends HeyApiClient {
      *
      * Takes somebody off the block list.
      */
-    public unblockContact<ThrowOnError extends boolean = true>(options: Options<UnblockContactData, ThrowOnError>): RequestResult<UnblockContactResponses, unknown, ThrowOnError, 'data'> {
+    public unblockContact<ThrowOnError extends boolean = true>(options: Options<UnblockContactData, ThrowOnError>) {
         return (options.client ?? this.client).delete<UnblockContactResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -328,7 +328,7 @@ export class Operations extends HeyApiClient {
      *
      * What he sends reaches the account no more, and he does not see when it is online.
      */
-    public blockContact<ThrowOnError extends boolean = true>(options: Options<BlockContactData, ThrowOnError>): RequestResult<BlockContactResponses, unknown, ThrowOnError, 'data'> {
+    public blockContact<ThrowOnError extends boolean = true>(options: Options<BlockContactData, ThrowOnError>) {
         return (options.client ?? this.client).put<BlockContactResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -342,7 +342,7 @@ export class Operations extends HeyApiClient {
      *
      * What is to be changed at WhatsApp for this session, and what was in the last 24 hours, newest first: edits, reactions, settings of chats, changes of groups. An operation that changes something answers 200 with its result when WhatsApp has done it, or 202 with the change: while the session is not connected it waits, for 24 hours unless the operator chose otherwise, and survives every crash. One that fails later is told by the event change.failed.
      */
-    public listChanges<ThrowOnError extends boolean = true>(options: Options<ListChangesData, ThrowOnError>): RequestResult<ListChangesResponses, unknown, ThrowOnError, 'data'> {
+    public listChanges<ThrowOnError extends boolean = true>(options: Options<ListChangesData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListChangesResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -356,7 +356,7 @@ export class Operations extends HeyApiClient {
      *
      * A change that was accepted: what has become of it, and its result.
      */
-    public getChange<ThrowOnError extends boolean = true>(options: Options<GetChangeData, ThrowOnError>): RequestResult<GetChangeResponses, unknown, ThrowOnError, 'data'> {
+    public getChange<ThrowOnError extends boolean = true>(options: Options<GetChangeData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetChangeResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -370,7 +370,7 @@ export class Operations extends HeyApiClient {
      *
      * The session's chats with their last message, the one with the newest first; those without any come last. It is read from what chasqui keeps and needs no connection.
      */
-    public listChats<ThrowOnError extends boolean = true>(options: Options<ListChatsData, ThrowOnError>): RequestResult<ListChatsResponses, unknown, ThrowOnError, 'data'> {
+    public listChats<ThrowOnError extends boolean = true>(options: Options<ListChatsData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListChatsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -384,7 +384,7 @@ export class Operations extends HeyApiClient {
      *
      * Deletes a chat with its messages, here and on the account's devices; nobody else's. The answer is the chat as it was. What is still to be sent stays, and so does a chat in which something is written meanwhile.
      */
-    public deleteChat<ThrowOnError extends boolean = true>(options: Options<DeleteChatData, ThrowOnError>): RequestResult<DeleteChatResponses, unknown, ThrowOnError, 'data'> {
+    public deleteChat<ThrowOnError extends boolean = true>(options: Options<DeleteChatData, ThrowOnError>) {
         return (options.client ?? this.client).delete<DeleteChatResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -398,7 +398,7 @@ export class Operations extends HeyApiClient {
      *
      * A chat with its last message.
      */
-    public getChat<ThrowOnError extends boolean = true>(options: Options<GetChatData, ThrowOnError>): RequestResult<GetChatResponses, unknown, ThrowOnError, 'data'> {
+    public getChat<ThrowOnError extends boolean = true>(options: Options<GetChatData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetChatResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -412,7 +412,7 @@ export class Operations extends HeyApiClient {
      *
      * Archives, pins or mutes a chat, marks it as unread or read, or sets its timer, on all devices of the account. What is left out stays as it is.
      */
-    public changeChat<ThrowOnError extends boolean = true>(options: Options<ChangeChatData, ThrowOnError>): RequestResult<ChangeChatResponses, unknown, ThrowOnError, 'data'> {
+    public changeChat<ThrowOnError extends boolean = true>(options: Options<ChangeChatData, ThrowOnError>) {
         return (options.client ?? this.client).patch<ChangeChatResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -430,7 +430,7 @@ export class Operations extends HeyApiClient {
      *
      * Asks the owner's phone for a chat's messages before one. They come as history, without an event each: the event history.synced with the chat's chatId tells that they are there, once the phone has answered, which it does when it is on.
      */
-    public requestHistory<ThrowOnError extends boolean = true>(options: Options<RequestHistoryData, ThrowOnError>): RequestResult<RequestHistoryResponses, unknown, ThrowOnError, 'data'> {
+    public requestHistory<ThrowOnError extends boolean = true>(options: Options<RequestHistoryData, ThrowOnError>) {
         return (options.client ?? this.client).post<RequestHistoryResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -448,7 +448,7 @@ export class Operations extends HeyApiClient {
      *
      * Takes a label from a chat.
      */
-    public unlabelChat<ThrowOnError extends boolean = true>(options: Options<UnlabelChatData, ThrowOnError>): RequestResult<UnlabelChatResponses, unknown, ThrowOnError, 'data'> {
+    public unlabelChat<ThrowOnError extends boolean = true>(options: Options<UnlabelChatData, ThrowOnError>) {
         return (options.client ?? this.client).delete<UnlabelChatResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -462,7 +462,7 @@ export class Operations extends HeyApiClient {
      *
      * Gives a chat a label.
      */
-    public labelChat<ThrowOnError extends boolean = true>(options: Options<LabelChatData, ThrowOnError>): RequestResult<LabelChatResponses, unknown, ThrowOnError, 'data'> {
+    public labelChat<ThrowOnError extends boolean = true>(options: Options<LabelChatData, ThrowOnError>) {
         return (options.client ?? this.client).put<LabelChatResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -476,7 +476,7 @@ export class Operations extends HeyApiClient {
      *
      * Deletes all messages of a chat, here and on the account's devices; nobody else's. The chat stays, and so does what is still to be sent.
      */
-    public clearChat<ThrowOnError extends boolean = true>(options: Options<ClearChatData, ThrowOnError>): RequestResult<ClearChatResponses, unknown, ThrowOnError, 'data'> {
+    public clearChat<ThrowOnError extends boolean = true>(options: Options<ClearChatData, ThrowOnError>) {
         return (options.client ?? this.client).delete<ClearChatResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -490,7 +490,7 @@ export class Operations extends HeyApiClient {
      *
      * The messages of a chat in both directions, newest first: those of the history too.
      */
-    public listChatMessages<ThrowOnError extends boolean = true>(options: Options<ListChatMessagesData, ThrowOnError>): RequestResult<ListChatMessagesResponses, unknown, ThrowOnError, 'data'> {
+    public listChatMessages<ThrowOnError extends boolean = true>(options: Options<ListChatMessagesData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListChatMessagesResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -504,7 +504,7 @@ export class Operations extends HeyApiClient {
      *
      * Reads all that is unread in a chat: the senders get read receipts, unless the account's privacy keeps them back, and the owner's phone shows the chat as read.
      */
-    public readChat<ThrowOnError extends boolean = true>(options: Options<ReadChatData, ThrowOnError>): RequestResult<ReadChatResponses, unknown, ThrowOnError, 'data'> {
+    public readChat<ThrowOnError extends boolean = true>(options: Options<ReadChatData, ThrowOnError>) {
         return (options.client ?? this.client).post<ReadChatResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -518,7 +518,7 @@ export class Operations extends HeyApiClient {
      *
      * Shows in a chat that the account is typing or recording, or has stopped. WhatsApp's apps show it for up to 25 s unless it is said again, and nobody keeps it for later: a session that is not connected is a problem at once. The account is online meanwhile, and its phone does not notify. To show it before a message, send that with typingSeconds.
      */
-    public setTyping<ThrowOnError extends boolean = true>(options: Options<SetTypingData, ThrowOnError>): RequestResult<SetTypingResponses, unknown, ThrowOnError, 'data'> {
+    public setTyping<ThrowOnError extends boolean = true>(options: Options<SetTypingData, ThrowOnError>) {
         return (options.client ?? this.client).put<SetTypingResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -536,7 +536,7 @@ export class Operations extends HeyApiClient {
      *
      * The people whom the session knows, by id: those who wrote or were written to, were checked, or stand in the account's address book.
      */
-    public listContacts<ThrowOnError extends boolean = true>(options: Options<ListContactsData, ThrowOnError>): RequestResult<ListContactsResponses, unknown, ThrowOnError, 'data'> {
+    public listContacts<ThrowOnError extends boolean = true>(options: Options<ListContactsData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListContactsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -550,7 +550,7 @@ export class Operations extends HeyApiClient {
      *
      * Asks WhatsApp which of up to 50 numbers have an account, and whose it is. A number of Brazil, Mexico or Argentina that has none as it is written is asked for in its other national forms too (Brazil's ninth digit, Mexico's 1, Argentina's 9 and 15): contact.phone is the number that has the account. It takes no Idempotency-Key: asked twice, it answers twice. A session that is not connected is a problem at once. Checking many numbers that have no account is what spammers do: WhatsApp answers rate_limited, or bans the account.
      */
-    public checkContacts<ThrowOnError extends boolean = true>(options: Options<CheckContactsData, ThrowOnError>): RequestResult<CheckContactsResponses, unknown, ThrowOnError, 'data'> {
+    public checkContacts<ThrowOnError extends boolean = true>(options: Options<CheckContactsData, ThrowOnError>) {
         return (options.client ?? this.client).post<CheckContactsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -568,7 +568,7 @@ export class Operations extends HeyApiClient {
      *
      * Erases somebody from this session's store, for good, as the law of privacy may ask: who he is, the chat with him, his messages in groups, with their files, reactions, votes and receipts; what was still to be sent to him or changed about him; and the events that name him, with their deliveries. It changes nothing at WhatsApp and on the phone, and needs no connection. erase=true is required. It is done in steps, each for good: if it is interrupted or answers unavailable, repeat it until it answers 200, which means that all of it is done, and contact.updated tells of it. What stays: an event that was waiting to be logged at that moment and one that is just being delivered, until retention takes them; the answers kept for an Idempotency-Key, for 24 hours; what others wrote about him; the keys of his encryption, without which he could not write again; and what webhooks have received.
      */
-    public eraseContact<ThrowOnError extends boolean = true>(options: Options<EraseContactData, ThrowOnError>): RequestResult<EraseContactResponses, unknown, ThrowOnError, 'data'> {
+    public eraseContact<ThrowOnError extends boolean = true>(options: Options<EraseContactData, ThrowOnError>) {
         return (options.client ?? this.client).delete<EraseContactResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -582,7 +582,7 @@ export class Operations extends HeyApiClient {
      *
      * Who somebody is, by phone number or LID. about and pictureId are asked of WhatsApp, for 3 seconds unless Prefer: wait says otherwise; with wait=0, or where there is no answer or no connection, they are what was last known. Somebody whom the session does not know is asked for, too.
      */
-    public getContact<ThrowOnError extends boolean = true>(options: Options<GetContactData, ThrowOnError>): RequestResult<GetContactResponses, unknown, ThrowOnError, 'data'> {
+    public getContact<ThrowOnError extends boolean = true>(options: Options<GetContactData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetContactResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -596,7 +596,7 @@ export class Operations extends HeyApiClient {
      *
      * Saves somebody in the account's address book, on all its devices, or with an empty name takes his name away. A name that is deleted on the phone stays here until it is set again: WhatsApp tells linked devices of it in a form that is not read yet.
      */
-    public changeContact<ThrowOnError extends boolean = true>(options: Options<ChangeContactData, ThrowOnError>): RequestResult<ChangeContactResponses, unknown, ThrowOnError, 'data'> {
+    public changeContact<ThrowOnError extends boolean = true>(options: Options<ChangeContactData, ThrowOnError>) {
         return (options.client ?? this.client).patch<ChangeContactResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -614,7 +614,7 @@ export class Operations extends HeyApiClient {
      *
      * Asks WhatsApp what a business tells about itself. not_found: this is no business.
      */
-    public getContactBusinessProfile<ThrowOnError extends boolean = true>(options: Options<GetContactBusinessProfileData, ThrowOnError>): RequestResult<GetContactBusinessProfileResponses, unknown, ThrowOnError, 'data'> {
+    public getContactBusinessProfile<ThrowOnError extends boolean = true>(options: Options<GetContactBusinessProfileData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetContactBusinessProfileResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -628,7 +628,7 @@ export class Operations extends HeyApiClient {
      *
      * Asks WhatsApp where somebody's profile picture is. not_found: there is none, or the account may not see it.
      */
-    public getContactPicture<ThrowOnError extends boolean = true>(options: Options<GetContactPictureData, ThrowOnError>): RequestResult<GetContactPictureResponses, unknown, ThrowOnError, 'data'> {
+    public getContactPicture<ThrowOnError extends boolean = true>(options: Options<GetContactPictureData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetContactPictureResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -642,7 +642,7 @@ export class Operations extends HeyApiClient {
      *
      * The group that a link leads to, without joining it and without its participants.
      */
-    public lookUpGroupInvite<ThrowOnError extends boolean = true>(options: Options<LookUpGroupInviteData, ThrowOnError>): RequestResult<LookUpGroupInviteResponses, unknown, ThrowOnError, 'data'> {
+    public lookUpGroupInvite<ThrowOnError extends boolean = true>(options: Options<LookUpGroupInviteData, ThrowOnError>) {
         return (options.client ?? this.client).get<LookUpGroupInviteResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -656,7 +656,7 @@ export class Operations extends HeyApiClient {
      *
      * The account joins the group, or, with pending, waits for an admin's approval. Whoever is in it already has joined.
      */
-    public joinGroup<ThrowOnError extends boolean = true>(options: Options<JoinGroupData, ThrowOnError>): RequestResult<JoinGroupResponses, unknown, ThrowOnError, 'data'> {
+    public joinGroup<ThrowOnError extends boolean = true>(options: Options<JoinGroupData, ThrowOnError>) {
         return (options.client ?? this.client).post<JoinGroupResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -670,7 +670,7 @@ export class Operations extends HeyApiClient {
      *
      * The groups and communities that the account is in, without their participants, the greatest id first. WhatsApp is asked for the first page, and always sends them all; further pages are of the same answer for a minute. A page may hold less than its limit.
      */
-    public listGroups<ThrowOnError extends boolean = true>(options: Options<ListGroupsData, ThrowOnError>): RequestResult<ListGroupsResponses, unknown, ThrowOnError, 'data'> {
+    public listGroups<ThrowOnError extends boolean = true>(options: Options<ListGroupsData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListGroupsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -684,7 +684,7 @@ export class Operations extends HeyApiClient {
      *
      * Makes a group, or a community with its group for announcements. Who cannot be added is in notAdded, with the reason; whom his settings keep from being added gets an inviteCode, to be sent to him as a message of type groupInvite. Repeat a POST without an answer with the same Idempotency-Key: WhatsApp itself would make another group.
      */
-    public createGroup<ThrowOnError extends boolean = true>(options: Options<CreateGroupData, ThrowOnError>): RequestResult<CreateGroupResponses, unknown, ThrowOnError, 'data'> {
+    public createGroup<ThrowOnError extends boolean = true>(options: Options<CreateGroupData, ThrowOnError>) {
         return (options.client ?? this.client).post<CreateGroupResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -702,7 +702,7 @@ export class Operations extends HeyApiClient {
      *
      * A group that the account is in, with its participants.
      */
-    public getGroup<ThrowOnError extends boolean = true>(options: Options<GetGroupData, ThrowOnError>): RequestResult<GetGroupResponses, unknown, ThrowOnError, 'data'> {
+    public getGroup<ThrowOnError extends boolean = true>(options: Options<GetGroupData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetGroupResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -716,7 +716,7 @@ export class Operations extends HeyApiClient {
      *
      * Changes what is given. WhatsApp takes one thing after the other: what comes before one that it refuses stays changed.
      */
-    public changeGroup<ThrowOnError extends boolean = true>(options: Options<ChangeGroupData, ThrowOnError>): RequestResult<ChangeGroupResponses, unknown, ThrowOnError, 'data'> {
+    public changeGroup<ThrowOnError extends boolean = true>(options: Options<ChangeGroupData, ThrowOnError>) {
         return (options.client ?? this.client).patch<ChangeGroupResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -734,7 +734,7 @@ export class Operations extends HeyApiClient {
      *
      * The link by which anybody can join the group. Only admins see it, unless the group lets everybody.
      */
-    public getGroupInvite<ThrowOnError extends boolean = true>(options: Options<GetGroupInviteData, ThrowOnError>): RequestResult<GetGroupInviteResponses, unknown, ThrowOnError, 'data'> {
+    public getGroupInvite<ThrowOnError extends boolean = true>(options: Options<GetGroupInviteData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetGroupInviteResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -748,7 +748,7 @@ export class Operations extends HeyApiClient {
      *
      * Makes a new link. The one before leads nowhere from then on.
      */
-    public rotateGroupInvite<ThrowOnError extends boolean = true>(options: Options<RotateGroupInviteData, ThrowOnError>): RequestResult<RotateGroupInviteResponses, unknown, ThrowOnError, 'data'> {
+    public rotateGroupInvite<ThrowOnError extends boolean = true>(options: Options<RotateGroupInviteData, ThrowOnError>) {
         return (options.client ?? this.client).post<RotateGroupInviteResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -762,7 +762,7 @@ export class Operations extends HeyApiClient {
      *
      * Who waits for an admin's approval, where joining needs one.
      */
-    public listJoinRequests<ThrowOnError extends boolean = true>(options: Options<ListJoinRequestsData, ThrowOnError>): RequestResult<ListJoinRequestsResponses, unknown, ThrowOnError, 'data'> {
+    public listJoinRequests<ThrowOnError extends boolean = true>(options: Options<ListJoinRequestsData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListJoinRequestsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -776,7 +776,7 @@ export class Operations extends HeyApiClient {
      *
      * Lets somebody into the group who asked to join it.
      */
-    public approveJoinRequest<ThrowOnError extends boolean = true>(options: Options<ApproveJoinRequestData, ThrowOnError>): RequestResult<ApproveJoinRequestResponses, unknown, ThrowOnError, 'data'> {
+    public approveJoinRequest<ThrowOnError extends boolean = true>(options: Options<ApproveJoinRequestData, ThrowOnError>) {
         return (options.client ?? this.client).post<ApproveJoinRequestResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -790,7 +790,7 @@ export class Operations extends HeyApiClient {
      *
      * Ends somebody's request to join the group.
      */
-    public rejectJoinRequest<ThrowOnError extends boolean = true>(options: Options<RejectJoinRequestData, ThrowOnError>): RequestResult<RejectJoinRequestResponses, unknown, ThrowOnError, 'data'> {
+    public rejectJoinRequest<ThrowOnError extends boolean = true>(options: Options<RejectJoinRequestData, ThrowOnError>) {
         return (options.client ?? this.client).post<RejectJoinRequestResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -804,7 +804,7 @@ export class Operations extends HeyApiClient {
      *
      * The account leaves the group; a community with all its groups.
      */
-    public leaveGroup<ThrowOnError extends boolean = true>(options: Options<LeaveGroupData, ThrowOnError>): RequestResult<LeaveGroupResponses, unknown, ThrowOnError, 'data'> {
+    public leaveGroup<ThrowOnError extends boolean = true>(options: Options<LeaveGroupData, ThrowOnError>) {
         return (options.client ?? this.client).post<LeaveGroupResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -818,7 +818,7 @@ export class Operations extends HeyApiClient {
      *
      * Who is in the group, with phone and LID where WhatsApp tells both.
      */
-    public listParticipants<ThrowOnError extends boolean = true>(options: Options<ListParticipantsData, ThrowOnError>): RequestResult<ListParticipantsResponses, unknown, ThrowOnError, 'data'> {
+    public listParticipants<ThrowOnError extends boolean = true>(options: Options<ListParticipantsData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListParticipantsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -832,7 +832,7 @@ export class Operations extends HeyApiClient {
      *
      * Adds people to a group. Who cannot be added is in notAdded, with the reason.
      */
-    public addParticipants<ThrowOnError extends boolean = true>(options: Options<AddParticipantsData, ThrowOnError>): RequestResult<AddParticipantsResponses, unknown, ThrowOnError, 'data'> {
+    public addParticipants<ThrowOnError extends boolean = true>(options: Options<AddParticipantsData, ThrowOnError>) {
         return (options.client ?? this.client).post<AddParticipantsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -850,7 +850,7 @@ export class Operations extends HeyApiClient {
      *
      * Removes somebody from the group, who cannot come back by its link.
      */
-    public removeParticipant<ThrowOnError extends boolean = true>(options: Options<RemoveParticipantData, ThrowOnError>): RequestResult<RemoveParticipantResponses, unknown, ThrowOnError, 'data'> {
+    public removeParticipant<ThrowOnError extends boolean = true>(options: Options<RemoveParticipantData, ThrowOnError>) {
         return (options.client ?? this.client).delete<RemoveParticipantResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -864,7 +864,7 @@ export class Operations extends HeyApiClient {
      *
      * Makes a participant an admin, or an admin an ordinary participant. Nobody changes who created the group.
      */
-    public changeParticipant<ThrowOnError extends boolean = true>(options: Options<ChangeParticipantData, ThrowOnError>): RequestResult<ChangeParticipantResponses, unknown, ThrowOnError, 'data'> {
+    public changeParticipant<ThrowOnError extends boolean = true>(options: Options<ChangeParticipantData, ThrowOnError>) {
         return (options.client ?? this.client).patch<ChangeParticipantResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -882,7 +882,7 @@ export class Operations extends HeyApiClient {
      *
      * The group has no picture from then on.
      */
-    public deleteGroupPicture<ThrowOnError extends boolean = true>(options: Options<DeleteGroupPictureData, ThrowOnError>): RequestResult<DeleteGroupPictureResponses, unknown, ThrowOnError, 'data'> {
+    public deleteGroupPicture<ThrowOnError extends boolean = true>(options: Options<DeleteGroupPictureData, ThrowOnError>) {
         return (options.client ?? this.client).delete<DeleteGroupPictureResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -896,7 +896,7 @@ export class Operations extends HeyApiClient {
      *
      * Gives the group a picture, in place of the one before.
      */
-    public setGroupPicture<ThrowOnError extends boolean = true>(options: Options<SetGroupPictureData, ThrowOnError>): RequestResult<SetGroupPictureResponses, unknown, ThrowOnError, 'data'> {
+    public setGroupPicture<ThrowOnError extends boolean = true>(options: Options<SetGroupPictureData, ThrowOnError>) {
         return (options.client ?? this.client).put<SetGroupPictureResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -914,7 +914,7 @@ export class Operations extends HeyApiClient {
      *
      * All groups of a community, also those that the account is not in.
      */
-    public listSubgroups<ThrowOnError extends boolean = true>(options: Options<ListSubgroupsData, ThrowOnError>): RequestResult<ListSubgroupsResponses, unknown, ThrowOnError, 'data'> {
+    public listSubgroups<ThrowOnError extends boolean = true>(options: Options<ListSubgroupsData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListSubgroupsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -928,7 +928,7 @@ export class Operations extends HeyApiClient {
      *
      * The group goes on without the community, whose participants stay.
      */
-    public unlinkSubgroup<ThrowOnError extends boolean = true>(options: Options<UnlinkSubgroupData, ThrowOnError>): RequestResult<UnlinkSubgroupResponses, unknown, ThrowOnError, 'data'> {
+    public unlinkSubgroup<ThrowOnError extends boolean = true>(options: Options<UnlinkSubgroupData, ThrowOnError>) {
         return (options.client ?? this.client).delete<UnlinkSubgroupResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -942,7 +942,7 @@ export class Operations extends HeyApiClient {
      *
      * Makes a group one of a community's. The account must be an admin of both; the group's participants get into the community.
      */
-    public linkSubgroup<ThrowOnError extends boolean = true>(options: Options<LinkSubgroupData, ThrowOnError>): RequestResult<LinkSubgroupResponses, unknown, ThrowOnError, 'data'> {
+    public linkSubgroup<ThrowOnError extends boolean = true>(options: Options<LinkSubgroupData, ThrowOnError>) {
         return (options.client ?? this.client).put<LinkSubgroupResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -956,7 +956,7 @@ export class Operations extends HeyApiClient {
      *
      * What WhatsApp restricts and bans accounts for, as far as it can be known from outside: how many people the account writes to first, how many of them answer, what was refused. And what messages wait for because settings.sending says so. session.risk tells when the level changes. WhatsApp publishes no limits: the levels are chasqui's own judgement.
      */
-    public getSessionHealth<ThrowOnError extends boolean = true>(options: Options<GetSessionHealthData, ThrowOnError>): RequestResult<GetSessionHealthResponses, unknown, ThrowOnError, 'data'> {
+    public getSessionHealth<ThrowOnError extends boolean = true>(options: Options<GetSessionHealthData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetSessionHealthResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -970,7 +970,7 @@ export class Operations extends HeyApiClient {
      *
      * The labels of a business account, all of them in one answer.
      */
-    public listLabels<ThrowOnError extends boolean = true>(options: Options<ListLabelsData, ThrowOnError>): RequestResult<ListLabelsResponses, unknown, ThrowOnError, 'data'> {
+    public listLabels<ThrowOnError extends boolean = true>(options: Options<ListLabelsData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListLabelsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -984,7 +984,7 @@ export class Operations extends HeyApiClient {
      *
      * Makes a label on all devices of the account. Only the apps of business accounts show labels.
      */
-    public createLabel<ThrowOnError extends boolean = true>(options: Options<CreateLabelData, ThrowOnError>): RequestResult<CreateLabelResponses, unknown, ThrowOnError, 'data'> {
+    public createLabel<ThrowOnError extends boolean = true>(options: Options<CreateLabelData, ThrowOnError>) {
         return (options.client ?? this.client).post<CreateLabelResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1002,7 +1002,7 @@ export class Operations extends HeyApiClient {
      *
      * Deletes a label, which takes it from every chat. The answer is the label as it was.
      */
-    public deleteLabel<ThrowOnError extends boolean = true>(options: Options<DeleteLabelData, ThrowOnError>): RequestResult<DeleteLabelResponses, unknown, ThrowOnError, 'data'> {
+    public deleteLabel<ThrowOnError extends boolean = true>(options: Options<DeleteLabelData, ThrowOnError>) {
         return (options.client ?? this.client).delete<DeleteLabelResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1016,7 +1016,7 @@ export class Operations extends HeyApiClient {
      *
      * Changes a label's name or colour.
      */
-    public changeLabel<ThrowOnError extends boolean = true>(options: Options<ChangeLabelData, ThrowOnError>): RequestResult<ChangeLabelResponses, unknown, ThrowOnError, 'data'> {
+    public changeLabel<ThrowOnError extends boolean = true>(options: Options<ChangeLabelData, ThrowOnError>) {
         return (options.client ?? this.client).patch<ChangeLabelResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1034,7 +1034,7 @@ export class Operations extends HeyApiClient {
      *
      * Unlinks the account from the phone. The session and its messages stay; start it to link it anew. On one that is not linked it does nothing. The answer comes at once; state follows, and each change of it is an event session.status.
      */
-    public logoutSession<ThrowOnError extends boolean = true>(options: Options<LogoutSessionData, ThrowOnError>): RequestResult<LogoutSessionResponses, unknown, ThrowOnError, 'data'> {
+    public logoutSession<ThrowOnError extends boolean = true>(options: Options<LogoutSessionData, ThrowOnError>) {
         return (options.client ?? this.client).post<LogoutSessionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1048,7 +1048,7 @@ export class Operations extends HeyApiClient {
      *
      * Accepts up to 1,000 messages at once: all of them, or none. They go out in their order, each once, and each tells how far it comes as any other message. delaySeconds spreads them over time. GET of the batch counts how far they are; list-messages shows them, with batchId.
      */
-    public createMessageBatch<ThrowOnError extends boolean = true>(options: Options<CreateMessageBatchData, ThrowOnError>): RequestResult<CreateMessageBatchResponses, unknown, ThrowOnError, 'data'> {
+    public createMessageBatch<ThrowOnError extends boolean = true>(options: Options<CreateMessageBatchData, ThrowOnError>) {
         return (options.client ?? this.client).post<CreateMessageBatchResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1066,7 +1066,7 @@ export class Operations extends HeyApiClient {
      *
      * How far the messages of a batch have come.
      */
-    public getMessageBatch<ThrowOnError extends boolean = true>(options: Options<GetMessageBatchData, ThrowOnError>): RequestResult<GetMessageBatchResponses, unknown, ThrowOnError, 'data'> {
+    public getMessageBatch<ThrowOnError extends boolean = true>(options: Options<GetMessageBatchData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetMessageBatchResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1080,7 +1080,7 @@ export class Operations extends HeyApiClient {
      *
      * Cancels those of its messages that are scheduled or queued, and answers what is left. message.status tells of each. A batch that is cancelled already is answered as it is.
      */
-    public cancelMessageBatch<ThrowOnError extends boolean = true>(options: Options<CancelMessageBatchData, ThrowOnError>): RequestResult<CancelMessageBatchResponses, unknown, ThrowOnError, 'data'> {
+    public cancelMessageBatch<ThrowOnError extends boolean = true>(options: Options<CancelMessageBatchData, ThrowOnError>) {
         return (options.client ?? this.client).post<CancelMessageBatchResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1094,7 +1094,7 @@ export class Operations extends HeyApiClient {
      *
      * The session's messages in both directions, newest first; those that match every filter given. With q they are searched for words, of which the index knows the first 16,384 characters of each message. What takes longer than 5 s is unavailable, and wants narrower filters.
      */
-    public listMessages<ThrowOnError extends boolean = true>(options: Options<ListMessagesData, ThrowOnError>): RequestResult<ListMessagesResponses, unknown, ThrowOnError, 'data'> {
+    public listMessages<ThrowOnError extends boolean = true>(options: Options<ListMessagesData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListMessagesResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1108,7 +1108,7 @@ export class Operations extends HeyApiClient {
      *
      * Accepts a message and sends it in the background, in order: it survives every crash from here on, and the recipient sees it once. It is accepted in every state of the session but logged_out and banned, and waits until the session is connected, or until its expiresAt. What ends otherwise says why in error.code, here and in message.status: recipient_not_on_whatsapp, account_restricted (WhatsApp does not let the account write to this recipient now), account_banned and session_logged_out (before it was sent), rate_limited (WhatsApp took none of the account's messages for 5 minutes), whatsapp_rejected, whatsapp_timeout (no answer: it may have been delivered all the same), media_expired, internal_error. A message that expired has a code only if it may have been delivered. With Prefer: wait=N (up to 30) the answer waits: 200 once WhatsApp has it, 202 when N seconds are over, or the problem that it failed with, with messageId.
      */
-    public sendMessage<ThrowOnError extends boolean = true>(options: Options<SendMessageData, ThrowOnError>): RequestResult<SendMessageResponses, unknown, ThrowOnError, 'data'> {
+    public sendMessage<ThrowOnError extends boolean = true>(options: Options<SendMessageData, ThrowOnError>) {
         return (options.client ?? this.client).post<SendMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1126,7 +1126,7 @@ export class Operations extends HeyApiClient {
      *
      * Tells the senders of messages that they were read, unless the account keeps that to itself, and the account's other devices.
      */
-    public markMessagesRead<ThrowOnError extends boolean = true>(options: Options<MarkMessagesReadData, ThrowOnError>): RequestResult<MarkMessagesReadResponses, unknown, ThrowOnError, 'data'> {
+    public markMessagesRead<ThrowOnError extends boolean = true>(options: Options<MarkMessagesReadData, ThrowOnError>) {
         return (options.client ?? this.client).post<MarkMessagesReadResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1144,7 +1144,7 @@ export class Operations extends HeyApiClient {
      *
      * For everybody: an own message, for 60 hours after it was sent, or in a group where the account is an admin anybody's. It is kept here with revokedAt. For me: any message, on all devices of the account and here. One that is still to be sent is cancelled instead.
      */
-    public deleteMessage<ThrowOnError extends boolean = true>(options: Options<DeleteMessageData, ThrowOnError>): RequestResult<DeleteMessageResponses, unknown, ThrowOnError, 'data'> {
+    public deleteMessage<ThrowOnError extends boolean = true>(options: Options<DeleteMessageData, ThrowOnError>) {
         return (options.client ?? this.client).delete<DeleteMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1158,7 +1158,7 @@ export class Operations extends HeyApiClient {
      *
      * A message by its msg_ id or by WhatsApp's.
      */
-    public getMessage<ThrowOnError extends boolean = true>(options: Options<GetMessageData, ThrowOnError>): RequestResult<GetMessageResponses, unknown, ThrowOnError, 'data'> {
+    public getMessage<ThrowOnError extends boolean = true>(options: Options<GetMessageData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1172,7 +1172,7 @@ export class Operations extends HeyApiClient {
      *
      * Changes the text of an own message, or the caption of its file, for 15 minutes after it was sent, or calls an own event off. One that is still scheduled or queued is changed before it is sent, at any time, and nobody sees that it was; with sendAt a scheduled one gets another time.
      */
-    public editMessage<ThrowOnError extends boolean = true>(options: Options<EditMessageData, ThrowOnError>): RequestResult<EditMessageResponses, unknown, ThrowOnError, 'data'> {
+    public editMessage<ThrowOnError extends boolean = true>(options: Options<EditMessageData, ThrowOnError>) {
         return (options.client ?? this.client).patch<EditMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1190,7 +1190,7 @@ export class Operations extends HeyApiClient {
      *
      * Cancels a message whose status is scheduled or queued: nothing of it leaves. message.status tells it. One that is being sent, or was, is message_not_cancellable; one that is cancelled already is answered as it is.
      */
-    public cancelMessage<ThrowOnError extends boolean = true>(options: Options<CancelMessageData, ThrowOnError>): RequestResult<CancelMessageResponses, unknown, ThrowOnError, 'data'> {
+    public cancelMessage<ThrowOnError extends boolean = true>(options: Options<CancelMessageData, ThrowOnError>) {
         return (options.client ?? this.client).post<CancelMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1204,7 +1204,7 @@ export class Operations extends HeyApiClient {
      *
      * Sends the same content to up to 5 chats, marked as forwarded. Each is a message of its own, accepted and sent as any other. Its file is not uploaded again; what it answered and whom it mentioned stays behind.
      */
-    public forwardMessage<ThrowOnError extends boolean = true>(options: Options<ForwardMessageData, ThrowOnError>): RequestResult<ForwardMessageResponses, unknown, ThrowOnError, 'data'> {
+    public forwardMessage<ThrowOnError extends boolean = true>(options: Options<ForwardMessageData, ThrowOnError>) {
         return (options.client ?? this.client).post<ForwardMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1222,7 +1222,7 @@ export class Operations extends HeyApiClient {
      *
      * What GET /v1/media/{mediaId} answers of the file of a message.
      */
-    public getMessageMedia<ThrowOnError extends boolean = true>(options: Options<GetMessageMediaData, ThrowOnError>): RequestResult<GetMessageMediaResponses, unknown, ThrowOnError, 'data'> {
+    public getMessageMedia<ThrowOnError extends boolean = true>(options: Options<GetMessageMediaData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetMessageMediaResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1236,7 +1236,7 @@ export class Operations extends HeyApiClient {
      *
      * Asks the owner's phone to upload a received file again that could not be had, because WhatsApp keeps files for some weeks only. It is asked when the session is connected, and answers when it is on; the file's status is pending until then, or until media.failed tells that it could not be had. A file that is there is answered as it is.
      */
-    public retryMessageMedia<ThrowOnError extends boolean = true>(options: Options<RetryMessageMediaData, ThrowOnError>): RequestResult<RetryMessageMediaResponses, unknown, ThrowOnError, 'data'> {
+    public retryMessageMedia<ThrowOnError extends boolean = true>(options: Options<RetryMessageMediaData, ThrowOnError>) {
         return (options.client ?? this.client).post<RetryMessageMediaResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1250,7 +1250,7 @@ export class Operations extends HeyApiClient {
      *
      * Unpins a message, for everybody in its chat.
      */
-    public unpinMessage<ThrowOnError extends boolean = true>(options: Options<UnpinMessageData, ThrowOnError>): RequestResult<UnpinMessageResponses, unknown, ThrowOnError, 'data'> {
+    public unpinMessage<ThrowOnError extends boolean = true>(options: Options<UnpinMessageData, ThrowOnError>) {
         return (options.client ?? this.client).delete<UnpinMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1264,7 +1264,7 @@ export class Operations extends HeyApiClient {
      *
      * Pins a message at the top of its chat, for everybody in it. In a group WhatsApp may leave that to admins.
      */
-    public pinMessage<ThrowOnError extends boolean = true>(options: Options<PinMessageData, ThrowOnError>): RequestResult<PinMessageResponses, unknown, ThrowOnError, 'data'> {
+    public pinMessage<ThrowOnError extends boolean = true>(options: Options<PinMessageData, ThrowOnError>) {
         return (options.client ?? this.client).put<PinMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1282,7 +1282,7 @@ export class Operations extends HeyApiClient {
      *
      * How many chose each option, and who: what has come since the session was linked.
      */
-    public getPollResults<ThrowOnError extends boolean = true>(options: Options<GetPollResultsData, ThrowOnError>): RequestResult<GetPollResultsResponses, unknown, ThrowOnError, 'data'> {
+    public getPollResults<ThrowOnError extends boolean = true>(options: Options<GetPollResultsData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetPollResultsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1296,7 +1296,7 @@ export class Operations extends HeyApiClient {
      *
      * Takes the account's reaction to a message back.
      */
-    public deleteReaction<ThrowOnError extends boolean = true>(options: Options<DeleteReactionData, ThrowOnError>): RequestResult<DeleteReactionResponses, unknown, ThrowOnError, 'data'> {
+    public deleteReaction<ThrowOnError extends boolean = true>(options: Options<DeleteReactionData, ThrowOnError>) {
         return (options.client ?? this.client).delete<DeleteReactionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1310,7 +1310,7 @@ export class Operations extends HeyApiClient {
      *
      * Sets the account's reaction to a message, in place of the one before.
      */
-    public setReaction<ThrowOnError extends boolean = true>(options: Options<SetReactionData, ThrowOnError>): RequestResult<SetReactionResponses, unknown, ThrowOnError, 'data'> {
+    public setReaction<ThrowOnError extends boolean = true>(options: Options<SetReactionData, ThrowOnError>) {
         return (options.client ?? this.client).put<SetReactionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1328,7 +1328,7 @@ export class Operations extends HeyApiClient {
      *
      * Who has received, read and played a message that the session sent, and when: in a group each participant. A message that was received has none.
      */
-    public listReceipts<ThrowOnError extends boolean = true>(options: Options<ListReceiptsData, ThrowOnError>): RequestResult<ListReceiptsResponses, unknown, ThrowOnError, 'data'> {
+    public listReceipts<ThrowOnError extends boolean = true>(options: Options<ListReceiptsData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListReceiptsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1342,7 +1342,7 @@ export class Operations extends HeyApiClient {
      *
      * Says whether the account comes to an event, in place of its answer before.
      */
-    public respondToEvent<ThrowOnError extends boolean = true>(options: Options<RespondToEventData, ThrowOnError>): RequestResult<RespondToEventResponses, unknown, ThrowOnError, 'data'> {
+    public respondToEvent<ThrowOnError extends boolean = true>(options: Options<RespondToEventData, ThrowOnError>) {
         return (options.client ?? this.client).post<RespondToEventResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1360,7 +1360,7 @@ export class Operations extends HeyApiClient {
      *
      * Who answered an invitation to an event, and what: what has come since the session was linked.
      */
-    public listEventResponses<ThrowOnError extends boolean = true>(options: Options<ListEventResponsesData, ThrowOnError>): RequestResult<ListEventResponsesResponses, unknown, ThrowOnError, 'data'> {
+    public listEventResponses<ThrowOnError extends boolean = true>(options: Options<ListEventResponsesData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListEventResponsesResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1374,7 +1374,7 @@ export class Operations extends HeyApiClient {
      *
      * Takes the star of a message back.
      */
-    public unstarMessage<ThrowOnError extends boolean = true>(options: Options<UnstarMessageData, ThrowOnError>): RequestResult<UnstarMessageResponses, unknown, ThrowOnError, 'data'> {
+    public unstarMessage<ThrowOnError extends boolean = true>(options: Options<UnstarMessageData, ThrowOnError>) {
         return (options.client ?? this.client).delete<UnstarMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1388,7 +1388,7 @@ export class Operations extends HeyApiClient {
      *
      * Stars a message on all devices of the account; nobody else sees it.
      */
-    public starMessage<ThrowOnError extends boolean = true>(options: Options<StarMessageData, ThrowOnError>): RequestResult<StarMessageResponses, unknown, ThrowOnError, 'data'> {
+    public starMessage<ThrowOnError extends boolean = true>(options: Options<StarMessageData, ThrowOnError>) {
         return (options.client ?? this.client).put<StarMessageResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1402,7 +1402,7 @@ export class Operations extends HeyApiClient {
      *
      * Votes for options of a poll, of others or the account's own, in place of its vote before.
      */
-    public vote<ThrowOnError extends boolean = true>(options: Options<VoteData2, ThrowOnError>): RequestResult<VoteResponses, unknown, ThrowOnError, 'data'> {
+    public vote<ThrowOnError extends boolean = true>(options: Options<VoteData2, ThrowOnError>) {
         return (options.client ?? this.client).post<VoteResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1420,7 +1420,7 @@ export class Operations extends HeyApiClient {
      *
      * The code to scan with the phone (WhatsApp, Linked devices, Link a device). A code is valid until expiresAt, about 20 s, and then another follows, until the last one expires: pairing_expired. A session that is linked has no code: session_already_linked. unavailable: there is none yet; ask again, or with wait.
      */
-    public getSessionQr<ThrowOnError extends boolean = true>(options: Options<GetSessionQrData, ThrowOnError>): RequestResult<GetSessionQrResponses, unknown, ThrowOnError, 'data'> {
+    public getSessionQr<ThrowOnError extends boolean = true>(options: Options<GetSessionQrData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetSessionQrResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1434,7 +1434,7 @@ export class Operations extends HeyApiClient {
      *
      * Disconnects and connects again; also starts a session that is stopped or has failed. The answer comes at once; state follows, and each change of it is an event session.status.
      */
-    public restartSession<ThrowOnError extends boolean = true>(options: Options<RestartSessionData, ThrowOnError>): RequestResult<RestartSessionResponses, unknown, ThrowOnError, 'data'> {
+    public restartSession<ThrowOnError extends boolean = true>(options: Options<RestartSessionData, ThrowOnError>) {
         return (options.client ?? this.client).post<RestartSessionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1448,7 +1448,7 @@ export class Operations extends HeyApiClient {
      *
      * Wants the session to run: it connects, or shows a QR code where it is not linked. On one that runs it does nothing. The answer comes at once; state follows, and each change of it is an event session.status.
      */
-    public startSession<ThrowOnError extends boolean = true>(options: Options<StartSessionData, ThrowOnError>): RequestResult<StartSessionResponses, unknown, ThrowOnError, 'data'> {
+    public startSession<ThrowOnError extends boolean = true>(options: Options<StartSessionData, ThrowOnError>) {
         return (options.client ?? this.client).post<StartSessionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1462,7 +1462,7 @@ export class Operations extends HeyApiClient {
      *
      * Wants the session to rest: it disconnects, stays linked, and receives nothing until it is started. The answer comes at once; state follows, and each change of it is an event session.status.
      */
-    public stopSession<ThrowOnError extends boolean = true>(options: Options<StopSessionData, ThrowOnError>): RequestResult<StopSessionResponses, unknown, ThrowOnError, 'data'> {
+    public stopSession<ThrowOnError extends boolean = true>(options: Options<StopSessionData, ThrowOnError>) {
         return (options.client ?? this.client).post<StopSessionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1476,7 +1476,7 @@ export class Operations extends HeyApiClient {
      *
      * EventSource, WebSocket and images cannot send a key. Your server, which has the key, asks for a ticket and hands it to the page, which passes it as ?ticket=. One for a stream opens one stream within 60 s; for each reconnect ask for another. One for media opens all media that the key may read for 10 minutes. There is no Idempotency-Key here: a second ticket does no harm, and a stored answer would keep the first.
      */
-    public createStreamTicket<ThrowOnError extends boolean = true>(options: Options<CreateStreamTicketData, ThrowOnError>): RequestResult<CreateStreamTicketResponses, unknown, ThrowOnError, 'data'> {
+    public createStreamTicket<ThrowOnError extends boolean = true>(options: Options<CreateStreamTicketData, ThrowOnError>) {
         return (options.client ?? this.client).post<CreateStreamTicketResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1494,7 +1494,7 @@ export class Operations extends HeyApiClient {
      *
      * The program's version and the API's.
      */
-    public getVersion<ThrowOnError extends boolean = true>(options?: Options<GetVersionData, ThrowOnError>): RequestResult<GetVersionResponses, unknown, ThrowOnError, 'data'> {
+    public getVersion<ThrowOnError extends boolean = true>(options?: Options<GetVersionData, ThrowOnError>) {
         return (options?.client ?? this.client).get<GetVersionResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             url: '/v1/version',
@@ -1507,7 +1507,7 @@ export class Operations extends HeyApiClient {
      *
      * The deliveries of all endpoints together, those of the newest events first. state=exhausted lists what nobody took: the dead letters. Those of deleted endpoints are left out.
      */
-    public listDeliveries<ThrowOnError extends boolean = true>(options?: Options<ListDeliveriesData, ThrowOnError>): RequestResult<ListDeliveriesResponses, unknown, ThrowOnError, 'data'> {
+    public listDeliveries<ThrowOnError extends boolean = true>(options?: Options<ListDeliveriesData, ThrowOnError>) {
         return (options?.client ?? this.client).get<ListDeliveriesResponses, unknown, ThrowOnError, 'data'>({
             querySerializer: { parameters: { state: { array: { explode: false } } } },
             responseStyle: 'data',
@@ -1522,7 +1522,7 @@ export class Operations extends HeyApiClient {
      *
      * A delivery with its event and every attempt: when, how long, what came of it, and what the receiver answered.
      */
-    public getDelivery<ThrowOnError extends boolean = true>(options: Options<GetDeliveryData, ThrowOnError>): RequestResult<GetDeliveryResponses, unknown, ThrowOnError, 'data'> {
+    public getDelivery<ThrowOnError extends boolean = true>(options: Options<GetDeliveryData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetDeliveryResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1536,7 +1536,7 @@ export class Operations extends HeyApiClient {
      *
      * Whatever its state, also one that succeeded: it is due now, with all its attempts before it, under the same webhook-id. It goes out at once and out of its order, since later events have gone already. One that is on its way at this moment is answered as it is. While its endpoint is paused or disabled it is held. delivery_expired: its event is no longer kept, or its endpoint was deleted. To send many again, see POST /v1/webhook-endpoints/{endpointId}/replay.
      */
-    public retryDelivery<ThrowOnError extends boolean = true>(options: Options<RetryDeliveryData, ThrowOnError>): RequestResult<RetryDeliveryResponses, unknown, ThrowOnError, 'data'> {
+    public retryDelivery<ThrowOnError extends boolean = true>(options: Options<RetryDeliveryData, ThrowOnError>) {
         return (options.client ?? this.client).post<RetryDeliveryResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1550,7 +1550,7 @@ export class Operations extends HeyApiClient {
      *
      * All endpoints, newest first, without their secrets. The one of WEBHOOK_URL is the last.
      */
-    public listWebhookEndpoints<ThrowOnError extends boolean = true>(options?: Options<ListWebhookEndpointsData, ThrowOnError>): RequestResult<ListWebhookEndpointsResponses, unknown, ThrowOnError, 'data'> {
+    public listWebhookEndpoints<ThrowOnError extends boolean = true>(options?: Options<ListWebhookEndpointsData, ThrowOnError>) {
         return (options?.client ?? this.client).get<ListWebhookEndpointsResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1564,7 +1564,7 @@ export class Operations extends HeyApiClient {
      *
      * Events from now on are delivered to it, signed with the secret in the answer.
      */
-    public createWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<CreateWebhookEndpointData, ThrowOnError>): RequestResult<CreateWebhookEndpointResponses, unknown, ThrowOnError, 'data'> {
+    public createWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<CreateWebhookEndpointData, ThrowOnError>) {
         return (options.client ?? this.client).post<CreateWebhookEndpointResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1582,7 +1582,7 @@ export class Operations extends HeyApiClient {
      *
      * Nothing more is delivered to it, but for what is being sent at this moment. That of WEBHOOK_URL comes back when the setting changes.
      */
-    public deleteWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<DeleteWebhookEndpointData, ThrowOnError>): RequestResult<DeleteWebhookEndpointResponses, unknown, ThrowOnError, 'data'> {
+    public deleteWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<DeleteWebhookEndpointData, ThrowOnError>) {
         return (options.client ?? this.client).delete<DeleteWebhookEndpointResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1596,7 +1596,7 @@ export class Operations extends HeyApiClient {
      *
      * An endpoint with its state and what waits for it, without its secret.
      */
-    public getWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<GetWebhookEndpointData, ThrowOnError>): RequestResult<GetWebhookEndpointResponses, unknown, ThrowOnError, 'data'> {
+    public getWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<GetWebhookEndpointData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetWebhookEndpointResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1610,7 +1610,7 @@ export class Operations extends HeyApiClient {
      *
      * Changes what is given and leaves the rest; each event falls wholly before or after the change. state paused holds events back; active delivers what was held, and forgives the failures before.
      */
-    public changeWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<ChangeWebhookEndpointData, ThrowOnError>): RequestResult<ChangeWebhookEndpointResponses, unknown, ThrowOnError, 'data'> {
+    public changeWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<ChangeWebhookEndpointData, ThrowOnError>) {
         return (options.client ?? this.client).patch<ChangeWebhookEndpointResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1628,7 +1628,7 @@ export class Operations extends HeyApiClient {
      *
      * An endpoint's deliveries, those of the newest events first, for as long as events are kept (30 days unless the operator chose otherwise). A page can be empty and have more behind it, when type leaves out much.
      */
-    public listEndpointDeliveries<ThrowOnError extends boolean = true>(options: Options<ListEndpointDeliveriesData, ThrowOnError>): RequestResult<ListEndpointDeliveriesResponses, unknown, ThrowOnError, 'data'> {
+    public listEndpointDeliveries<ThrowOnError extends boolean = true>(options: Options<ListEndpointDeliveriesData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListEndpointDeliveriesResponses, unknown, ThrowOnError, 'data'>({
             querySerializer: { parameters: { type: { array: { explode: false } }, state: { array: { explode: false } } } },
             responseStyle: 'data',
@@ -1643,7 +1643,7 @@ export class Operations extends HeyApiClient {
      *
      * Makes due again what an endpoint has not got, by the time of the events and what became of them: after an outage of the receiver, since=when it began. Each goes out under the same webhook-id, with all its attempts before it, oldest first, and in the endpoint's order among what is sent again. It is done little by little, so that what happens meanwhile is hardly delayed: an endpoint never has more than 1000 deliveries due because of it. An endpoint has one replay at a time: webhook_replay_running names the one that runs, which can be cancelled.
      */
-    public replayWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<ReplayWebhookEndpointData, ThrowOnError>): RequestResult<ReplayWebhookEndpointResponses, unknown, ThrowOnError, 'data'> {
+    public replayWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<ReplayWebhookEndpointData, ThrowOnError>) {
         return (options.client ?? this.client).post<ReplayWebhookEndpointResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1661,7 +1661,7 @@ export class Operations extends HeyApiClient {
      *
      * The replays of an endpoint, newest first, for as long as events are kept.
      */
-    public listReplays<ThrowOnError extends boolean = true>(options: Options<ListReplaysData, ThrowOnError>): RequestResult<ListReplaysResponses, unknown, ThrowOnError, 'data'> {
+    public listReplays<ThrowOnError extends boolean = true>(options: Options<ListReplaysData, ThrowOnError>) {
         return (options.client ?? this.client).get<ListReplaysResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1675,7 +1675,7 @@ export class Operations extends HeyApiClient {
      *
      * whsec_ and random bytes in base64, 32 of them unless it was chosen otherwise, as the libraries of Standard Webhooks take it.
      */
-    public getWebhookSecret<ThrowOnError extends boolean = true>(options: Options<GetWebhookSecretData, ThrowOnError>): RequestResult<GetWebhookSecretResponses, unknown, ThrowOnError, 'data'> {
+    public getWebhookSecret<ThrowOnError extends boolean = true>(options: Options<GetWebhookSecretData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetWebhookSecretResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1689,7 +1689,7 @@ export class Operations extends HeyApiClient {
      *
      * The new secret signs from the next attempt on, those of events that have failed before included. The present one signs beside it for overlapHours, and secrets from earlier rotations until their own time, so that a receiver can be changed without missing anything. At most 5 earlier ones sign: a rotation that would keep a sixth is refused, and goes through with overlapHours 0. After a leak take 0 and change the receiver at once: an earlier secret that still signs does no harm, but a receiver that accepts it does.
      */
-    public rotateWebhookSecret<ThrowOnError extends boolean = true>(options: Options<RotateWebhookSecretData, ThrowOnError>): RequestResult<RotateWebhookSecretResponses, unknown, ThrowOnError, 'data'> {
+    public rotateWebhookSecret<ThrowOnError extends boolean = true>(options: Options<RotateWebhookSecretData, ThrowOnError>) {
         return (options.client ?? this.client).post<RotateWebhookSecretResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1707,7 +1707,7 @@ export class Operations extends HeyApiClient {
      *
      * Publishes an event webhook.test that goes to this endpoint alone, whatever its filters say, signed and repeated as every event; endpoints of the format legacy get the message in it. With Prefer: wait=N (up to 30) the answer waits: 200 with what came of the first attempt, or 202 when there was none within N seconds, as while the breaker is open. An endpoint that is paused or disabled is not tested: set its state to active first, which also forgives its failures.
      */
-    public testWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<TestWebhookEndpointData, ThrowOnError>): RequestResult<TestWebhookEndpointResponses, unknown, ThrowOnError, 'data'> {
+    public testWebhookEndpoint<ThrowOnError extends boolean = true>(options: Options<TestWebhookEndpointData, ThrowOnError>) {
         return (options.client ?? this.client).post<TestWebhookEndpointResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1721,7 +1721,7 @@ export class Operations extends HeyApiClient {
      *
      * A replay and how far it is.
      */
-    public getReplay<ThrowOnError extends boolean = true>(options: Options<GetReplayData, ThrowOnError>): RequestResult<GetReplayResponses, unknown, ThrowOnError, 'data'> {
+    public getReplay<ThrowOnError extends boolean = true>(options: Options<GetReplayData, ThrowOnError>) {
         return (options.client ?? this.client).get<GetReplayResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
@@ -1735,7 +1735,7 @@ export class Operations extends HeyApiClient {
      *
      * Nothing more is made due by it; what is due already goes out. One that is over stays as it is.
      */
-    public cancelReplay<ThrowOnError extends boolean = true>(options: Options<CancelReplayData, ThrowOnError>): RequestResult<CancelReplayResponses, unknown, ThrowOnError, 'data'> {
+    public cancelReplay<ThrowOnError extends boolean = true>(options: Options<CancelReplayData, ThrowOnError>) {
         return (options.client ?? this.client).post<CancelReplayResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
