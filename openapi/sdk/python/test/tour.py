@@ -7,9 +7,9 @@ import queue
 import threading
 import time
 import urllib.request
-from typing import Any, Dict, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
-from chasqui import Chasqui, ChasquiError, WebhookError, text, verify_webhook
+from chasqui import Chasqui, ChasquiError, WebhookError, is_queued, text, verify_webhook
 
 # The phones are those of the sandbox; PEER answers every text with the same text.
 SESSION, PHONE, PEER = os.environ["SESSION"], os.environ["PHONE"], os.environ["PEER"]
@@ -99,6 +99,33 @@ def webhook(chasqui: Chasqui) -> None:
         server.shutdown()
 
 
+def faults(chasqui: Chasqui) -> None:
+    """Meets a server that fails as servers and networks do; who runs this looks at what the server saw."""
+
+    def refused(code: str, status: int, call: Callable[[], object], retry_after: Optional[float] = None) -> None:
+        try:
+            call()
+            raise AssertionError(f"{status} is no error")
+        except ChasquiError as error:
+            assert (error.code, error.status, error.retry_after) == (code, status, retry_after), error
+
+    assert chasqui.send_message("s", {"to": "1", "content": text("x")})["id"] == "msg_1"
+    refused("rate_limited", 429, chasqui.list_sessions, 3600)
+    refused("", 403, lambda: chasqui.get_session("proxy"))
+    refused("", 302, lambda: chasqui.get_session("elsewhere"))
+    change = chasqui.change_chat("s", "1", {"archived": True})
+    assert is_queued(change) and change["status"] == "queued"
+    ids: List[str] = []
+
+    def follow() -> None:
+        with chasqui.events() as events:
+            for event in events:
+                ids.append(event["id"])
+
+    refused("cursor_expired", 410, follow)
+    assert ids == ["evt_1", "evt_3"], ids
+
+
 def main() -> None:
     chasqui = Chasqui(os.environ["CHASQUI_URL"], os.environ["CHASQUI_API_KEY"])
     link(chasqui)
@@ -106,6 +133,7 @@ def main() -> None:
     problems(chasqui)
     pages(chasqui)
     webhook(chasqui)
+    faults(Chasqui(os.environ["FAULTS_URL"], "secret"))
 
 
 if __name__ == "__main__":

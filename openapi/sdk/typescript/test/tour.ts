@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import {createServer, type IncomingHttpHeaders} from 'node:http'
 import type {AddressInfo} from 'node:net'
-import {all, Chasqui, ChasquiError, isThin, text, verifyWebhook, wait, WebhookError} from 'chasqui'
+import {all, Chasqui, ChasquiError, isQueued, isThin, text, verifyWebhook, wait, WebhookError} from 'chasqui'
 
 const env = (name: string): string => {
   const value = process.env[name]
@@ -20,6 +20,7 @@ await sendAndReceive()
 await problems()
 await pages()
 await webhook()
+await faults()
 
 /** Makes a session, and has the simulated phone scan its QR code. */
 async function link() {
@@ -104,4 +105,26 @@ async function webhook() {
     await chasqui.deleteWebhookEndpoint({path: {endpointId}})
     server.close()
   }
+}
+
+/** Meets a server that fails as servers and networks do; who runs this looks at what the server saw. */
+async function faults() {
+  const chasqui = new Chasqui({url: env('FAULTS_URL'), apiKey: 'secret'})
+  const problem = (want: {code: string; status: number; retryAfter?: number}) => (error: unknown) => {
+    assert(error instanceof ChasquiError)
+    assert.deepEqual({code: error.code, status: error.status, retryAfter: error.retryAfter}, {retryAfter: undefined, ...want})
+    return true
+  }
+  const sent = await chasqui.sendMessage({path: {sessionId: 's'}, body: {to: '1', content: text('x')}})
+  assert.equal(sent.id, 'msg_1')
+  await assert.rejects(chasqui.listSessions(), problem({code: 'rate_limited', status: 429, retryAfter: 3600}))
+  await assert.rejects(chasqui.getSession({path: {sessionId: 'proxy'}}), problem({code: '', status: 403}))
+  await assert.rejects(chasqui.getSession({path: {sessionId: 'elsewhere'}}))
+  const change = await chasqui.changeChat({path: {sessionId: 's', chatId: '1'}, body: {archived: true}})
+  assert(isQueued(change) && change.status === 'queued')
+  const ids: string[] = []
+  await assert.rejects(async () => {
+    for await (const event of chasqui.events()) ids.push(event.id)
+  }, problem({code: 'cursor_expired', status: 410}))
+  assert.deepEqual(ids, ['evt_1', 'evt_3'])
 }

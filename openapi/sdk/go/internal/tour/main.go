@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	chasqui "github.com/chasqui/chasqui/openapi/sdk/go"
@@ -31,7 +32,7 @@ func main() {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context, *chasqui.Client) error
-	}{{"link", link}, {"send and receive", sendAndReceive}, {"errors", problems}, {"pages", pages}, {"webhook", webhook}} {
+	}{{"link", link}, {"send and receive", sendAndReceive}, {"errors", problems}, {"pages", pages}, {"webhook", webhook}, {"faults", faults}} {
 		if err := step.do(ctx, client); err != nil {
 			log.Fatalf("%s: %v", step.name, err)
 		}
@@ -192,4 +193,42 @@ func webhook(ctx context.Context, client *chasqui.Client) error {
 	case <-ctx.Done():
 		return fmt.Errorf("no webhook came: %w", ctx.Err())
 	}
+}
+
+// faults meets a server that fails as servers and networks do; who runs this looks at what the server saw.
+func faults(ctx context.Context, _ *chasqui.Client) error {
+	client, err := chasqui.New(chasqui.Config{URL: os.Getenv("FAULTS_URL"), APIKey: "secret"})
+	if err != nil {
+		return err
+	}
+	if m, err := client.SendMessage(ctx, "s", chasqui.SendMessage{To: "1", Content: chasqui.Text("x")}); err != nil || m.ID != "msg_1" {
+		return fmt.Errorf("a repeated message: %w", err)
+	}
+	var e *chasqui.Error
+	if _, err := client.ListSessions(ctx, nil); !errors.As(err, &e) || e.Code != chasqui.CodeRateLimited || e.RetryAfter != time.Hour {
+		return fmt.Errorf("a limit: %v", err)
+	}
+	if _, err := client.GetSession(ctx, "proxy"); !errors.As(err, &e) || e.Code != "" || e.Status != 403 {
+		return fmt.Errorf("a proxy's answer: %v", err)
+	}
+	if _, err := client.GetSession(ctx, "elsewhere"); err == nil {
+		return errors.New("a redirect was followed")
+	}
+	if chat, change, err := client.ChangeChat(ctx, "s", "1", chasqui.ChangeChat{Archived: chasqui.Ptr(true)}); err != nil || chat != nil || change.ID != "chg_1" {
+		return fmt.Errorf("a queued change: %w", err)
+	}
+	var ids []string
+	for event, err := range client.Events(ctx, chasqui.EventsOptions{}) {
+		if err != nil {
+			if !chasqui.Is(err, chasqui.CodeCursorExpired) {
+				return err
+			}
+			break
+		}
+		ids = append(ids, event.ID)
+	}
+	if !slices.Equal(ids, []string{"evt_1", "evt_3"}) {
+		return fmt.Errorf("the broken stream brought %v", ids)
+	}
+	return nil
 }
