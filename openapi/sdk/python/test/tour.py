@@ -66,6 +66,15 @@ def pages(chasqui: Chasqui) -> None:
     assert len(seen) >= 2, f"{len(seen)} messages, want the one sent and its answer"
 
 
+def media(chasqui: Chasqui) -> None:
+    note = b"a note \x00\xff\r\n--"
+    file = chasqui.upload_media(note, "text/plain", 'a "note" ñ.txt')
+    assert (file.get("fileName"), file["mimetype"]) == ('a "note" ñ.txt', "text/plain"), file
+    with chasqui.get_media_content(file["id"]) as answer:
+        assert answer.read() == note
+    chasqui.delete_media(file["id"])
+
+
 def webhook(chasqui: Chasqui) -> None:
     """Has chasqui send a signed test event here."""
     hooks: queue.Queue[Tuple[Dict[str, str], bytes]] = queue.Queue()
@@ -132,6 +141,7 @@ def main() -> None:
     send_and_receive(chasqui)
     problems(chasqui)
     pages(chasqui)
+    media(chasqui)
     webhook(chasqui)
     faults(Chasqui(os.environ["FAULTS_URL"], "secret"))
 

@@ -19,6 +19,7 @@ await link()
 await sendAndReceive()
 await problems()
 await pages()
+await media()
 await webhook()
 await faults()
 
@@ -76,6 +77,16 @@ async function pages() {
     seen.add(message.id)
   }
   assert(seen.size >= 2, `${seen.size} messages, want the one sent and its answer`)
+}
+
+async function media() {
+  const note = new Uint8Array([97, 0, 255, 13, 10, 45, 45])
+  const file = new File([note], 'a note ñ.txt', {type: 'text/plain'})
+  const {id: mediaId, fileName, mimetype} = await chasqui.uploadMedia({body: {file}})
+  assert.deepEqual([fileName, mimetype], ['a note ñ.txt', 'text/plain'])
+  const content = await chasqui.getMediaContent({path: {mediaId}, parseAs: 'blob'})
+  assert.deepEqual(new Uint8Array(await content.arrayBuffer()), note)
+  await chasqui.deleteMedia({path: {mediaId}})
 }
 
 /** Has chasqui send a signed test event here. */

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	chasqui "github.com/chasqui/chasqui/openapi/sdk/go"
@@ -32,7 +33,7 @@ func main() {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context, *chasqui.Client) error
-	}{{"link", link}, {"send and receive", sendAndReceive}, {"errors", problems}, {"pages", pages}, {"webhook", webhook}, {"faults", faults}} {
+	}{{"link", link}, {"send and receive", sendAndReceive}, {"errors", problems}, {"pages", pages}, {"media", media}, {"webhook", webhook}, {"faults", faults}} {
 		if err := step.do(ctx, client); err != nil {
 			log.Fatalf("%s: %v", step.name, err)
 		}
@@ -146,6 +147,26 @@ func pages(ctx context.Context, client *chasqui.Client) error {
 		return fmt.Errorf("%d messages, want the one sent and its answer", len(seen))
 	}
 	return nil
+}
+
+func media(ctx context.Context, client *chasqui.Client) error {
+	const note = "a note \x00\xff\r\n--"
+	file, err := client.Upload(ctx, `a "note" ñ.txt`, "text/plain", strings.NewReader(note))
+	if err != nil {
+		return err
+	}
+	if file.FileName != `a "note" ñ.txt` || file.Mimetype != "text/plain" {
+		return fmt.Errorf("it is called %s, %s", file.FileName, file.Mimetype)
+	}
+	res, err := client.GetMediaContent(ctx, file.ID)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != note {
+		return fmt.Errorf("it holds %q: %w", body, err)
+	}
+	return client.DeleteMedia(ctx, file.ID)
 }
 
 // webhook has chasqui send a signed test event here.
