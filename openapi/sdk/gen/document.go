@@ -167,13 +167,14 @@ func dropExamples(v any) {
 	switch v := v.(type) {
 	case object:
 		for name, member := range v {
-			if name == "properties" { // whose members are named by us
+			switch name {
+			case "properties": // whose members are named by us
 				for _, schema := range member.(object) {
 					dropExamples(schema)
 				}
-			} else if name == "example" || name == "examples" {
+			case "example", "examples":
 				delete(v, name)
-			} else {
+			default:
 				dropExamples(member)
 			}
 		}

@@ -57,7 +57,7 @@ func goModels(ctx context.Context, tool string, doc object, work, out string) er
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, tool, "-config", config, spec)
+	cmd := exec.CommandContext(ctx, tool, "-config", config, spec) //nolint:gosec // the tool is what make has built
 	cmd.Dir = work
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -140,21 +140,20 @@ func goOperations(doc object, ops []operation, codes []string, out string) error
 
 func (o operation) writeGo(b *bytes.Buffer) {
 	name := goName(o.id)
-	args, names := "ctx context.Context", "ctx"
+	args, call := "ctx context.Context", "ctx"
 	for _, p := range o.pathParams {
-		args, names = args+", "+goArg(p.name)+" string", names+", "+goArg(p.name)
+		args, call = args+", "+goArg(p.name)+" string", call+", "+goArg(p.name)
 	}
 	if len(o.query) > 0 {
-		args, names = args+", params *"+name+"Params", names+", params"
+		args, call = args+", params *"+name+"Params", call+", params"
 	}
-	call := names
 	with := ""
 	switch {
 	case o.upload:
 		with = "WithBody"
-		args, names, call = args+", contentType string, body io.Reader", names+", contentType, body", call+", contentType, body"
+		args, call = args+", contentType string, body io.Reader", call+", contentType, body"
 	case o.body != "":
-		args, names, call = args+", body "+o.body, names+", body", call+", body"
+		args, call = args+", body "+o.body, call+", body"
 	}
 	args, call = args+", options ...Option", call+", options..."
 	b.WriteString(wrap(fmt.Sprintf("%s: %s. %s %s", name, strings.TrimSuffix(o.summary, "."), o.method, o.path), "// ", 140))

@@ -16,20 +16,20 @@ type param struct {
 
 // An operation is what an SDK's method needs to know.
 type operation struct {
-	id, method, path  string
-	summary, doc, tag string
-	pathParams        []param
-	query             []param
-	keyed             bool   // takes an Idempotency-Key
-	waits             bool   // takes Prefer: wait=N
-	body              string // the component that is sent, or nothing
-	bodyOptional      bool
-	upload            bool   // sends multipart/form-data
-	result            string // the component that is answered, or nothing
-	queued            string // the component that 202 answers, where that is another one
-	bytes             bool   // answers a file
-	page              string // the component of the items, where it answers pages
-	cursor            string // the parameter that takes nextCursor
+	id, method, path string
+	summary, doc     string
+	pathParams       []param
+	query            []param
+	keyed            bool   // takes an Idempotency-Key
+	waits            bool   // takes Prefer: wait=N
+	body             string // the component that is sent, or nothing
+	bodyOptional     bool
+	upload           bool   // sends multipart/form-data
+	result           string // the component that is answered, or nothing
+	queued           string // the component that 202 answers, where that is another one
+	bytes            bool   // answers a file
+	page             string // the component of the items, where it answers pages
+	cursor           string // the parameter that takes nextCursor
 }
 
 // operations returns those of a document by id, but for the stream, which every SDK reads in its own way.

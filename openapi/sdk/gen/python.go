@@ -156,7 +156,7 @@ func (p *pythonTypes) of(schema object, where string) (string, error) {
 	}
 	var members []string
 	for _, one := range types {
-		t := ""
+		var t string
 		switch one {
 		case "string":
 			t = "str"

@@ -110,12 +110,12 @@ func (c *Client) follow(ctx context.Context, options EventsOptions, s *stream) e
 			return err
 		}
 		watchdog.Reset(silence)
-		switch field, value, _ := strings.Cut(line, ":"); {
-		case field == "id":
+		switch field, value, _ := strings.Cut(line, ":"); field {
+		case "id":
 			id = strings.TrimPrefix(value, " ")
-		case field == "data": // chasqui's is one line
+		case "data": // chasqui's is one line
 			data = strings.TrimPrefix(value, " ")
-		case field == "": // a comment, or the end of an event
+		case "": // a comment, or the end of an event
 			if line != "" {
 				s.heard = true
 				continue
