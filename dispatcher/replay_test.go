@@ -234,7 +234,8 @@ func TestReplayIsExactWhateverDies(t *testing.T) {
 		<-time.After(time.Duration(rand.IntN(20)) * time.Millisecond) // so that it dies anywhere
 		kill(alive)
 		alive, kills = next, kills+1
-		b.exec(`UPDATE deliveries SET lease_until = now() WHERE state = 'sending'`) // the dead one's, else for half a minute
+		// The dead one's, else for half a minute. It waits for nobody, or might wait for each other with a claim.
+		b.exec(`UPDATE deliveries SET lease_until = now() WHERE (event_id, endpoint_id) IN (SELECT event_id, endpoint_id FROM deliveries WHERE state = 'sending' FOR UPDATE SKIP LOCKED)`)
 		return b.replayOver(id)()
 	})
 	eventually(t, "all delivered", b.settled(existing+missing))

@@ -197,6 +197,26 @@ func eventually(t *testing.T, d time.Duration, what string, cond func() error) {
 	}
 }
 
+// caughtUp polls until count answers want, and gives up where it has not grown for a minute: how long all of it takes is the machine's affair. Its
+// error says what is known of the rest.
+func caughtUp(t *testing.T, what string, want int, count func() (int, error)) {
+	t.Helper()
+	most, grown := -1, time.Now()
+	eventually(t, 10*time.Minute, what, func() error {
+		n, err := count()
+		if n >= want {
+			return nil
+		}
+		if n > most {
+			most, grown = n, time.Now()
+		}
+		if time.Since(grown) > time.Minute {
+			t.Fatalf("%s: still %d of %d after a minute: %v", what, n, want, err)
+		}
+		return fmt.Errorf("%d of %d: %w", n, want, err)
+	})
+}
+
 // A client speaks JSON to one base URL.
 type client struct {
 	base, key string

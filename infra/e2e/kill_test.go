@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -150,10 +151,10 @@ func (s *stack) awaitOutgoing(t *testing.T, round string, want []map[string]bool
 	t.Helper()
 	for i := range customers {
 		var mine []phoneMessage
-		eventually(t, 2*time.Minute, "the texts at phone "+customer(i), func() error {
+		caughtUp(t, "the texts at phone "+customer(i), texts, func() (int, error) {
 			all, err := shown(s.sandbox, customer(i))
 			if err != nil {
-				return err
+				return 0, err
 			}
 			mine = mine[:0]
 			for _, m := range all {
@@ -161,12 +162,7 @@ func (s *stack) awaitOutgoing(t *testing.T, round string, want []map[string]bool
 					mine = append(mine, m)
 				}
 			}
-			if len(mine) < texts {
-				return whenAsked(func() string {
-					return fmt.Sprintf("%d of %d; the others are %v", len(mine), texts, s.statuses(want[i], mine))
-				})
-			}
-			return nil
+			return len(mine), whenAsked(func() string { return fmt.Sprintf("the others are %v", s.statuses(want[i], mine)) })
 		})
 		if len(mine) != texts {
 			t.Errorf("phone %s shows %d texts, want %d", customer(i), len(mine), texts)
@@ -214,20 +210,14 @@ func (s *stack) awaitIncoming(t *testing.T, sent [][]string) {
 	t.Helper()
 	var ids map[string]map[string]bool
 	var order map[string][]string
-	eventually(t, 2*time.Minute, "the webhooks", func() error {
+	caughtUp(t, "the webhooks", len(slices.Concat(sent...)), func() (came int, _ error) {
 		ids, order = s.receiver.received()
-		missing := 0
-		for _, chat := range sent {
-			for _, id := range chat {
-				if len(ids[id]) == 0 {
-					missing++
-				}
+		for _, id := range slices.Concat(sent...) {
+			if len(ids[id]) > 0 {
+				came++
 			}
 		}
-		if missing > 0 {
-			return fmt.Errorf("%d missing", missing)
-		}
-		return nil
+		return came, nil
 	})
 	logged := map[string]int{}
 	all, err := eventLog(s.api)

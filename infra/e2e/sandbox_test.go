@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,9 +21,12 @@ func TestTheSandboxRunsAlone(t *testing.T) {
 	p := spawn(t, "sandbox", dir, []string{"DATABASE_URL="}, binary, "sandbox", "--sandbox-port", "0", "--ready-file", readyFile, "--sandbox-transcript", transcript)
 	info := p.awaitReady(t, readyFile, 30*time.Second)
 	for _, said := range []string{info.SandboxURL, info.WhatsAppURL, info.WhatsAppRootKey, "in memory"} {
-		if !strings.Contains(p.log.String(), said) {
-			t.Errorf("%q is not in what it prints:\n%s", said, p.log.String())
-		}
+		eventually(t, 10*time.Second, "it to print "+said, func() error { // once it is ready
+			if !strings.Contains(p.log.String(), said) {
+				return errors.New(p.log.String())
+			}
+			return nil
+		})
 	}
 	phones := client{base: info.SandboxURL}
 	const ann, bob = "5491155550001", "5491155550002"
