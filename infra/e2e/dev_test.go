@@ -103,6 +103,7 @@ func TestDev(t *testing.T) {
 		}
 	}
 	awaitEcho(t, api)
+	sendAsTheReadmeSays(t, r, filepath.Join(dir, "data"))
 
 	// The whole group dies at once; a second start finds everything again.
 	pg := postmasterOf(t, filepath.Join(dir, "data"))
@@ -332,4 +333,28 @@ func gone(pid int) error {
 		return nil
 	}
 	return fmt.Errorf("process %d lives", pid)
+}
+
+// sendAsTheReadmeSays sends a newcomer's first message by the third of the README's commands, but for the port and the data directory.
+func sendAsTheReadmeSays(t *testing.T, r ready, data string) {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(readme), "Your first message takes three commands")
+	commands, _, _ = strings.Cut(commands, "`dev` prints")
+	var lines []string
+	for line := range strings.Lines(commands) {
+		if line, indented := strings.CutPrefix(line, "    "); indented {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) != 3 || lines[1] != "go run . dev\n" {
+		t.Fatalf("the README's commands are %q", lines)
+	}
+	send := strings.NewReplacer("http://127.0.0.1:3000", r.URL, ".chasqui/", data+"/").Replace(lines[2])
+	if out, err := exec.Command("bash", "-c", send).CombinedOutput(); err != nil || !strings.Contains(string(out), `"status":"sent"`) && !strings.Contains(string(out), `"status":"delivered"`) {
+		t.Errorf("%s\n%v\n%s", send, err, out)
+	}
 }
