@@ -52,6 +52,29 @@ func (c *connection) named(ctx context.Context, jid, alt types.JID) (address, er
 	return address{id: jid.String()}, nil
 }
 
+// knownLIDs looks many people up at once, as alt for named: for a phone whose LID is not known it is a LID of nobody, so that it is not looked up again.
+func (c *connection) knownLIDs(ctx context.Context, who []types.JID) (map[types.JID]types.JID, error) {
+	var phones []types.JID
+	for _, jid := range who {
+		if jid = user(jid); jid.Server == types.DefaultUserServer {
+			phones = append(phones, jid)
+		}
+	}
+	if len(phones) == 0 {
+		return nil, nil
+	}
+	lids, err := c.device.LIDs.GetManyLIDsForPNs(ctx, phones)
+	if err != nil {
+		return nil, fmt.Errorf("look up LIDs: %w", err)
+	}
+	for _, phone := range phones {
+		if lids[phone].IsEmpty() {
+			lids[phone] = types.NewJID("", types.HiddenUserServer)
+		}
+	}
+	return lids, nil
+}
+
 // user is the JID of the person behind a device. Devices that WhatsApp hosts for a business are on servers of their own.
 func user(jid types.JID) types.JID {
 	jid = jid.ToNonAD()

@@ -145,7 +145,12 @@ func (c *connection) groupFacts(ctx context.Context, e *waevents.GroupInfo) (tol
 		{"added", "joined", e.Join}, {"removed", "left", e.Leave}, {"promoted", "promoted", e.Promote}, {"demoted", "demoted", e.Demote},
 	} {
 		moved := map[string][]events.Address{}
-		for _, jid := range move.who[:min(len(move.who), maxCommunity)] {
+		who := move.who[:min(len(move.who), maxCommunity)]
+		lids, err := c.knownLIDs(ctx, who)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, jid := range who {
 			action := move.action
 			if e.Sender != nil && user(*e.Sender) == user(jid) || action == "added" && e.JoinReason != "" {
 				action = move.alone
@@ -154,11 +159,11 @@ func (c *connection) groupFacts(ctx context.Context, e *waevents.GroupInfo) (tol
 				gone = action
 				continue
 			}
-			who, err := c.person(ctx, jid, types.EmptyJID)
+			person, err := c.person(ctx, jid, lids[user(jid)])
 			if err != nil {
 				return nil, nil, err
 			}
-			moved[action] = append(moved[action], who)
+			moved[action] = append(moved[action], person)
 		}
 		for _, action := range []string{move.action, move.alone} {
 			list := moved[action]
