@@ -14,12 +14,12 @@ import (
 const (
 	business  = "5491150000001" // the phone whose account chasqui runs
 	customers = 5
-	texts     = 40 // each way and customer
+	texts     = 30 // each way and customer
 )
 
 func customer(i int) string { return fmt.Sprintf("549116000000%d", i) }
 
-// TestNothingIsLostWhenAnyPartIsKilled sends 200 texts each way, five times, and kills another part each time in the middle of them: with
+// TestNothingIsLostWhenAnyPartIsKilled sends 150 texts each way, five times, and kills another part each time in the middle of them: with
 // SIGKILL, as a crash or the kernel's memory killer does. Everything is counted from outside.
 //
 // Feature: Nothing lost when any part is killed

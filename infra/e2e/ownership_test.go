@@ -159,7 +159,7 @@ func (f *fleet) begin(t *testing.T) {
 }
 
 func (f *fleet) repeat(t *testing.T, send func(n int) error, count *int) {
-	tick := time.NewTicker(500 * time.Millisecond)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		if err := send(n); err != nil {
