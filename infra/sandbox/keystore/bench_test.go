@@ -22,7 +22,7 @@ var record3KB = make([]byte, 3000)
 // fill gives a device what it has after its first login and two chats.
 func fill(t testing.TB, d *store.Device) {
 	ctx := t.Context()
-	made, err := d.PreKeys.GetOrGenPreKeys(ctx, 812)
+	made, err := d.PreKeys.GetOrGenPreKeys(ctx, MostPreKeys)
 	must(t, err)
 	must(t, d.PreKeys.MarkPreKeysAsUploaded(ctx, made[len(made)-1].KeyID))
 	for _, address := range []string{"5550:0", "5551:0"} {
@@ -39,7 +39,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkDevice reports the memory of a device with 812 prekeys and two sessions of 3 KB.
+// BenchmarkDevice reports the memory of a device with 200 prekeys and two sessions of 3 KB.
 func BenchmarkDevice(b *testing.B) {
 	c := New(journal.NewMemory())
 	before := heap()

@@ -13,7 +13,7 @@ import (
 // prekeySize is a private key and one byte that is 1 when the key itself is known to be with the server, whatever the uploaded row says.
 const prekeySize = 33
 
-// packed are a device's prekeys in 40 bytes each, ordered by id; a login makes 812 of them (whatsmeow prekeys.go). Their public halves are
+// packed are a device's prekeys in 40 bytes each, ordered by id; a login makes MostPreKeys of them. Their public halves are
 // computed when they are asked for.
 type packed []prekey
 
@@ -113,8 +113,13 @@ func nextPreKeyID(rows []row) uint32 {
 	return prekeyID(rows[len(rows)-1].key) + 1
 }
 
-// GetOrGenPreKeys implements store.PreKeyStore. The keys it makes are one commit.
+// MostPreKeys bounds the keys of one upload. A client's first has 812 (whatsmeow prekeys.go), which takes a sixth of what simulating a phone costs; a
+// phone that runs short is told so by the server, as a real one is, and uploads more.
+const MostPreKeys = 200
+
+// GetOrGenPreKeys implements store.PreKeyStore. The keys it makes are one commit, at most MostPreKeys.
 func (s *deviceStore) GetOrGenPreKeys(ctx context.Context, count uint32) (made []*keys.PreKey, err error) {
+	count = min(count, MostPreKeys)
 	err = s.change(ctx, func(t *tx) error {
 		rows, mark := t.prekeyRows(), t.mark()
 		for _, r := range rows {

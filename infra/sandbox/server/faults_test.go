@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
 )
 
@@ -270,7 +271,7 @@ func TestGivesNoPreKeysWhenTheyAreExhausted(t *testing.T) {
 	n.Server().SetFaults(server.Faults{NoPreKeys: true})
 	ana.text(*ben.Store.ID, "without")
 	ben.receives("without")
-	if left := n.Server().PreKeys("5491100000002"); left != 812 {
+	if left := n.Server().PreKeys("5491100000002"); left != keystore.MostPreKeys {
 		t.Errorf("%d prekeys are left", left)
 	}
 }

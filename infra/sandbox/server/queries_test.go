@@ -10,6 +10,8 @@ import (
 	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
+
+	"github.com/chasqui/chasqui/infra/sandbox/keystore"
 )
 
 // query sends an iq that whatsmeow has no call for.
@@ -99,7 +101,7 @@ func TestAsksForPreKeysWhenFewAreLeft(t *testing.T) {
 	n := setup(t)
 	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
 	count := func() int { return n.Server().PreKeys("5491100000002") }
-	if got := count(); got != 812 {
+	if got := count(); got != keystore.MostPreKeys {
 		t.Errorf("%d prekeys after the first login", got)
 	}
 	// Five are left, which is just enough not to make a fresh login upload more.
@@ -142,7 +144,7 @@ func TestAnswersTheKeyQueriesOfOtherClients(t *testing.T) {
 	}
 	digest := answer.GetChildByTag("digest")
 	list := digest.GetChildByTag("list")
-	if identity, _ := digest.GetChildByTag("identity").Content.([]byte); !slices.Equal(identity, ana.Store.IdentityKey.Pub[:]) || len(list.GetChildren()) != 812 {
+	if identity, _ := digest.GetChildByTag("identity").Content.([]byte); !slices.Equal(identity, ana.Store.IdentityKey.Pub[:]) || len(list.GetChildren()) != keystore.MostPreKeys {
 		t.Errorf("digest is %v", &digest)
 	}
 	fresh := ana.Store.IdentityKey.CreateSignedPreKey(7)
