@@ -201,6 +201,7 @@ func newRoutes() *Server {
 	s.addParticipants()
 	s.addGroupInvites()
 	s.addGroupPicture()
+	s.addProfile()
 	s.addMedia()
 	s.addEndpoints()
 	s.addDeliveries()

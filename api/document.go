@@ -225,6 +225,7 @@ func humaConfig() huma.Config {
 		{Name: "Labels", Description: "A business account's own marks for chats."},
 		{Name: "Contacts", Description: "People on WhatsApp."},
 		{Name: "Groups", Description: "Groups, their participants, and communities. What has changed is told by events, also where it was changed here."},
+		{Name: "Profile", Description: "What the account shows of itself, and to whom."},
 		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},

@@ -55,6 +55,7 @@ var sentSchemas = map[string]bool{
 	"LocationContent": true, "LiveLocationContent": true, "ContactsContent": true, "PollContent": true, "EventContent": true, "GroupInviteContent": true, "AlbumContent": true,
 	"NewPreview": true, "NewLocation": true, "NewLiveLocation": true, "NewCard": true, "NewPoll": true, "NewEvent": true, "NewInvite": true, "NewAlbum": true,
 	"CreateBatch": true, "BatchMessage": true, "SetTyping": true, "SendingSettings": true, "PaceSettings": true, "NewContactSettings": true, "WindowSettings": true,
+	"ChangeProfile": true, "ChangePrivacy": true,
 	"ChangeChat": true, "AskHistory": true, "CreateLabel": true, "ChangeLabel": true,
 }
 

@@ -13,8 +13,11 @@ import (
 	"github.com/chasqui/chasqui/infra/mediainfo"
 )
 
-// groupPictureSide is how wide and high a picture of a group is, in pixels, at most: WhatsApp's own apps upload 640.
+// groupPictureSide is how wide and high a picture of a group or an account is, in pixels, at most: WhatsApp's own apps upload 640.
 const groupPictureSide = 640
+
+// pictureCodes are the problems of every operation that sets a picture.
+var pictureCodes = []Code{MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType}
 
 type setPicture struct {
 	Media mediaSource `json:"media" doc:"A JPEG, PNG, GIF or WebP. Its middle is taken, as a square of at most 640 pixels."`
@@ -26,7 +29,7 @@ func (s *Server) addGroupPicture() {
 		wait: fetchTimeout + describeTimeout + groupWait, maxBody: maxMediaBody,
 		summary: "Set a group's picture", description: "Gives the group a picture, in place of the one before.",
 		request: map[string]any{"media": map[string]string{"url": "https://example.com/house.jpg"}}, response: events.GroupPictured{GroupDone: exampleDone, PictureID: "1637427843"},
-		codes: append(slices.Clone(groupChangeCodes), MediaNotFound, MediaExpired, MediaPending, MediaTooLarge, MediaFetchFailed, UnsupportedMediaType),
+		codes: append(slices.Clone(groupChangeCodes), pictureCodes...),
 	}, s.setGroupPicture)
 	register(s, operation{
 		method: "DELETE", path: groupPath + "/picture", id: "delete-group-picture", tag: "Groups", status: 200, also: queuedToo, wait: groupWait,
@@ -49,20 +52,31 @@ func (s *Server) setGroupPicture(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if in.Body.Media.count() != 1 {
+	return pictured(ctx, s, in.SessionID, in.Changing, &in.Body.Media, events.SetGroupPicture, func(context.Context, *queue.Tx) (string, error) { return id, nil })
+}
+
+// pictured makes and keeps a picture, and accepts the change that sets it. target, called in the transaction that accepts it, is whose picture it is.
+func pictured[R any](ctx context.Context, s *Server, sessionID string, in Changing, media *mediaSource, kind events.ChangeKind[events.GroupPicture, R],
+	target func(context.Context, *queue.Tx) (string, error),
+) (*changed[R], error) {
+	if media.count() != 1 {
 		return nil, invalid("body.media", "expected one of mediaId, url and base64")
 	}
-	if err := s.sendingAllowed(ctx, s.pool, in.SessionID); err != nil {
+	if err := s.sendingAllowed(ctx, s.pool, sessionID); err != nil {
 		return nil, err
 	}
-	picture, err := s.square(ctx, "body.media", in.Body.Media)
+	picture, err := s.square(ctx, "body.media", *media)
 	if err != nil {
 		return nil, err
 	}
-	in.Body.Media.Base64 = ""
+	media.Base64 = ""
 	callOf(ctx).releaseBody()
 	kept := false
-	out, err := change(ctx, s, in.SessionID, "", in.Changing, events.SetGroupPicture, func(ctx context.Context, tx *queue.Tx) (w wish[events.GroupPicture], err error) {
+	out, err := change(ctx, s, sessionID, "", in, kind, func(ctx context.Context, tx *queue.Tx) (w wish[events.GroupPicture], err error) {
+		id, err := target(ctx, tx)
+		if err != nil {
+			return w, err
+		}
 		row, err := s.keep(ctx, tx, picture)
 		kept = err == nil
 		return wish[events.GroupPicture]{id, id, events.GroupPicture{MediaID: &row.ID}}, err
@@ -73,7 +87,7 @@ func (s *Server) setGroupPicture(ctx context.Context, in *struct {
 	return out, err
 }
 
-// square makes a picture fit to be a group's, and stores it.
+// square makes a picture fit to be a group's or an account's, and stores it.
 func (s *Server) square(ctx context.Context, location string, from mediaSource) (*attachment, error) {
 	a, err := s.take(ctx, location, from)
 	if err != nil {

@@ -49,6 +49,10 @@ var makers = map[string]maker{
 	events.EditLabel.Kind:  making(events.EditLabel, (*connection).editLabel),
 	events.LabelChat.Kind:  making(events.LabelChat, (*connection).labelChat),
 	events.AskHistory.Kind: making(events.AskHistory, (*connection).askHistory),
+
+	events.UpdateProfile.Kind:     making(events.UpdateProfile, (*connection).updateProfile),
+	events.SetProfilePicture.Kind: making(events.SetProfilePicture, (*connection).setProfilePicture),
+	events.UpdatePrivacy.Kind:     making(events.UpdatePrivacy, (*connection).updatePrivacy),
 }
 
 // inOrder are the kinds of change that go with the session's sends: what they do to a message is a message.

@@ -120,7 +120,7 @@ func (s *session) open() (*connection, error) {
 	if settings := s.settings(); settings.DeviceName != "" {
 		nameDevice(conn.client, settings.DeviceName)
 	}
-	conn.byLID = conn.device.LIDMigrationTimestamp > 0 // before whatsmeow works on the device
+	conn.byLID, conn.name = conn.device.LIDMigrationTimestamp > 0, pushName(conn.device.PushName) // before whatsmeow works on the device
 	conn.client.BackgroundEventCtx = conn.ctx
 	conn.client.AddEventHandlerWithSuccessStatus(conn.handle)
 	return conn, nil
@@ -504,6 +504,8 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.pictured(ctx, e)
 	case *waevents.UserAbout:
 		err = c.wroteAbout(ctx, e)
+	case *waevents.PushNameSetting:
+		err = c.renamed(ctx, e)
 	case *waevents.Blocklist:
 		err = c.blocklisted(ctx, e)
 	case *waevents.AppStateSyncComplete:
@@ -525,7 +527,7 @@ func (c *connection) handle(evt any) (ok bool) {
 	case *waevents.LabelAssociationChat:
 		err = c.chatLabeled(ctx, e)
 	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
-		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, *waevents.PushNameSetting, waevents.PermanentDisconnect:
+		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, waevents.PermanentDisconnect:
 		select {
 		case c.signals <- evt:
 		case <-c.ctx.Done():

@@ -104,7 +104,7 @@ func (c *connection) contactSaved(ctx context.Context, e *waevents.Contact) erro
 // writes it as well; so the event goes by what whatsmeow knew before, and a name that is seen for the first time is no change.
 func (c *connection) pushNamed(ctx context.Context, e *waevents.PushName) error {
 	name := pushName(e.NewPushName)
-	if name == "" || e.OldPushName == "" || e.OldPushName == e.NewPushName {
+	if name == "" || e.OldPushName == "" || e.OldPushName == e.NewPushName || c.isOwn(e.JID) { // the account's own is told by its app state
 		return nil
 	}
 	who, err := c.address(ctx, e.JID, e.JIDAlt)
@@ -150,6 +150,10 @@ func (c *connection) pictured(ctx context.Context, e *waevents.Picture) error {
 	if e.JID.Server == types.GroupServer {
 		return c.groupPictured(ctx, e)
 	}
+	if c.isOwn(e.JID) {
+		c.ownPictured(e.JID, e.Timestamp)
+		return nil
+	}
 	id := e.PictureID
 	if e.Remove {
 		id = ""
@@ -164,7 +168,7 @@ func (c *connection) pictured(ctx context.Context, e *waevents.Picture) error {
 // wroteAbout is what somebody says about himself now.
 func (c *connection) wroteAbout(ctx context.Context, e *waevents.UserAbout) error {
 	text, at := aboutText(e.Status), e.Timestamp
-	return c.hear(ctx, e.JID, types.EmptyJID, news{about: &text, aboutAt: &at, known: true}, events.ContactAbout, at)
+	return c.hear(ctx, e.JID, types.EmptyJID, news{about: &text, aboutAt: &at, known: !c.isOwn(e.JID)}, events.ContactAbout, at)
 }
 
 func aboutText(text string) string {

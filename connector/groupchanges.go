@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/types"
@@ -19,7 +20,7 @@ import (
 const (
 	// adoptSlack is by how much WhatsApp's clock may be behind the database's where a group is looked for that was made before a crash.
 	adoptSlack = 2 * time.Minute
-	// maxPicture bounds a group's picture; the API makes one of 640 by 640 pixels.
+	// maxPicture bounds a picture of a group or of the account; the API makes one of 640 by 640 pixels.
 	maxPicture = 2 << 20
 )
 
@@ -251,30 +252,13 @@ func (c *connection) setGroupPicture(ctx context.Context, ch change, p events.Gr
 	if err != nil {
 		return nil, err
 	}
-	var jpeg []byte
-	if p.MediaID != nil {
-		m, err := c.s.c.queries.MediaGet(ctx, c.s.c.pool, *p.MediaID)
-		if errors.Is(err, pgx.ErrNoRows) || err == nil && m.Status != "ready" {
-			return nil, &refusal{"media_expired", "The picture is kept no more."}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read media: %w", err)
-		}
-		body, err := c.s.c.media.Open(ctx, m.Object, 0, -1)
-		if errors.Is(err, mediastore.ErrNotFound) {
-			return nil, &refusal{"media_expired", "The picture is kept no more."}
-		}
-		if err != nil {
-			return nil, err
-		}
-		defer body.Close()
-		if jpeg, err = io.ReadAll(io.LimitReader(body, maxPicture)); err != nil {
-			return nil, fmt.Errorf("read picture: %w", err)
-		}
+	jpeg, err := c.jpeg(ctx, p.MediaID)
+	if err != nil {
+		return nil, err
 	}
 	id, err := c.client.SetGroupPhoto(ctx, jid, jpeg)
 	if errors.Is(err, whatsmeow.ErrInvalidImageFormat) {
-		return nil, &refusal{"unsupported_media_type", "WhatsApp does not take this picture."}
+		return nil, pictureRefused
 	}
 	if err != nil {
 		return nil, c.groupRefused(ctx, jid, err)
@@ -291,6 +275,35 @@ func (c *connection) setGroupPicture(ctx context.Context, ch change, p events.Gr
 		data := events.GroupData{Group: events.Group{ID: ch.target}, By: &by, Changed: []string{"picture"}}
 		return events.GroupPictured{GroupDone: events.GroupDone{GroupID: ch.target}, PictureID: id}, c.tellGroup(ctx, tx, events.GroupUpdated, at, &data)
 	}, nil
+}
+
+var pictureRefused = &refusal{"unsupported_media_type", "WhatsApp does not take this picture."}
+
+// jpeg reads a picture that the API has made, whole, since whatsmeow sends it so; nil for none.
+func (c *connection) jpeg(ctx context.Context, id *uuid.UUID) ([]byte, error) {
+	if id == nil {
+		return nil, nil
+	}
+	m, err := c.s.c.queries.MediaGet(ctx, c.s.c.pool, *id)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && m.Status != "ready" {
+		return nil, &refusal{"media_expired", "The picture is kept no more."}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read media: %w", err)
+	}
+	body, err := c.s.c.media.Open(ctx, m.Object, 0, -1)
+	if errors.Is(err, mediastore.ErrNotFound) {
+		return nil, &refusal{"media_expired", "The picture is kept no more."}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	jpeg, err := io.ReadAll(io.LimitReader(body, maxPicture))
+	if err != nil {
+		return nil, fmt.Errorf("read picture: %w", err)
+	}
+	return jpeg, nil
 }
 
 // linkSubgroup makes events.LinkSubgroup. What is so already is done.

@@ -40,6 +40,9 @@ var questions = map[string]ask{
 	events.ListJoinRequests.Kind: asking(events.ListJoinRequests, (*connection).listJoinRequests),
 	events.ListSubgroups.Kind:    asking(events.ListSubgroups, (*connection).listSubgroups),
 	events.LookUpInvite.Kind:     asking(events.LookUpInvite, (*connection).lookUpInvite),
+
+	events.ReadProfile.Kind: asking(events.ReadProfile, (*connection).readProfile),
+	events.ReadPrivacy.Kind: asking(events.ReadPrivacy, (*connection).readPrivacy),
 }
 
 // ask puts a question in JSON to WhatsApp. Its error is one of whatsmeow's, or a refusal.

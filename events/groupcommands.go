@@ -136,7 +136,7 @@ type GroupDone struct {
 	GroupID string `json:"groupId" example:"120363025246125486@g.us"`
 }
 
-// GroupPicture is what SetGroupPicture is asked: a JPEG that is kept as a media, or none, which takes the picture away.
+// GroupPicture is what SetGroupPicture and SetProfilePicture are asked: a JPEG that is kept as a media, or none, which takes the picture away.
 type GroupPicture struct {
 	MediaID *uuid.UUID `json:"mediaId,omitempty"`
 }

@@ -146,7 +146,7 @@ var table = []struct {
 		"OpenTelemetry" + notYet,
 		"Dashboard" + notYet,
 		"SDKs and MCP server" + notYet,
-		"Profile and privacy" + notYet,
+		"Profile and privacy",
 		"Presence" + notYet,
 		"Calls" + notYet,
 	}},
