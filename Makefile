@@ -1,6 +1,7 @@
 # make help lists what there is. Tools are pinned here and built into .tools on first use.
 SQLC_VERSION     := v1.31.1
 LINT_VERSION     := v2.15.0
+OAPI_VERSION     := v2.8.2
 VULN_VERSION     := v1.9.0
 MINIO_VERSION    := v0.0.0-20260212201848-7aac2a2c5b7c
 TOOLS            := $(CURDIR)/.tools
@@ -36,14 +37,18 @@ lint: $(TOOLS)/golangci-lint ## Vet, format and lint
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(TOOLS)/golangci-lint run ./...
 
-generate: $(TOOLS)/sqlc ## Rewrite everything that is generated: queries, OpenAPI document, settings table
+generate: $(TOOLS)/sqlc $(TOOLS)/oapi-codegen ## Rewrite everything that is generated: queries, OpenAPI document, SDKs, settings table
 	cd infra/postgres && $(TOOLS)/sqlc generate
 	$(GO) test ./api -run TestSpec -update
 	$(GO) test ./infra/config -run TestReadme -update
 	$(GO) test ./infra/features -run TestTable -update
+	cd openapi/sdk/gen && npm ci
+	$(GO) run ./openapi/sdk/gen
 
-generate/check: $(TOOLS)/sqlc ## Fail if a generated file is stale (the tests check the others)
+generate/check: $(TOOLS)/sqlc $(TOOLS)/oapi-codegen ## Fail if a generated file is stale (the tests check the others)
 	cd infra/postgres && $(TOOLS)/sqlc diff
+	cd openapi/sdk/gen && npm ci
+	$(GO) run ./openapi/sdk/gen -check
 
 vuln: ## Look for known vulnerabilities in what is called
 	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
@@ -79,6 +84,9 @@ clean: ## Remove built tools (the data directory .chasqui stays)
 
 $(TOOLS)/sqlc:
 	GOBIN=$(TOOLS) $(GO) install github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC_VERSION)
+
+$(TOOLS)/oapi-codegen:
+	GOBIN=$(TOOLS) $(GO) install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_VERSION)
 
 # A process of its own for tests, never linked in: its licence is the AGPL.
 $(TOOLS)/minio:

@@ -214,10 +214,10 @@ func (p *process) openS3(ctx context.Context, c config.ObjectStore, syncDir stri
 	return nil
 }
 
-func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c config.Connecting, public config.Public) error {
+func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c config.Connecting, n config.Networks, public config.Public) error {
 	s := connector.New(connector.Config{
 		DSN: p.dsn, Owner: p.name("connector"), TakeOver: p.owner != "", Capacity: c.Capacity,
-		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, PublicURL: public.Base(), S3: p.s3, Metrics: p.metrics,
+		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, PublicURL: public.Base(), Guard: guard(n), S3: p.s3, Metrics: p.metrics,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -318,7 +318,7 @@ func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
-		if err := p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Public); err != nil {
+		if err := p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Networks, c.Public); err != nil {
 			return err
 		}
 		return p.startHealth(ctx, c.Health)
@@ -444,7 +444,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 	}
 	for _, start := range []func() error{
 		func() error { return p.openS3(ctx, c.ObjectStore, syncDir) },
-		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Public) },
+		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Networks, c.Public) },
 		func() error {
 			return p.startDispatcher(ctx, config.Dispatching{
 				Public: c.Public, WhatsApp: c.WhatsApp, Media: c.Media, MediaKeeping: c.MediaKeeping, Networks: c.Networks, Retention: c.Retention,

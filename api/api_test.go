@@ -22,6 +22,7 @@ import (
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/testpoll"
 	"github.com/chasqui/chasqui/infra/tests3"
 )
 
@@ -311,14 +312,7 @@ func TestStartAndStop(t *testing.T) {
 // eventually looks until what is true, pausing on a timer between.
 func (f *fixture) eventually(what string, is func() bool) {
 	f.t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			f.t.Fatalf("%s did not come to be", what)
-		}
+	if !testpoll.True(patience, is) {
+		f.t.Fatalf("%s did not come to be", what)
 	}
 }

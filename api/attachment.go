@@ -116,12 +116,9 @@ func (s *Server) complete(ctx context.Context, contentType string, a *attachment
 func (s *Server) take(ctx context.Context, location string, from mediaSource) (*attachment, error) {
 	switch {
 	case from.MediaID != "":
-		m, err := s.mediaRow(ctx, from.MediaID)
+		m, err := s.readyMedia(ctx, from.MediaID)
 		if err != nil {
 			return nil, err
-		}
-		if p := notReady(m); p != nil {
-			return nil, p
 		}
 		details, err := postgres.ReadDetails(m.Details)
 		return &attachment{id: m.ID, mimetype: m.Mimetype, fileName: m.FileName, size: m.Size, sha256: m.Object, details: details}, err
@@ -224,50 +221,67 @@ func tooMuchBase64() *Problem {
 	return problem(MediaTooLarge, "base64 takes at most 16 MiB; send larger files as multipart/form-data, with POST /v1/media and then their mediaId")
 }
 
-// fetch stores what a URL leads to. Every socket is checked by the guard, those of redirects too.
+// fetch stores what a URL leads to.
 func (s *Server) fetch(ctx context.Context, location, address string) (*attachment, error) {
-	if err := s.guard.CheckURL(ctx, address); err != nil {
-		p := problem(MediaFetchFailed, err.Error())
-		p.Errors = []FieldError{{Code: "invalid", Message: shorten(err.Error()), Location: location}}
-		return nil, p
-	}
-	failed := func(detail string) *Problem {
-		return problem(MediaFetchFailed, "the URL could not be fetched: "+detail)
-	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	answer, err := s.get(ctx, address, "")
 	if err != nil {
-		return nil, failed("it is not a URL")
-	}
-	request.Header.Set("User-Agent", "chasqui/"+s.config.Version)
-	answer, err := s.fetcher.Do(request)
-	if err != nil {
-		return nil, failed(fetchFailure(ctx, err))
+		return nil, fetchFailed(ctx, fetchTimeout, location, "the URL", err)
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, failed(fmt.Sprintf("it answers %d", answer.StatusCode))
-	}
 	name := nameOf(answer)
 	a, err := s.save(ctx, answer.Body, answer.ContentLength, mimetypeOf(answer.Header.Get("Content-Type"), name), name)
 	var p *Problem
 	if err != nil && !errors.As(err, &p) { // the body's
-		err = failed(fetchFailure(ctx, err))
+		err = fetchFailed(ctx, fetchTimeout, location, "the URL", err)
 	}
 	return a, err
 }
 
-// fetchFailure says why a fetch failed, without the URL, which may hold a password.
-func fetchFailure(ctx context.Context, err error) string {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return "it took longer than two minutes"
+// get fetches a URL. The guard checks every socket, those of redirects too; only an answer of 200 whose media type begins as is wanted is one.
+func (s *Server) get(ctx context.Context, address, wanted string) (*http.Response, error) {
+	if err := s.guard.CheckURL(ctx, address); err != nil {
+		return nil, err
 	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, errors.New("it is not a URL")
+	}
+	request.Header.Set("User-Agent", "chasqui/"+s.config.Version)
+	if wanted == "text/html" { // some servers answer with something else to those who do not say
+		request.Header.Set("Accept", wanted)
+	}
+	answer, err := s.fetcher.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	said, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	switch {
+	case answer.StatusCode != http.StatusOK:
+		err = fmt.Errorf("it answers %d", answer.StatusCode)
+	case !strings.HasPrefix(said, wanted):
+		err = fmt.Errorf("it is %s", shorten(said))
+	default:
+		return answer, nil
+	}
+	answer.Body.Close()
+	return nil, err
+}
+
+// fetchFailed says why a URL in a request could not be fetched within limit, without the URL, which may hold a password.
+func fetchFailed(ctx context.Context, limit time.Duration, location, what string, err error) *Problem {
 	var failed *url.Error
 	if errors.As(err, &failed) {
 		err = failed.Err
 	}
-	return shorten(strings.ToValidUTF8(err.Error(), "?"))
+	detail := shorten(strings.ToValidUTF8(err.Error(), "?"))
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		detail = fmt.Sprintf("it took longer than %d seconds", int(limit.Seconds()))
+	}
+	p := problem(MediaFetchFailed, what+" could not be fetched: "+detail)
+	p.Errors = []FieldError{{Code: "invalid", Message: detail, Location: location}}
+	return p
 }
 
 // newFetcher returns the client of fetches: through the guard, and following a few redirects.
@@ -502,6 +516,12 @@ func (s *Server) mediaRow(ctx context.Context, publicID string) (db.Media, error
 		return m, fmt.Errorf("read media: %w", err)
 	}
 	return m, nil
+}
+
+// readyMedia is mediaRow for a media whose bytes are there.
+func (s *Server) readyMedia(ctx context.Context, publicID string) (db.Media, error) {
+	m, err := s.mediaRow(ctx, publicID)
+	return m, cmpErr(err, notReady(m))
 }
 
 // notReady is the problem of a media whose bytes are not there, or nil.

@@ -127,7 +127,7 @@ func TestFetchMedia(t *testing.T) {
 	// A server that stands still.
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := f.fetch(ctx, "body.url", site.URL+"/slow"); err == nil || !strings.Contains(err.Error(), "two minutes") {
+	if _, err := f.fetch(ctx, "body.url", site.URL+"/slow"); err == nil || !strings.Contains(err.Error(), "120 seconds") {
 		t.Errorf("slow: %v", err)
 	}
 	if got := f.kept(); got != kept {

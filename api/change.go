@@ -79,6 +79,9 @@ func change[P, R any](ctx context.Context, s *Server, sessionID, key string, in 
 		if err != nil {
 			return events.Change{}, err
 		}
+		if w.chat == events.StatusChat && !ofStatus[kind.Kind] {
+			return events.Change{}, invalid("path.messageId", "this cannot be done to a status update")
+		}
 		parameters, err := json.Marshal(w.parameters)
 		if err != nil {
 			return events.Change{}, fmt.Errorf("encode parameters: %w", err)
@@ -109,7 +112,7 @@ func change[P, R any](ctx context.Context, s *Server, sessionID, key string, in 
 	}
 	p := problem(WhatsAppTimeout, "it could not be done in time")
 	if final.Error != nil {
-		p = refused(final.Error.Code, final.Error.Message)
+		p = s.refused(ctx, sessionID, final.Error.Code, final.Error.Message)
 	}
 	p.headers.Set("Location", location)
 	return nil, p
@@ -140,6 +143,9 @@ func (s *Server) queueChange(ctx context.Context, tx *queue.Tx, sessionID, kind 
 	lane := events.ChangeLane(sessionID)
 	if inOrder {
 		lane = events.SendLane(sessionID)
+	}
+	if kind == events.RejectCall.Kind {
+		lane = events.CallLane(sessionID)
 	}
 	tx.Publish(events.TopicCommands, queue.Message{
 		ID: id, Lane: lane, Session: sessionID, Payload: command, Metadata: map[string]string{events.MetaCommand: events.CommandChange},

@@ -76,7 +76,7 @@ func (s *Server) addChatChanges() {
 		method: "POST", path: "/v1/sessions/{sessionId}/chats/{chatId}/history-sync", id: "request-history", tag: "Chats", status: 200, also: queuedToo,
 		wait: maxPreferredWait * time.Second, summary: "Ask the phone for older messages",
 		description: "Asks the owner's phone for a chat's messages before one. They come as history, without an event each: the event history.synced with the chat's chatId tells that " +
-			"they are there, once the phone has answered, which it does when it is on.",
+			"they are there, once the phone has answered, which it does when it is on, or, with missing, that they cannot be had.",
 		request: askHistory{Count: 50}, response: events.HistoryAsked{ChatID: exampleMessage.ChatID, Count: 50}, codes: append(codes, MessageNotFound),
 	}, s.requestHistory)
 }

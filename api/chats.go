@@ -186,7 +186,7 @@ func (s *Server) chatRow(ctx context.Context, from db.DBTX, path ChatPath) (row 
 		return row, err
 	}
 	row, err = s.q.ChatGet(ctx, from, path.SessionID, id)
-	if errors.Is(err, pgx.ErrNoRows) {
+	if errors.Is(err, pgx.ErrNoRows) || id == events.StatusChat {
 		return row, problem(ChatNotFound, "the session has no such chat")
 	}
 	if err != nil {

@@ -61,7 +61,7 @@ func (s *Server) compose(ctx context.Context, tx db.DBTX, sessionID, chat string
 	return content, beside, nil
 }
 
-// referred is the message, of the same chat, that a member of a request names.
+// referred is the message, of the same chat or a status update of the other, that a member of a request names.
 func (s *Server) referred(ctx context.Context, from db.DBTX, sessionID, chat, location, name string) (row db.MessageView, err error) {
 	if id, no := events.MessagePrefix.Parse(name); no == nil {
 		row, err = s.q.MessageGet(ctx, from, sessionID, id)
@@ -80,7 +80,7 @@ func (s *Server) referred(ctx context.Context, from db.DBTX, sessionID, chat, lo
 	if err != nil {
 		return row, err
 	}
-	if in != chat {
+	if in != chat && (row.ChatID != events.StatusChat || row.SenderID != chat) { // a status update is answered in the chat with its author
 		return row, invalid(location, "expected a message of the same chat")
 	}
 	switch status := events.MessageStatus(row.Status); status {
@@ -104,6 +104,9 @@ func (s *Server) reply(ctx context.Context, from db.DBTX, sessionID, chat, name 
 		r.Text = m.Content.Caption
 	}
 	r.Text = firstRunes(r.Text, maxQuoted)
+	if m.ChatID == events.StatusChat {
+		r.ChatID = m.ChatID
+	}
 	return r, nil
 }
 

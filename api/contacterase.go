@@ -176,6 +176,9 @@ func (e erasure) forget(ctx context.Context, tx *queue.Tx) error {
 	if err := e.s.q.EraseChat(ctx, tx, e.session, e.ids); err != nil {
 		return fmt.Errorf("erase chat: %w", err)
 	}
+	if err := errors.Join(e.s.q.PresenceErase(ctx, tx, e.session, e.ids), e.s.q.CallErase(ctx, tx, e.session, e.ids)); err != nil {
+		return fmt.Errorf("erase presence and calls: %w", err)
+	}
 	if e.s.config.SignalSchema == "" {
 		return nil
 	}

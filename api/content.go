@@ -189,8 +189,10 @@ var sendable = map[string]reflect.Type{
 // sendableSchemas holds those shapes for checking. It is made when it is first used, since Huma's defaults are set by then.
 var sendableSchemas = sync.OnceValue(func() huma.Registry {
 	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-	for _, shape := range sendable {
-		schemas.Schema(shape, true, "")
+	for _, shapes := range []map[string]reflect.Type{sendable, sendableAsStatus} {
+		for _, shape := range shapes {
+			schemas.Schema(shape, true, "")
+		}
 	}
 	return schemas
 })
@@ -232,9 +234,13 @@ func (c *sendContent) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Schema is the union, as oneOf with a discriminator for clients (extensions are not checked) beside the tag's own schema for the server.
+// Schema is the union of what can be sent.
 func (sendContent) Schema(r huma.Registry) *huma.Schema {
-	const name = "SendContent"
+	return unionSchema(r, "SendContent", sendable)
+}
+
+// unionSchema is a union, as oneOf with a discriminator for clients (extensions are not checked) beside the tag's own schema for the server.
+func unionSchema(r huma.Registry, name string, of map[string]reflect.Type) *huma.Schema {
 	ref := &huma.Schema{Ref: "#/components/schemas/" + name}
 	if r.Map()[name] != nil {
 		return ref
@@ -242,8 +248,8 @@ func (sendContent) Schema(r huma.Registry) *huma.Schema {
 	var shapes []*huma.Schema
 	var tags []any
 	mapping := map[string]string{}
-	for _, tag := range slices.Sorted(maps.Keys(sendable)) {
-		shape := sendable[tag]
+	for _, tag := range slices.Sorted(maps.Keys(of)) {
+		shape := of[tag]
 		s := r.Schema(shape, true, "")
 		shapes, tags, mapping[tag] = append(shapes, s), append(tags, tag), s.Ref
 	}
@@ -259,7 +265,11 @@ func (sendContent) Schema(r huma.Registry) *huma.Schema {
 
 // Resolve checks the content against the shape that its type names, and then what no schema says.
 func (c *sendContent) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
-	shape, ok := sendable[c.Type]
+	return c.resolve(path, sendable)
+}
+
+func (c *sendContent) resolve(path *huma.PathBuffer, of map[string]reflect.Type) []error {
+	shape, ok := of[c.Type]
 	if !ok {
 		return nil // reported already
 	}

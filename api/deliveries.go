@@ -214,14 +214,11 @@ func (s *Server) listEndpointDeliveries(ctx context.Context, in *struct {
 	Type []typePattern `query:"type" maxItems:"50" doc:"Only of events of these types, separated by commas; message.* and the like too."`
 	DeliveryFilter
 }) (*listed[Delivery], error) {
-	id, err := parseEndpointID(in.EndpointID)
+	row, err := s.endpoint(ctx, in.EndpointID)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := endpointRow(s.q.EndpointGet(ctx, s.pool, id)); err != nil {
-		return nil, err
-	}
-	return s.deliveryPage(ctx, &id, in.DeliveryFilter, texts(in.Type), "/v1/webhook-endpoints/"+in.EndpointID+"/deliveries")
+	return s.deliveryPage(ctx, &row.ID, in.DeliveryFilter, texts(in.Type), "/v1/webhook-endpoints/"+in.EndpointID+"/deliveries")
 }
 
 func (s *Server) listDeliveries(ctx context.Context, in *struct{ DeliveryFilter }) (*listed[Delivery], error) {

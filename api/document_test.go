@@ -56,6 +56,10 @@ var sentSchemas = map[string]bool{
 	"NewPreview": true, "NewLocation": true, "NewLiveLocation": true, "NewCard": true, "NewPoll": true, "NewEvent": true, "NewInvite": true, "NewAlbum": true,
 	"CreateBatch": true, "BatchMessage": true, "SetTyping": true, "SendingSettings": true, "PaceSettings": true, "NewContactSettings": true, "WindowSettings": true,
 	"ChangeProfile": true, "ChangePrivacy": true,
+	"SetPresence": true, "SetCalls": true,
+	"PostStatus": true, "StatusTextContent": true, "StatusImageContent": true, "StatusVideoContent": true, "StatusVoiceContent": true,
+	"CreateChannel": true, "ChangeChannel": true, "PostToChannel": true,
+	"IgnoreRules": true, "AskPairingCode": true, "AnswerPasskey": true, "PasskeyResponse": true,
 	"ChangeChat": true, "AskHistory": true, "CreateLabel": true, "ChangeLabel": true,
 }
 

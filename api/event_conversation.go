@@ -18,6 +18,7 @@ var (
 
 // conversationShapes are the events about messages, chats, contacts and groups that are no message by themselves.
 func conversationShapes(incoming events.Message) map[events.Type]eventShape {
+	story := exampleStatus()
 	ref := events.MessageRef{MessageID: exampleMessageID, WhatsAppID: exampleMessage.WhatsAppID, ChatID: exampleMessage.ChatID}
 	who, yes, edited, failed := exampleMessage.To, true, incoming, exampleChange
 	edited.EditedAt, edited.Content.Text = &exampleTime, "Is my order ready now?"
@@ -40,13 +41,14 @@ func conversationShapes(incoming events.Message) map[events.Type]eventShape {
 		{events.EventResponded, "Somebody answers an invitation to an event", events.ResponseData{MessageRef: ref, From: who, Direction: events.Incoming, Response: "going", ExtraGuests: 1, At: exampleTime}},
 		{events.ChatUpdated, "A chat's settings have changed, or it was emptied or deleted", events.ChatData{Chat: exampleChat}},
 		{events.LabelUpdated, "A label has changed, or a chat got it or lost it", events.LabelData{Label: exampleLabel, ChatID: exampleMessage.ChatID, Labeled: &yes}},
-		{events.HistorySynced, "A part of the phone's history has been stored", events.HistoryData{Kind: "initial", Progress: 100, Chats: 12, Messages: 250}},
+		{events.HistorySynced, "A part of the phone's history has been stored, or cannot be had", events.HistoryData{Kind: "initial", Progress: 100, Chats: 12, Messages: 250}},
 		{events.ContactUpdated, "A contact has changed", events.ContactData{Contact: exampleContact, Changed: "name"}},
 		{events.GroupJoined, "The account is in a group now", events.GroupData{Group: exampleGroup, By: &who}},
 		{events.GroupLeft, "The account is in a group no more", events.GroupData{Group: left, By: &who, Reason: "removed"}},
 		{events.GroupUpdated, "A group's settings have changed", events.GroupData{Group: renamed, By: &who, Changed: []string{"name"}}},
 		{events.GroupParticipants, "People came into a group, left it, or have another role", events.ParticipantsData{GroupID: exampleGroup.ID, Action: "added", Participants: []events.Address{who}, By: &exampleMessage.From}},
 		{events.GroupJoinRequested, "Somebody asks to join a group, or does so no more", events.JoinRequestData{GroupID: exampleGroup.ID, Action: "created", From: who}},
+		{events.StatusReceived, "A contact has posted a status update", events.MessageData{Message: story}},
 		{events.ChangeUndone, "A change that was accepted will not be made", events.ChangeData{Change: failed}},
 	} {
 		shapes[shape.t] = eventShape{shape.summary, reflect.TypeOf(shape.data), exampleEvent(shape.t, shape.data)}

@@ -100,6 +100,9 @@ var eventShapes = func() map[events.Type]eventShape {
 	webhook := reflect.TypeFor[events.WebhookData]()
 	session, message, status := reflect.TypeFor[events.SessionData](), reflect.TypeFor[events.MessageData](), reflect.TypeFor[events.StatusData]()
 	shapes := conversationShapes(incoming)
+	maps.Copy(shapes, presenceShapes())
+	maps.Copy(shapes, channelShapes())
+	maps.Copy(shapes, linkingShapes(scanning))
 	maps.Copy(shapes, map[events.Type]eventShape{
 		events.SessionRisk:     {"The level of an account's health has changed", reflect.TypeFor[events.RiskData](), exampleEvent(events.SessionRisk, events.RiskData{Health: exampleHealth})},
 		events.SessionStatus:   {"A session's state has changed", session, exampleEvent(events.SessionStatus, events.SessionData{Session: exampleSession})},

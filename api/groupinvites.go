@@ -2,11 +2,15 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
 // InvitePath names a group by the code of its link.
@@ -31,6 +35,30 @@ type SubgroupPath struct {
 	SubgroupID string `path:"subgroupId" maxLength:"64" doc:"The JID of the group, with or without @g.us." example:"120363025246125486@g.us"`
 }
 
+// personalInvite is the invitation that a message to the account is.
+func personalInvite(row db.MessageView) (p events.PersonalInvite, err error) {
+	var content events.Content
+	if err := json.Unmarshal(row.Content, &content); err != nil {
+		return p, fmt.Errorf("decode content: %w", err)
+	}
+	invite := content.GroupInvite
+	if row.Direction != events.Incoming || invite == nil {
+		return p, invalid("path.messageId", "expected a message of type groupInvite that somebody sent to the account")
+	}
+	group, err := groupID("path.messageId", invite.GroupID)
+	if err != nil || invite.Code == "" {
+		return p, problem(InviteNotValid, "the invitation names no group, or has no code")
+	}
+	p = events.PersonalInvite{GroupID: group, InviterID: row.SenderID, Code: invite.Code}
+	if at := invite.ExpiresAt; at != nil {
+		if at.Before(time.Now()) {
+			return p, problem(InviteNotValid, "the invitation expired at "+at.Format(time.RFC3339))
+		}
+		p.Expires = at.Unix()
+	}
+	return p, nil
+}
+
 func (s *Server) addGroupInvites() {
 	const invites = "/v1/sessions/{sessionId}/group-invites/{code}"
 	link := events.GroupLink{Code: "AbCdEfGhIjKlMnOpQrStUv", URL: "https://chat.whatsapp.com/AbCdEfGhIjKlMnOpQrStUv"}
@@ -46,7 +74,7 @@ func (s *Server) addGroupInvites() {
 	})
 	register(s, operation{
 		method: "POST", path: groupPath + "/invite/rotate", id: "rotate-group-invite", tag: "Groups", status: 200, also: queuedToo, wait: groupWait,
-		summary: "Replace a group's link", description: "Makes a new link. The one before leads nowhere from then on.",
+		summary: "Replace a group's link", description: "Makes a new link. The one before leads nowhere from then on. Where WhatsApp's answer was lost another is made: the one in the answer holds.",
 		response: link, codes: groupChangeCodes,
 	}, func(ctx context.Context, in *struct {
 		GroupPath
@@ -84,6 +112,25 @@ func (s *Server) addGroupInvites() {
 		}
 		return change(ctx, s, in.SessionID, in.IdempotencyKey, in.Changing, events.JoinGroup, func(context.Context, *queue.Tx) (wish[events.InviteQuestion], error) {
 			return wish[events.InviteQuestion]{parameters: question}, nil
+		})
+	})
+	register(s, operation{
+		method: "POST", path: "/v1/sessions/{sessionId}/messages/{messageId}/accept-invite", id: "accept-group-invite", tag: "Groups", status: 200, also: queuedToo,
+		wait: groupWait, summary: "Accept a personal invitation to a group",
+		description: "The account joins the group that a message of type groupInvite, which somebody sent it, invites it to. Whoever is in it already has accepted.",
+		response:    events.GroupJoining{GroupDone: exampleDone, Group: &exampleGroup}, codes: append(slices.Clone(groupChangeCodes), MessageNotFound, InviteNotValid),
+	}, func(ctx context.Context, in *struct {
+		MessagePath
+		Changing
+		Idempotent
+	}) (*changed[events.GroupJoining], error) {
+		return change(ctx, s, in.SessionID, in.IdempotencyKey, in.Changing, events.AcceptInvite, func(ctx context.Context, tx *queue.Tx) (w wish[events.PersonalInvite], err error) {
+			row, err := s.messageRow(ctx, tx, in.MessagePath)
+			if err != nil {
+				return w, err
+			}
+			invite, err := personalInvite(row)
+			return wish[events.PersonalInvite]{row.ID.String(), row.ChatID, invite}, err
 		})
 	})
 	register(s, operation{

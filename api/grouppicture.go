@@ -27,7 +27,7 @@ func (s *Server) addGroupPicture() {
 	register(s, operation{
 		method: "PUT", path: groupPath + "/picture", id: "set-group-picture", tag: "Groups", status: 200, also: queuedToo,
 		wait: fetchTimeout + describeTimeout + groupWait, maxBody: maxMediaBody,
-		summary: "Set a group's picture", description: "Gives the group a picture, in place of the one before.",
+		summary: "Set a group's picture", description: "Gives the group a picture, in place of the one before. Where WhatsApp's answer was lost it is set again, which the group may see as a second change.",
 		request: map[string]any{"media": map[string]string{"url": "https://example.com/house.jpg"}}, response: events.GroupPictured{GroupDone: exampleDone, PictureID: "1637427843"},
 		codes: append(slices.Clone(groupChangeCodes), pictureCodes...),
 	}, s.setGroupPicture)

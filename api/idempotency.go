@@ -110,7 +110,7 @@ func replayedHeader(replayed bool) string {
 	return ""
 }
 
-// sweep removes, every minute and when it is kicked, the idempotency keys, tickets, queries, changes, notices of groups and webhook secrets that have expired and the
+// sweep removes, every minute and when it is kicked, the idempotency keys, tickets, queries, changes, notices of groups, typings, calls and webhook secrets that have expired and the
 // endpoints that were deleted. Several processes may do it at once. Failure policy: what fails is logged and done in the next round; nothing depends on it being soon.
 func (s *Server) sweep() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -130,6 +130,12 @@ func (s *Server) sweep() {
 			},
 			func(ctx context.Context) (int64, error) {
 				return s.q.GroupNoticeSweep(ctx, s.pool, groupNoticesKept.Seconds(), sweepBatch)
+			},
+			func(ctx context.Context) (int64, error) {
+				return s.q.PresenceSweep(ctx, s.pool, typingKept.Seconds(), sweepBatch)
+			},
+			func(ctx context.Context) (int64, error) {
+				return s.q.CallSweep(ctx, s.pool, callsKept.Seconds(), sweepBatch)
 			},
 			func(ctx context.Context) (int64, error) { return s.q.DeliveryCancelDeleted(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.EndpointRemoveDeleted(ctx, s.pool) },

@@ -127,8 +127,11 @@ func TestEveryPostTakesAKey(t *testing.T) {
 		t.Errorf("written: %s", f.written())
 	}
 	without := map[string]bool{
-		"/v1/stream-tickets":                      true, // whose answer must not be stored, and of which a second one does no harm
-		"/v1/sessions/{sessionId}/contacts/check": true, // which changes nothing
+		"/v1/stream-tickets":                            true, // whose answer must not be stored, and of which a second one does no harm
+		"/v1/sessions/{sessionId}/contacts/check":       true, // which changes nothing
+		"/v1/sessions/{sessionId}/pairing-code":         true, // whose answers end with their connection, and must not be stored
+		"/v1/sessions/{sessionId}/passkey/response":     true, // which WhatsApp takes once, and of which a second is told so
+		"/v1/sessions/{sessionId}/passkey/confirmation": true, // likewise
 	}
 	for path, item := range f.huma.OpenAPI().Paths {
 		if item.Post == nil || without[path] {

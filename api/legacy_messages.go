@@ -109,7 +109,7 @@ func (s *Server) legacyListMessages(ctx context.Context, in *struct {
 	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
 		return nil, err
 	}
-	rows, err := s.q.MessageList(ctx, s.pool, in.SessionID, "", nil, int32(min(in.Limit, legacyMessages)))
+	rows, err := s.q.LegacyMessageList(ctx, s.pool, in.SessionID, int32(min(in.Limit, legacyMessages)))
 	if err != nil {
 		return nil, fmt.Errorf("list messages: %w", err)
 	}

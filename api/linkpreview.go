@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
-	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -83,31 +81,6 @@ func (s *Server) preview(ctx context.Context, text string) (*events.LinkPreview,
 
 // page is what a page says of itself.
 type page struct{ title, description, image string }
-
-// get fetches a URL under the guard; only an answer of 200 whose media type begins as is wanted is one.
-func (s *Server) get(ctx context.Context, address, wanted string) (*http.Response, error) {
-	if err := s.guard.CheckURL(ctx, address); err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, errors.New("it is not a URL")
-	}
-	request.Header.Set("User-Agent", "chasqui/"+s.config.Version)
-	if wanted == "text/html" { // some servers answer with something else to those who do not say
-		request.Header.Set("Accept", wanted)
-	}
-	answer, err := s.fetcher.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	said, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	if answer.StatusCode != http.StatusOK || !strings.HasPrefix(said, wanted) {
-		answer.Body.Close()
-		return nil, fmt.Errorf("it answers %d and is %s", answer.StatusCode, shorten(said))
-	}
-	return answer, nil
-}
 
 // readLimited fetches a file into memory.
 func (s *Server) readLimited(ctx context.Context, address, wanted string, limit int64) ([]byte, error) {
@@ -236,12 +209,9 @@ func (s *Server) previewImage(ctx context.Context, location string, from mediaSo
 func (s *Server) previewBytes(ctx context.Context, location string, from mediaSource) ([]byte, error) {
 	switch {
 	case from.MediaID != "":
-		m, err := s.mediaRow(ctx, from.MediaID)
+		m, err := s.readyMedia(ctx, from.MediaID)
 		if err != nil {
 			return nil, err
-		}
-		if p := notReady(m); p != nil {
-			return nil, p
 		}
 		body, err := s.store.Open(ctx, m.Object, 0, -1)
 		if err != nil {
@@ -254,13 +224,7 @@ func (s *Server) previewBytes(ctx context.Context, location string, from mediaSo
 		defer cancel()
 		content, err := s.readLimited(ctx, from.URL, "", maxPreviewImage)
 		if err != nil && !errors.Is(err, errTooLong) {
-			detail := "it took longer than five seconds"
-			if ctx.Err() == nil {
-				detail = fetchFailure(ctx, err)
-			}
-			p := problem(MediaFetchFailed, "the picture of the preview could not be fetched: "+detail)
-			p.Errors = []FieldError{{Code: "invalid", Message: shorten(detail), Location: location + ".url"}}
-			return nil, p
+			return nil, fetchFailed(ctx, previewTimeout, location+".url", "the picture of the preview", err)
 		}
 		return content, err
 	default:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
 type pinMessage struct {
@@ -94,10 +95,21 @@ func (s *Server) addMessageActions() {
 	}, s.markRead)
 }
 
+// messageAt is the message that a path names.
+func (s *Server) messageAt(ctx context.Context, from db.DBTX, path MessagePath) (row db.MessageView, m events.Message, err error) {
+	if row, err = s.messageRow(ctx, from, path); err == nil {
+		m, err = s.message(row)
+	}
+	return row, m, err
+}
+
 // onMessage wishes for what needs nothing of a message but that it is there; the connector looks at the rest.
 func onMessage[P any](s *Server, path MessagePath, parameters P) func(context.Context, *queue.Tx) (wish[P], error) {
 	return func(ctx context.Context, tx *queue.Tx) (w wish[P], err error) {
 		m, err := s.messageRow(ctx, tx, path)
+		if err == nil {
+			err = notPost(m)
+		}
 		if err != nil {
 			return w, err
 		}
@@ -111,23 +123,28 @@ func (s *Server) deleteMessage(ctx context.Context, in *struct {
 	Scope string `query:"scope" enum:"everyone,me" default:"everyone" doc:"For whom it is deleted." example:"everyone"`
 }) (*changed[events.RevokedData], error) {
 	return change(ctx, s, in.SessionID, "", in.Changing, events.Delete, func(ctx context.Context, tx *queue.Tx) (w wish[events.Deleting], err error) {
-		row, err := s.messageRow(ctx, tx, in.MessagePath)
-		if err != nil {
-			return w, err
-		}
-		m, err := s.message(row)
+		row, m, err := s.messageAt(ctx, tx, in.MessagePath)
 		if err != nil {
 			return w, err
 		}
 		if p := waiting(m); p != nil {
 			return w, p
 		}
+		if m.ChatID == events.StatusChat {
+			return revokingStatus(m, in.Scope)
+		}
+		if in.Scope == "me" {
+			if err := notPost(row); err != nil {
+				return w, err
+			}
+		}
 		if in.Scope == "everyone" && m.RevokedAt == nil {
+			window, words := events.RevocableFor(m.ChatID)
 			switch {
 			case m.Direction == events.Incoming && events.KindOf(m.ChatID) != events.KindGroup:
 				return w, problem(MessageNotRevocable, "only its sender can delete a message of a person for everybody")
-			case m.Direction == events.Outgoing && m.Status != events.StatusSending && time.Since(m.Timestamp) > events.RevokeWindow:
-				return w, problem(MessageNotRevocable, "the message was sent more than 60 hours ago")
+			case m.Direction == events.Outgoing && m.Status != events.StatusSending && time.Since(m.Timestamp) > window:
+				return w, problem(MessageNotRevocable, "the message was sent more than "+words+" ago")
 			}
 		}
 		return wish[events.Deleting]{row.ID.String(), m.ChatID, events.Deleting{
@@ -165,6 +182,9 @@ func (s *Server) markRead(ctx context.Context, in *struct {
 				p := problem(MessageNotFound, "the session has no message "+shorten(name))
 				p.Errors = []FieldError{{Code: "invalid", Message: "expected the id of a message", Location: location}}
 				return w, p
+			}
+			if events.KindOf(rows[found].ChatID) == events.KindChannel {
+				return w, invalid(location, "expected a message of a person, not a post of a channel")
 			}
 			if rows[found].Direction != events.Incoming {
 				return w, invalid(location, "expected a message that came in")

@@ -66,11 +66,7 @@ func (s *Server) editMessage(ctx context.Context, in *struct {
 		return out, err
 	}
 	return change(ctx, s, in.SessionID, "", in.Changing, events.Edit, func(ctx context.Context, tx *queue.Tx) (w wish[events.Editing], err error) {
-		row, err := s.messageRow(ctx, tx, in.MessagePath)
-		if err != nil {
-			return w, err
-		}
-		m, err := s.message(row)
+		row, m, err := s.messageAt(ctx, tx, in.MessagePath)
 		if err != nil {
 			return w, err
 		}
@@ -139,10 +135,7 @@ func (s *Server) editWaiting(ctx context.Context, path MessagePath, body editMes
 		if err := s.q.ActionEditWaiting(ctx, tx, content, path.SessionID, row.ID); err != nil {
 			return fmt.Errorf("write content: %w", err)
 		}
-		if row, err = s.messageRow(ctx, tx, path); err != nil {
-			return err
-		}
-		if m, err = s.message(row); err != nil {
+		if _, m, err = s.messageAt(ctx, tx, path); err != nil {
 			return err
 		}
 		out = &changed[events.Message]{Status: http.StatusOK}
@@ -216,8 +209,8 @@ func editable(m events.Message, body editMessage) *Problem {
 	if p := waiting(m); p != nil {
 		return p
 	}
-	if m.Status != events.StatusSending && body.Event == nil && time.Since(m.Timestamp) > events.EditWindow {
-		return no("the message was sent more than 15 minutes ago")
+	if window, words := events.EditableFor(m.ChatID); m.Status != events.StatusSending && body.Event == nil && time.Since(m.Timestamp) > window {
+		return no("the message was sent more than " + words + " ago")
 	}
 	return nil
 }

@@ -104,6 +104,8 @@ func (s *Server) forwardable(ctx context.Context, tx *queue.Tx, row db.MessageVi
 		return problem(MessageNotForwardable, "a message of type "+kind+" cannot be forwarded")
 	case kind == events.ContentText:
 		return nil
+	case events.KindOf(row.ChatID) == events.KindChannel:
+		return problem(MessageNotForwardable, "the file of a channel's post cannot be forwarded; send it anew, by its mediaId")
 	}
 	kept, err := s.q.MessageHasRaw(ctx, tx, row.SessionID, row.ID)
 	if err != nil {

@@ -24,7 +24,7 @@ const searchTimeout = 5 * time.Second
 // MessageFilter says which messages of a session are wanted. What is given must all hold.
 type MessageFilter struct {
 	Query     string    `query:"q" maxLength:"256" doc:"Only those with all these words in their text, caption, file name, or question of a poll; the last word may be the beginning of one. In quotes: one after the other; or: one of both; -: without. Case does not matter, accents do." example:"invoice june"`
-	ChatID    string    `query:"chatId" maxLength:"64" doc:"Only this chat: a phone number or a JID." example:"5491123456789@s.whatsapp.net"`
+	ChatID    string    `query:"chatId" maxLength:"64" doc:"Only this chat: a phone number or a JID. Status updates are in none but status@broadcast: without it they are left out." example:"5491123456789@s.whatsapp.net"`
 	Since     time.Time `query:"since" doc:"Only those with a timestamp of then or later." example:"2026-01-01T00:00:00Z"`
 	Until     time.Time `query:"until" doc:"Only those with a timestamp before then." example:"2026-01-02T00:00:00Z"`
 	Type      string    `query:"type" maxLength:"32" doc:"Only this type of content." example:"document"`
@@ -111,6 +111,9 @@ func (s *Server) findMessages(ctx context.Context, sessionID, chat string, f Mes
 		where = append(where, fmt.Sprintf(condition, len(args)))
 	}
 	add("session_id = $%d", sessionID)
+	if chat == "" {
+		add("chat_id <> $%d", events.StatusChat)
+	}
 	if f.BatchID != "" {
 		batch, err := events.BatchPrefix.Parse(f.BatchID)
 		if err != nil {

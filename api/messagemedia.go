@@ -36,11 +36,7 @@ func (s *Server) fileOf(ctx context.Context, from db.DBTX, path MessagePath) (fi
 	if _, err := s.sessionRow(ctx, from, path.SessionID); err != nil {
 		return file, err
 	}
-	row, err := s.messageRow(ctx, from, path)
-	if err != nil {
-		return file, err
-	}
-	message, err := s.message(row)
+	_, message, err := s.messageAt(ctx, from, path)
 	if err != nil {
 		return file, err
 	}

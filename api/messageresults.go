@@ -56,10 +56,10 @@ func (s *Server) addMessageResults() {
 
 // messageOf is the message that a path names, if it is of a type.
 func (s *Server) messageOf(ctx context.Context, from db.DBTX, path MessagePath, kind string) (row db.MessageView, m events.Message, err error) {
-	if row, err = s.messageRow(ctx, from, path); err != nil {
+	if row, m, err = s.messageAt(ctx, from, path); err != nil {
 		return row, m, err
 	}
-	if m, err = s.message(row); err != nil {
+	if err = notPost(row); err != nil {
 		return row, m, err
 	}
 	if m.Content.Type != kind || m.Content.Poll == nil && m.Content.Event == nil {
@@ -137,10 +137,7 @@ func (s *Server) votes(ctx context.Context, row db.MessageView) (rows []db.VoteL
 	for _, r := range rows {
 		a := events.NewAddress(r.VoterID, r.Phone, r.Lid, r.Name)
 		if r.VoterID == "" {
-			a = events.Address{Kind: events.KindUser, Name: r.OwnName}
-			if r.OwnPhone != nil {
-				a = events.NewAddress(*r.OwnPhone+"@"+events.PhoneServer, *r.OwnPhone, postgres.Text(r.OwnLid), r.OwnName)
-			}
+			a = postgres.OwnAddress(r.OwnPhone, r.OwnLid, r.OwnName)
 		}
 		who = append(who, a)
 	}

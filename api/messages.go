@@ -30,7 +30,7 @@ const (
 type sendMessage struct {
 	To      string      `json:"to" minLength:"1" maxLength:"64" doc:"Whom to send it to: a phone number with its country code (digits, + allowed), or a JID of a person or group." example:"5491123456789"`
 	Content sendContent `json:"content"`
-	ReplyTo string      `json:"replyTo,omitempty" maxLength:"128" doc:"The message that this one answers, by its id, ours or WhatsApp's: one of the same chat." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f002"`
+	ReplyTo string      `json:"replyTo,omitempty" maxLength:"128" doc:"The message that this one answers, by its id, ours or WhatsApp's: one of the same chat, or a status update of the person whom it is sent to." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f002"`
 	// 1,024 are the most that a group has.
 	Mentions         []string `json:"mentions,omitempty" maxItems:"1024" doc:"Whom the text or caption mentions, as phone numbers or JIDs. Write @ and the number there, where the name is to be shown: Thanks, @5491123456789." example:"[\"5491123456789\"]"`
 	MentionsEveryone bool     `json:"mentionsEveryone,omitempty" doc:"The text or caption mentions everybody in the group, who are told even where they muted it."`
@@ -192,7 +192,10 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	if body.SendAt != nil {
 		touched = nil // the chat is touched once it is queued
 	}
-	timer, err := s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), touched)
+	var timer int32
+	if address.Kind != events.KindChannel { // a channel is in no list of chats
+		timer, err = s.q.ChatTouch(ctx, tx, sessionID, chat, string(address.Kind), touched)
+	}
 	if postgres.ErrorCode(err) == "23503" { // foreign_key_violation: deleted a moment ago
 		return message, problem(SessionNotFound, "there is no session "+sessionID)
 	}
@@ -218,6 +221,9 @@ func (s *Server) queueMessage(ctx context.Context, tx *queue.Tx, sessionID, to s
 	}); err != nil {
 		if postgres.ErrorCode(err) == "23505" { // unique_violation
 			return message, problem(MessageIDTaken, "the chat has a message with the whatsappId "+body.WhatsAppID+" already")
+		}
+		if postgres.ErrorCode(err) == "23503" { // as above
+			return message, problem(SessionNotFound, "there is no session "+sessionID)
 		}
 		return message, fmt.Errorf("insert message: %w", err)
 	}
@@ -317,20 +323,19 @@ func (s *Server) awaitSent(ctx context.Context, out *messageOutput, wait time.Du
 	case !out.Body.Status.Done():
 		return out, nil
 	default:
-		if p = failure(out.Body); p == nil {
+		if p = s.failure(ctx, out.Body); p == nil {
 			out.Status = http.StatusOK
 			return out, nil
 		}
 	}
 	p.MessageID = out.Body.ID
-	s.retryAfter(ctx, out.Body.SessionID, p)
 	p.headers.Set("Location", out.Location)
 	p.headers.Set("Preference-Applied", out.PreferenceApplied)
 	return nil, p
 }
 
 // failure is the problem that a message ended with, or nil.
-func failure(m events.Message) *Problem {
+func (s *Server) failure(ctx context.Context, m events.Message) *Problem {
 	switch m.Status {
 	case events.StatusFailed, events.StatusExpired, events.StatusCancelled:
 	default:
@@ -339,11 +344,7 @@ func failure(m events.Message) *Problem {
 	if m.Error == nil {
 		return problem(WhatsAppTimeout, "the message is "+string(m.Status)+"; it was not sent")
 	}
-	code := Code(m.Error.Code)
-	if _, known := explanations[code]; !known { // a connector newer than this program
-		code = WhatsAppRejected
-	}
-	return problem(code, m.Error.Message)
+	return s.refused(ctx, m.SessionID, m.Error.Code, m.Error.Message)
 }
 
 // message returns the public form of a message.

@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/validation"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 )
 
@@ -40,9 +41,14 @@ const (
 	ChatNotFound           Code = "chat_not_found"
 	ContactNotFound        Code = "contact_not_found"
 	LabelNotFound          Code = "label_not_found"
+	CallNotFound           Code = "call_not_found"
+	CallOver               Code = "call_over"
+	TooManySubscriptions   Code = "too_many_subscriptions"
 	GroupNotFound          Code = "group_not_found"
 	NotInGroup             Code = "not_in_group"
 	NotGroupAdmin          Code = "not_group_admin"
+	ChannelNotFound        Code = "channel_not_found"
+	NotChannelAdmin        Code = "not_channel_admin"
 	InviteNotValid         Code = "invite_not_valid"
 	MethodNotAllowed       Code = "method_not_allowed"
 	NotAcceptable          Code = "not_acceptable"
@@ -52,6 +58,9 @@ const (
 	SessionNotConnected    Code = "session_not_connected"
 	SessionLoggedOut       Code = "session_logged_out"
 	PairingExpired         Code = "pairing_expired"
+	PasskeyNotRequired     Code = "passkey_not_required" //nolint:gosec // G101: the name of a problem, not a credential
+	PasskeyRequired        Code = "passkey_required"
+	PasskeyRefused         Code = "passkey_refused"
 	EndpointNotActive      Code = "endpoint_not_active"
 	IdempotencyInProgress  Code = "idempotency_in_progress"
 	CursorExpired          Code = "cursor_expired"
@@ -94,18 +103,23 @@ var explanations = map[Code]explanation{
 	SessionNotFound:        {404, "Session not found", "No session has this id, or it is being deleted. GET /v1/sessions lists them."},
 	MessageNotFound:        {404, "Message not found", "The session has no message with this id. Both the msg_ id and WhatsApp's own are accepted."},
 	MessageNotSent:         {409, "Message not sent", "WhatsApp does not have the message: it is still to be sent, or could not be. Its status says which."},
-	MessageNotEditable:     {409, "Message not editable", "The message cannot be edited: only the account's own texts and captions can, for 15 minutes after they were sent. The detail says which."},
-	MessageNotRevocable:    {409, "Message not revocable", "The message cannot be deleted for everybody: only the account's own can, for about two days after they were sent, and others' by an admin of the group. With scope=me any message can be deleted for the account alone."},
+	MessageNotEditable:     {409, "Message not editable", "The message cannot be edited: only the account's own texts and captions can, for 15 minutes after they were sent, or 30 days in a channel. The detail says which."},
+	MessageNotRevocable:    {409, "Message not revocable", "The message cannot be deleted for everybody: only the account's own can, for about two days after they were sent, or 30 in a channel, and others' by an admin of the group. With scope=me any message can be deleted for the account alone."},
 	MessageNotForwardable:  {409, "Message not forwardable", "The message cannot be forwarded: it was deleted, is to be viewed once, or is of a kind that WhatsApp's apps do not forward, such as polls, events and albums. The detail says which."},
 	MessageNotCancellable:  {409, "Message not cancellable", "Only a message that is scheduled or queued can be cancelled: nothing of it has left then. This one is being sent, was sent or received, or has ended otherwise."},
 	MessageIDTaken:         {409, "WhatsApp id taken", "The chat has a message with this whatsappId already. Choose an id that it never had, or leave it out. A request that is repeated with its Idempotency-Key gets its first answer instead."},
 	ChatNotFound:           {404, "Chat not found", "The session has no chat with this id. GET /v1/sessions/{sessionId}/chats lists them."},
 	ContactNotFound:        {404, "Contact not found", "The session knows nobody with this id. GET /v1/sessions/{sessionId}/contacts lists whom it knows."},
 	LabelNotFound:          {404, "Label not found", "The account has no label with this id. GET /v1/sessions/{sessionId}/labels lists them."},
+	CallNotFound:           {404, "Call not found", "The session has no call with this id. GET /v1/sessions/{sessionId}/calls lists those of the last 30 days."},
+	CallOver:               {409, "Call over", "The call rings no more: it was accepted or rejected, here or on another device, or the caller hung up."},
+	TooManySubscriptions:   {409, "Too many subscriptions", "The session is told of the presence of as many people as it can be. End a subscription first: DELETE /v1/sessions/{sessionId}/presence/{contactId}/subscription."},
 	GroupNotFound:          {404, "Group not found", "WhatsApp knows no group with this id, or does not show it to this account."},
 	NotInGroup:             {403, "Not in the group", "The session's account is not in this group, which only participants may know or do this in."},
 	NotGroupAdmin:          {403, "Not an admin", "Only an admin of the group may do this, and the session's account is none."},
-	InviteNotValid:         {404, "Invitation not valid", "The code leads to no group: it was revoked, has expired, or was never valid."},
+	ChannelNotFound:        {404, "Channel not found", "WhatsApp knows no channel with this id, or it was deleted."},
+	NotChannelAdmin:        {403, "Not an admin of the channel", "Only the owner of the channel may do this, or one of its admins, and the session's account is none."},
+	InviteNotValid:         {404, "Invitation not valid", "The code leads to no group or channel: it was revoked, has expired, or was never valid."},
 	MethodNotAllowed:       {405, "Method not allowed", "The path exists, but not with this method. The header Allow names those it has."},
 	NotAcceptable:          {406, "Not acceptable", "The answer does not exist in any form that the header Accept names."},
 	RequestTimeout:         {408, "Request timeout", "The body took longer than 30 s to arrive. Send it again over a better connection."},
@@ -114,6 +128,9 @@ var explanations = map[Code]explanation{
 	SessionNotConnected:    {409, "Session not connected", "The session is not running, or has no connection to WhatsApp. Start it, or wait until its state is connected."},
 	SessionLoggedOut:       {409, "Session logged out", "The account has unlinked this session, or is banned. Start the session and scan a new QR code."},
 	PairingExpired:         {409, "Pairing expired", "Nobody scanned a QR code in time. Start or restart the session for new ones."},
+	PasskeyNotRequired:     {409, "Passkey not required", "WhatsApp does not wait for this step of a passkey. While the session's state is passkey_required, GET /v1/sessions/{sessionId}/passkey says which step it waits for; once its time is over, linking begins anew."},
+	PasskeyRequired:        {409, "Passkey required", "A phone is linking this session, and WhatsApp waits for the account's passkey: GET /v1/sessions/{sessionId}/passkey. Restart the session to begin anew."},
+	PasskeyRefused:         {422, "Passkey refused", "WhatsApp did not accept the answer of the passkey: it is another account's, or not for this request. Another answer may be sent until expiresAt."},
 	EndpointNotActive:      {409, "Endpoint not active", "The webhook endpoint is paused or disabled, so nothing is sent to it. Set its state to active first: PATCH /v1/webhook-endpoints/{endpointId}."},
 	IdempotencyInProgress:  {409, "Still in progress", "A request with this Idempotency-Key is still running. Repeat it after the time in Retry-After."},
 	CursorExpired:          {410, "Cursor expired", "The event of this cursor is no longer kept. Read without after to begin at the oldest event that is."},
@@ -297,7 +314,7 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 // isUnavailable says whether err means that a repetition may go through: PostgreSQL is away, the pool's wait timed out, it is a standby
 // (25006), or the transaction may simply be run again.
 func isUnavailable(err error) bool {
-	if postgres.Away(err) || postgres.Retryable(err) {
+	if postgres.Away(err) || queue.Retryable(err) {
 		return true
 	}
 	code := postgres.ErrorCode(err)

@@ -46,7 +46,7 @@ func (s *Server) addQR() {
 		method: "GET", path: "/v1/sessions/{sessionId}/qr", id: "get-session-qr", tag: "Sessions", status: 200, wait: maxQRWait,
 		summary: "Read the QR code",
 		description: "The code to scan with the phone (WhatsApp, Linked devices, Link a device). A code is valid until expiresAt, about 20 s, and then another follows, until " +
-			"the last one expires: pairing_expired. A session that is linked has no code: session_already_linked. unavailable: there is none yet; ask again, or with wait.",
+			"the last one expires: pairing_expired. They go on beside a pairing code. A session that is linked has no code: session_already_linked. unavailable: there is none yet; ask again, or with wait.",
 		responses: map[string]*huma.Response{"200": {Description: "The code, in the form that Accept asks for", Content: map[string]*huma.MediaType{
 			"application/json": {Schema: code, Example: events.QR{Text: exampleQRText, PNG: "data:image/png;base64,iVBORw0KGgo=", ExpiresAt: exampleTime}},
 			"image/png":        {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
@@ -96,21 +96,31 @@ func (s *Server) awaitQR(ctx context.Context, sessionID string, wait time.Durati
 // qrOf returns the code that a session shows now, nil while there is none yet, or the problem that says why none will come.
 func qrOf(row db.SessionPairingRow) (*events.QR, error) {
 	state := events.SessionState(row.ShownState)
-	switch {
-	case state == events.StateQR && row.Qr != nil && row.QrExpiresAt != nil && time.Now().Before(*row.QrExpiresAt):
+	if (state == events.StateQR || state == events.StatePairingCode) && row.Qr != nil && row.QrExpiresAt != nil && time.Now().Before(*row.QrExpiresAt) {
 		return &events.QR{Text: *row.Qr, ExpiresAt: *row.QrExpiresAt}, nil
+	}
+	if p := unlinkable(row); p != nil {
+		return nil, p
+	}
+	return nil, nil
+}
+
+// unlinkable is the problem of a session that no phone can link, now or in a moment; nil: one can.
+func unlinkable(row db.SessionPairingRow) *Problem {
+	state := events.SessionState(row.ShownState)
+	switch {
 	case row.Linked && state != events.StateBanned:
-		return nil, problem(SessionAlreadyLinked, "the session is linked to an account; log it out to link another")
+		return problem(SessionAlreadyLinked, "the session is linked to an account; log it out to link another")
 	case row.Desired == events.DesiredStopped:
-		return nil, problem(SessionNotConnected, "the session is stopped; start it to get a QR code")
+		return problem(SessionNotConnected, "the session is stopped; start it to get a QR code")
 	case row.Restarting:
-		return nil, nil
+		return nil
 	case state == events.StateLoggedOut || state == events.StateBanned:
-		return nil, problem(SessionLoggedOut, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; start it to link it anew")
+		return problem(SessionLoggedOut, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; start it to link it anew")
 	case state == events.StateFailed || state == events.StateReplaced:
-		return nil, problem(PairingExpired, strings.Trim("no QR code comes any more until the session is started again; "+row.Reason, "; "))
+		return problem(PairingExpired, strings.Trim("no QR code comes any more until the session is started again; "+row.Reason, "; "))
 	default:
-		return nil, nil
+		return nil
 	}
 }
 

@@ -52,6 +52,41 @@ type asked[A any] struct {
 // ask asks WhatsApp something over a session, and waits for the answer as long as its client wants and stays. A session without a connection is a
 // problem at once. Failure policy: nothing is tried twice here; what failed is the client's to ask again, and does no harm.
 func ask[Q, A any](ctx context.Context, s *Server, sessionID string, in Asking, query events.Query[Q, A], question Q) (*asked[A], error) {
+	return askOver(ctx, s, sessionID, in, query, question, s.connected())
+}
+
+// A way is what a session must be like to be asked something.
+type way struct {
+	// open is called in the transaction that opens a question, and returns the problem of a session that cannot be asked.
+	open func(ctx context.Context, tx *queue.Tx, sessionID string) error
+	// lost returns the problem of a session that cannot be asked any more while somebody waits, or nil.
+	lost func(ctx context.Context, sessionID string, shown events.SessionState) (*Problem, error)
+}
+
+// connected is the way of all that is asked over an account's connection.
+func (s *Server) connected() way {
+	return way{
+		open: func(ctx context.Context, tx *queue.Tx, sessionID string) error {
+			session, err := s.sessionRow(ctx, tx, sessionID)
+			if err != nil {
+				return err
+			}
+			if p := unconnected(events.SessionState(session.ShownState)); p != nil {
+				return p
+			}
+			return nil
+		},
+		lost: func(_ context.Context, _ string, shown events.SessionState) (*Problem, error) {
+			if shown == events.StateReconnecting { // a session that moves to another connector is asked there
+				return nil, nil
+			}
+			return unconnected(shown), nil
+		},
+	}
+}
+
+// askOver is ask over a way of its own.
+func askOver[Q, A any](ctx context.Context, s *Server, sessionID string, in Asking, query events.Query[Q, A], question Q, over way) (*asked[A], error) {
 	out, wait := &asked[A]{}, queryWait
 	if n, ok := preferredWait(in.Prefer); ok {
 		n = max(n, 1)
@@ -64,7 +99,7 @@ func ask[Q, A any](ctx context.Context, s *Server, sessionID string, in Asking, 
 	if len(parameters) > events.MaxQuestion {
 		return nil, problem(PayloadTooLarge, fmt.Sprintf("the question has more than %d bytes", events.MaxQuestion))
 	}
-	answer, err := s.ask(ctx, sessionID, query.Kind, parameters, wait)
+	answer, err := s.ask(ctx, sessionID, query.Kind, parameters, wait, over)
 	if err != nil {
 		return nil, err
 	}
@@ -76,11 +111,14 @@ func ask[Q, A any](ctx context.Context, s *Server, sessionID string, in Asking, 
 
 // ask is ask in JSON. The row of the question is there as long as somebody waits: however the wait ends, its row goes, and a connector that
 // has not asked by then does not.
-func (s *Server) ask(ctx context.Context, sessionID, kind string, parameters []byte, wait time.Duration) ([]byte, error) {
+func (s *Server) ask(ctx context.Context, sessionID, kind string, parameters []byte, wait time.Duration, over way) ([]byte, error) {
 	id := events.NewID()
 	listener := s.waker.ListenKey(events.WakeQueries, id.String())
 	defer listener.Close()
 	err := s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) error {
+		if err := over.open(ctx, tx, sessionID); err != nil {
+			return err
+		}
 		return s.openQuery(ctx, tx, id, sessionID, kind, parameters, wait)
 	})
 	if err != nil {
@@ -95,9 +133,10 @@ func (s *Server) ask(ctx context.Context, sessionID, kind string, parameters []b
 		if err != nil {
 			return true, fmt.Errorf("look for answer: %w", err)
 		}
-		// A session that moves to another connector reads reconnecting, and is asked there.
-		if state := events.SessionState(row.ShownState); state != events.StateReconnecting {
-			offline = unconnected(state)
+		if !row.Answered {
+			if offline, err = over.lost(ctx, sessionID, events.SessionState(row.ShownState)); err != nil {
+				return true, err
+			}
 		}
 		return row.Answered || offline != nil, nil
 	})
@@ -115,7 +154,7 @@ func (s *Server) ask(ctx context.Context, sessionID, kind string, parameters []b
 	case err != nil:
 		return nil, fmt.Errorf("take answer: %w", err)
 	case row.ErrorCode != nil:
-		return nil, refused(*row.ErrorCode, *row.ErrorMessage)
+		return nil, s.refused(ctx, sessionID, *row.ErrorCode, *row.ErrorMessage)
 	case row.AnsweredAt != nil:
 		return row.Result, nil
 	case offline != nil:
@@ -129,15 +168,8 @@ func (s *Server) ask(ctx context.Context, sessionID, kind string, parameters []b
 	}
 }
 
-// openQuery writes a question and its command, unless the session is not connected or has too many open.
+// openQuery writes a question and its command, unless the session has too many open.
 func (s *Server) openQuery(ctx context.Context, tx *queue.Tx, id uuid.UUID, sessionID, kind string, parameters []byte, wait time.Duration) error {
-	session, err := s.sessionRow(ctx, tx, sessionID)
-	if err != nil {
-		return err
-	}
-	if p := unconnected(events.SessionState(session.ShownState)); p != nil {
-		return p
-	}
 	if err := s.q.QueryLock(ctx, tx, sessionID); err != nil {
 		return fmt.Errorf("lock questions: %w", err)
 	}
@@ -173,11 +205,15 @@ func unconnected(state events.SessionState) *Problem {
 	return problem(SessionNotConnected, "the session is "+strings.ReplaceAll(string(state), "_", " ")+"; it must be connected to be asked")
 }
 
-// refused is the problem for which a question has no answer.
-func refused(code, message string) *Problem {
+// refused is the problem for which a question has no answer, a change was not made, or a message was not sent.
+func (s *Server) refused(ctx context.Context, sessionID, code, message string) *Problem {
 	switch c := Code(code); {
 	case c == RateLimited:
 		return rateLimited(message, whatsappRetry)
+	case c == AccountRestricted:
+		p := problem(c, message)
+		s.restrictedFor(ctx, sessionID, p)
+		return p
 	case explanations[c].status == 0: // a connector newer than this program
 		return problem(WhatsAppRejected, message)
 	default:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -240,6 +241,28 @@ func TestRefusedQuestions(t *testing.T) {
 			t.Errorf("%s: %v %s", c.code, a.Header, a.body)
 		}
 	}
+	// Where WhatsApp has told how long a restriction lasts, whoever meets it is told: with questions and changes as with messages.
+	f.exec("INSERT INTO restrictions (session_id, until) VALUES ('sales', now() + interval '1 hour')")
+	restricted := func(a answer) {
+		t.Helper()
+		f.problem(a, AccountRestricted)
+		if seconds, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || seconds < 3500 || seconds > 3601 {
+			t.Errorf("Retry-After %q", a.Header.Get("Retry-After"))
+		}
+	}
+	waiting := f.check(sales, "Prefer", "wait=30")
+	q := f.question()
+	f.exec("UPDATE queries SET answered_at = now(), error_code = 'account_restricted', error_message = 'It was so.' WHERE id = $1", q.id)
+	f.wake.Notify(events.WakeQueries, q.id.String())
+	restricted(<-waiting)
+	made := make(chan answer, 1)
+	message := f.incoming("sales", "3EB0AA")
+	go func() {
+		made <- f.do("PUT", sales+"/messages/"+message+"/reaction", map[string]any{"emoji": "👍"}, "Prefer", "wait=30")
+	}()
+	id, _, _ := f.changeQueued()
+	f.ended(id, "failed", "", "account_restricted")
+	restricted(<-made)
 }
 
 // TestQuestionEndsWithItsClient: the row, by which a connector knows that somebody waits, goes when the client does.

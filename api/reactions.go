@@ -52,8 +52,14 @@ func (s *Server) addReactions() {
 func (s *Server) react(ctx context.Context, path MessagePath, in Changing, emoji string) (*changed[events.Message], error) {
 	return change(ctx, s, path.SessionID, "", in, events.React, func(ctx context.Context, tx *queue.Tx) (w wish[events.Reacting], err error) {
 		m, err := s.messageRow(ctx, tx, path)
+		if err == nil {
+			err = notPost(m)
+		}
 		if err != nil {
 			return w, err
+		}
+		if m.ChatID == events.StatusChat && m.Direction == events.Outgoing {
+			return w, invalid("path.messageId", "expected a message, or a status update of a contact")
 		}
 		return wish[events.Reacting]{m.ID.String(), m.ChatID, events.Reacting{WhatsAppID: newWhatsAppID(), Emoji: emoji}}, nil
 	})
@@ -76,10 +82,7 @@ func (s *Server) withReactions(ctx context.Context, from db.DBTX, sessionID stri
 	for _, r := range rows {
 		who := events.NewAddress(r.SenderID, r.Phone, r.Lid, r.Name)
 		if r.SenderID == "" {
-			who = events.Address{Kind: events.KindUser, Name: r.OwnName}
-			if r.OwnPhone != nil {
-				who = events.NewAddress(*r.OwnPhone+"@"+events.PhoneServer, *r.OwnPhone, postgres.Text(r.OwnLid), r.OwnName)
-			}
+			who = postgres.OwnAddress(r.OwnPhone, r.OwnLid, r.OwnName)
 		}
 		m := &messages[place[r.MessageID]]
 		m.Reactions = append(m.Reactions, events.Reaction{From: who, Emoji: r.Emoji, At: r.Timestamp})

@@ -149,12 +149,9 @@ func tellCancelled(tx *queue.Tx, sessionID string, rows []db.MessageCancelRow) e
 	return nil
 }
 
-// retryAfter adds to account_restricted when WhatsApp lifts the restriction, where it said so. Failure policy: without the database it stays
+// restrictedFor adds to account_restricted when WhatsApp lifts the restriction, where it said so. Failure policy: without the database it stays
 // unsaid.
-func (s *Server) retryAfter(ctx context.Context, sessionID string, p *Problem) {
-	if p.Code != AccountRestricted {
-		return
-	}
+func (s *Server) restrictedFor(ctx context.Context, sessionID string, p *Problem) {
 	seconds, err := s.q.RestrictionGet(ctx, s.pool, sessionID)
 	if err == nil {
 		p.headers.Set("Retry-After", strconv.Itoa(int(seconds)+1))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
@@ -48,6 +49,19 @@ type sessionSettings struct {
 	DeviceName *string                  `json:"deviceName,omitempty" maxLength:"50" doc:"Shown on the phone's list of linked devices from the next linking on; default chasqui." example:"Support desk"`
 	Metadata   map[string]metadataValue `json:"metadata,omitempty" maxProperties:"32" doc:"Free for your use; replaces what was there."`
 	Sending    *sendingSettings         `json:"sending,omitempty" doc:"How messages are paced; replaces what was there, and {} takes it away. What waits already follows it."`
+	Presence   *string                  `json:"presence,omitempty" enum:"available,unavailable" doc:"What the account shows of itself while the session is connected; default unavailable, so that the owner's phone notifies. PUT .../presence sets the same." example:"unavailable"`
+	MarkRead   *bool                    `json:"markRead,omitempty" doc:"true: messages that come in are read at once, and their senders get read receipts unless the account's privacy keeps them back; default false." example:"false"`
+	Calls      *setCalls                `json:"calls,omitempty" doc:"What is done to calls that come in; replaces what was there. By default they ring."`
+	Proxy      *string                  `json:"proxy,omitempty" maxLength:"1024" doc:"What all of its connections to WhatsApp go through, media included: socks5://, http:// or https://, with a user and password where it wants them; \"\" for none. It is never shown again in full. A change connects the session anew." example:"socks5://user:password@proxy.example.com:1080"`
+	Ignore     *ignoreRules             `json:"ignore,omitempty" doc:"What makes neither messages nor events; replaces what was there."`
+}
+
+// ignoreRules are a session's, as a client sets them.
+type ignoreRules struct {
+	Groups     bool `json:"groups,omitempty" doc:"Ignore whatever happens in groups, the receipts of what is sent to them included." example:"true"`
+	Status     bool `json:"status,omitempty" doc:"Ignore status updates of others." example:"true"`
+	Broadcasts bool `json:"broadcasts,omitempty" doc:"Ignore what somebody sent to a broadcast list." example:"false"`
+	Channels   bool `json:"channels,omitempty" doc:"Ignore posts of channels." example:"false"`
 }
 
 // sendingSettings is events.Sending as a client sends it: unknown members are refused.
@@ -179,7 +193,7 @@ func (s *Server) createSession(ctx context.Context, in *struct {
 	Idempotent
 	Body createSession
 }) (*sessionOutput, error) {
-	settings, err := settingsJSON(in.Body.Settings, "body.settings")
+	settings, err := s.settingsJSON(ctx, in.Body.Settings, "body.settings")
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +219,7 @@ func (s *Server) createSession(ctx context.Context, in *struct {
 }
 
 // settingsJSON returns the members that a request sets.
-func settingsJSON(settings sessionSettings, location string) (json.RawMessage, error) {
+func (s *Server) settingsJSON(ctx context.Context, settings sessionSettings, location string) (json.RawMessage, error) {
 	for key := range settings.Metadata {
 		if len(key) > 64 {
 			return nil, invalid(location+".metadata", "expected keys of at most 64 bytes")
@@ -214,6 +228,14 @@ func settingsJSON(settings sessionSettings, location string) (json.RawMessage, e
 	if settings.Sending != nil {
 		if where, err := settings.Sending.shape().Check(); err != nil {
 			return nil, invalid(location+".sending."+where, err.Error())
+		}
+	}
+	if proxy := settings.Proxy; proxy != nil && *proxy != "" {
+		if u, err := netguard.ParseProxy(*proxy); err == nil && u.User.Username() == events.HiddenUser {
+			return nil, invalid(location+".proxy", "expected the whole URL: *** is what stands in answers for a user and password")
+		}
+		if err := s.guard.CheckProxy(ctx, *proxy); err != nil {
+			return nil, invalid(location+".proxy", err.Error())
 		}
 	}
 	return json.Marshal(settings)
@@ -251,14 +273,20 @@ func (s *Server) changeSession(ctx context.Context, in *struct {
 	SessionPath
 	Body changeSession
 }) (*sessionShown, error) {
-	settings, err := settingsJSON(in.Body.Settings, "body.settings")
+	settings, err := s.settingsJSON(ctx, in.Body.Settings, "body.settings")
 	if err != nil {
 		return nil, err
 	}
 	var out sessionShown
 	return &out, s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) (err error) {
-		if _, err := s.q.SessionChange(ctx, tx, in.Body.Name, settings, in.SessionID); err != nil {
+		n, err := s.q.SessionChange(ctx, tx, in.Body.Name, settings, in.SessionID)
+		if err != nil {
 			return fmt.Errorf("change session: %w", err)
+		}
+		if n > 0 {
+			if err := s.logSettings(ctx, tx, in.SessionID, in.Body.Name, settings); err != nil {
+				return err
+			}
 		}
 		tx.Notify(events.WakeControl, in.SessionID)
 		out.Body, err = s.readSession(ctx, tx, in.SessionID)

@@ -329,7 +329,7 @@ func TestEveryEventOnce(t *testing.T) {
 // TestSlowConsumers: one that does not read is cut off, whatever its kind, and nobody else waits for it.
 func TestSlowConsumers(t *testing.T) {
 	t.Parallel()
-	f := setup(t, shortened(func(l *limits) { l.write = 300 * time.Millisecond }))
+	f := setup(t, shortened(func(l *limits) { l.write = 2 * time.Second }))
 	stuck := []net.Conn{
 		f.raw("GET /v1/events/stream HTTP/1.1\r\nHost: x\r\nX-API-Key: " + testKey + "\r\n\r\n"),
 		f.raw("GET /v1/events/ws HTTP/1.1\r\nHost: x\r\nX-API-Key: " + testKey + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"),

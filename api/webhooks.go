@@ -301,12 +301,17 @@ func endpointRow(row db.WebhookEndpoint, err error) (db.WebhookEndpoint, error) 
 	return row, nil
 }
 
-func (s *Server) getEndpoint(ctx context.Context, in *struct{ EndpointPath }) (*endpointShown, error) {
-	id, err := parseEndpointID(in.EndpointID)
+// endpoint finds an endpoint by its public id.
+func (s *Server) endpoint(ctx context.Context, publicID string) (row db.WebhookEndpoint, err error) {
+	id, err := parseEndpointID(publicID)
 	if err != nil {
-		return nil, err
+		return row, err
 	}
-	row, err := endpointRow(s.q.EndpointGet(ctx, s.pool, id))
+	return endpointRow(s.q.EndpointGet(ctx, s.pool, id))
+}
+
+func (s *Server) getEndpoint(ctx context.Context, in *struct{ EndpointPath }) (*endpointShown, error) {
+	row, err := s.endpoint(ctx, in.EndpointID)
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +319,7 @@ func (s *Server) getEndpoint(ctx context.Context, in *struct{ EndpointPath }) (*
 	if err != nil {
 		return nil, err
 	}
-	waiting, err := s.q.EndpointBacklog(ctx, s.pool, mostCounted, id)
+	waiting, err := s.q.EndpointBacklog(ctx, s.pool, mostCounted, row.ID)
 	if err != nil {
 		return nil, fmt.Errorf("count what waits for endpoint: %w", err)
 	}

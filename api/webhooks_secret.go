@@ -81,11 +81,7 @@ func checkSecret(secret string) error {
 }
 
 func (s *Server) getEndpointSecret(ctx context.Context, in *struct{ EndpointPath }) (*struct{ Body EndpointSecret }, error) {
-	id, err := parseEndpointID(in.EndpointID)
-	if err != nil {
-		return nil, err
-	}
-	row, err := endpointRow(s.q.EndpointGet(ctx, s.pool, id))
+	row, err := s.endpoint(ctx, in.EndpointID)
 	if err != nil {
 		return nil, err
 	}

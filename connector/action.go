@@ -105,10 +105,7 @@ func (c *connection) act(ctx context.Context, to types.JID, message *waE2E.Messa
 
 // own is the session's account as an address.
 func (c *connection) own(v db.MessageView) events.Address {
-	if v.OwnPhone == nil {
-		return events.Address{Kind: events.KindUser, Name: v.OwnName}
-	}
-	return events.NewAddress(*v.OwnPhone+"@"+events.PhoneServer, *v.OwnPhone, postgres.Text(v.OwnLid), v.OwnName)
+	return postgres.OwnAddress(v.OwnPhone, v.OwnLid, v.OwnName)
 }
 
 // shown is a message as it is now, in its public form.
@@ -130,7 +127,11 @@ func (c *connection) react(ctx context.Context, ch change, p events.Reacting) (f
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.act(ctx, t.chat, c.client.BuildReaction(t.chat, t.sender, t.WhatsappID, p.Emoji), p.WhatsAppID)
+	to := t.chat
+	if to == types.StatusBroadcastJID { // only its author gets it
+		to = t.sender
+	}
+	at, err := c.act(ctx, to, c.client.BuildReaction(t.chat, t.sender, t.WhatsappID, p.Emoji), p.WhatsAppID)
 	if err != nil {
 		return nil, err
 	}

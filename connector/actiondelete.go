@@ -34,8 +34,8 @@ func (c *connection) deleteMessage(ctx context.Context, ch change, p events.Dele
 			return events.RevokedData{MessageRef: t.ref(), At: *t.RevokedAt}, nil
 		}, nil
 	case t.Direction == events.Outgoing:
-		if !ch.begun && time.Since(t.Timestamp) > events.RevokeWindow {
-			return nil, &refusal{"message_not_revocable", "The message was sent more than 60 hours ago."}
+		if window, words := events.RevocableFor(t.ChatID); !ch.begun && time.Since(t.Timestamp) > window {
+			return nil, &refusal{"message_not_revocable", "The message was sent more than " + words + " ago."}
 		}
 	case t.chat.Server != types.GroupServer:
 		return nil, &refusal{"message_not_revocable", "Only its sender can delete a message of a person for everybody."}

@@ -32,6 +32,16 @@ func (c *connection) did(ctx context.Context, tx *queue.Tx, t target, at time.Ti
 	})
 }
 
+// doing is did as what is written with the end of a change, which returns the message as it is then.
+func (c *connection) doing(t target, at time.Time, does effect) func(context.Context, *queue.Tx) (events.Message, error) {
+	return func(ctx context.Context, tx *queue.Tx) (m events.Message, err error) {
+		if _, err = c.did(ctx, tx, t, at, does); err == nil {
+			_, m, err = c.shown(ctx, tx, t.ID)
+		}
+		return m, err
+	}
+}
+
 // edit makes events.Edit. One that was tried before may have been made in time, so that its time is not looked at again.
 func (c *connection) edit(ctx context.Context, ch change, p events.Editing) (func(context.Context, *queue.Tx) (events.Message, error), error) {
 	t, err := c.targetOf(ctx, ch)
@@ -43,8 +53,9 @@ func (c *connection) edit(ctx context.Context, ch change, p events.Editing) (fun
 		return nil, &refusal{"message_not_editable", "Only the account's own messages can be edited."}
 	case t.RevokedAt != nil:
 		return nil, &refusal{"message_not_editable", "The message was deleted for everybody."}
-	case !p.CancelEvent && !ch.begun && time.Since(t.Timestamp) > events.EditWindow:
-		return nil, &refusal{"message_not_editable", "The message was sent more than 15 minutes ago."}
+	}
+	if window, words := events.EditableFor(t.ChatID); !p.CancelEvent && !ch.begun && time.Since(t.Timestamp) > window {
+		return nil, &refusal{"message_not_editable", "The message was sent more than " + words + " ago."}
 	}
 	says, message, err := c.revise(ctx, t, p)
 	if err != nil {
@@ -58,12 +69,7 @@ func (c *connection) edit(ctx context.Context, ch change, p events.Editing) (fun
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, tx *queue.Tx) (m events.Message, err error) {
-		if _, err = c.did(ctx, tx, t, at, does); err == nil {
-			_, m, err = c.shown(ctx, tx, t.ID)
-		}
-		return m, err
-	}, nil
+	return c.doing(t, at, does), nil
 }
 
 // revise makes the new form of a message, and what is sent to make it so.

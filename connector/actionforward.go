@@ -22,6 +22,7 @@ func forwarded(raw []byte, content events.Content, said postgres.MessageContext)
 	if content.Type == events.ContentText && m.ExtendedTextMessage == nil { // also where a business offered something to choose
 		m = &waE2E.Message{Conversation: &content.Text}
 	}
+	undress(m)
 	m.MessageContextInfo, m.SenderKeyDistributionMessage = nil, nil
 	if proto.Size(m) == 0 {
 		return nil, fmt.Errorf("forward a message of type %s: its original is not kept", content.Type)

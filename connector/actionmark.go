@@ -71,9 +71,6 @@ type mark struct {
 
 // marked lets does write what app state says of a message. One that the session does not have is passed over: the app state of an account that
 // is linked tells of years.
-//
-// whatsmeow has noted app state as read before it tells of it (appstate.go, fetchAppState): a crash just here loses what the phone did. What is
-// done from here is written with the change as well.
 func (c *connection) marked(ctx context.Context, m mark, does func(context.Context, *queue.Tx, uuid.UUID, events.MessageRef) error) error {
 	if !usableID(m.id) || m.chat.IsEmpty() {
 		return nil
@@ -90,10 +87,7 @@ func (c *connection) marked(ctx context.Context, m mark, does func(context.Conte
 		}
 		p.Senders = sender.ids()
 	}
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return c.s.fenced(ctx, func(tx *queue.Tx) error {
 		row, err := c.s.c.queries.ActionFind(ctx, tx, p)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -136,10 +130,5 @@ func (c *connection) pin(ctx context.Context, ch change, p events.Pinning) (func
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, tx *queue.Tx) (m events.Message, err error) {
-		if _, err = c.did(ctx, tx, t, at, does); err == nil {
-			_, m, err = c.shown(ctx, tx, t.ID)
-		}
-		return m, err
-	}, nil
+	return c.doing(t, at, does), nil
 }

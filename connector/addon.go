@@ -58,7 +58,7 @@ func (c *connection) addOn(ctx context.Context, e *waevents.Message, m *waE2E.Me
 		switch p.GetType() {
 		case waE2E.ProtocolMessage_REVOKE:
 			// An admin revokes what others wrote: WhatsApp's server lets nobody else send this kind of stanza.
-			does, admin := c.revoked, e.Info.IsGroup && e.Info.Edit == types.EditAttributeAdminRevoke
+			does, admin := c.revoked, e.Info.Chat.Server == types.GroupServer && e.Info.Edit == types.EditAttributeAdminRevoke
 			if !p.GetKey().GetFromMe() && !admin {
 				does = nil
 			}
@@ -97,8 +97,12 @@ func (c *connection) add(ctx context.Context, e *waevents.Message, key *waCommon
 	case !usableID(key.GetID()):
 		return pass("it names no message")
 	}
+	place := room
+	if key.GetRemoteJID() == events.StatusChat { // a reaction to a status update comes in the chat with whom it is of
+		place = address{id: events.StatusChat}
+	}
 	p := db.AddOnTargetParams{
-		SessionID: c.s.id, Owner: c.s.c.cfg.Owner, Epoch: c.s.epoch, WhatsappID: key.GetID(), ChatIds: room.ids(), Authors: []string{},
+		SessionID: c.s.id, Owner: c.s.c.cfg.Owner, Epoch: c.s.epoch, WhatsappID: key.GetID(), ChatIds: place.ids(), Authors: []string{},
 	}
 	a := addOn{direction: events.Outgoing, at: info.Timestamp.UTC()}
 	if !info.IsFromMe {
@@ -139,7 +143,7 @@ func (c *connection) add(ctx context.Context, e *waevents.Message, key *waCommon
 		if row.Foreign {
 			return pass("the message of this id is somebody else's")
 		}
-		a.row, a.ref = row, events.MessageRef{WhatsAppID: key.GetID(), ChatID: room.id}
+		a.row, a.ref = row, events.MessageRef{WhatsAppID: key.GetID(), ChatID: place.id}
 		if row.MessageID != nil {
 			a.ref.MessageID, a.ref.ChatID = events.MessagePrefix.Format(*row.MessageID), row.ChatID
 		}

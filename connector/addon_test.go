@@ -148,6 +148,9 @@ func TestWhatIsOlderChangesNothing(t *testing.T) {
 	t.Parallel()
 	h := handling(t)
 	h.handle(fromJuan("TEXT", &waE2E.Message{Conversation: proto.String("at nine")}))
+	h.handle(fromJuan("POLL", &waE2E.Message{PollCreationMessage: &waE2E.PollCreationMessage{
+		Name: proto.String("When?"), Options: []*waE2E.PollCreationMessage_Option{{OptionName: proto.String("Monday")}, {OptionName: proto.String("Tuesday")}},
+	}}))
 	for _, m := range []struct {
 		id    string
 		m     *waE2E.Message
@@ -160,7 +163,17 @@ func TestWhatIsOlderChangesNothing(t *testing.T) {
 		e.Info.Timestamp = e.Info.Timestamp.Add(m.after)
 		h.handle(e)
 	}
-	want := []string{"message.edited TEXT known " + juan + " at eleven", "message.reaction TEXT known " + juan + " ❤️"}
+	for _, m := range []struct {
+		option string
+		after  time.Duration
+	}{{"Tuesday", 2 * time.Second}, {"Monday", time.Second}} {
+		e := fromJuan(m.option, &waE2E.Message{})
+		e.Info.Timestamp = e.Info.Timestamp.Add(m.after)
+		if err := h.conn.add(h.ctx(), e, keyOf("POLL", true), false, h.conn.voted(whatsmeow.HashPollOptions([]string{m.option}))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"message.edited TEXT known " + juan + " at eleven", "message.reaction TEXT known " + juan + " ❤️", "poll.voted POLL known " + juan + " Tuesday"}
 	if got := h.addOns(addOnTypes...); !slices.Equal(got, want) {
 		t.Errorf("told %q", got)
 	}
@@ -194,6 +207,11 @@ func TestNobodyChangesWhatAnotherWrote(t *testing.T) {
 	h.handle(fromJuan("R3", reactionTo("OWN", strings.Repeat("👍", 100), false)))
 	h.handle(fromJuan("R4", reactionTo("a\x00b", "👍", false)))
 	h.handle(fromJuan("E3", editOf("NEVER", "what?")))
+	h.handle(fromJuan("HIS", &waE2E.Message{Conversation: proto.String("his")}))
+	h.handle(fromJuan("R6", reactionTo("HIS", "👍", false))) // he did write it
+	stolen := fromJuan("E4", editOf("HIS", "stolen"))       // from the owner's phone
+	stolen.Info.IsFromMe, stolen.Info.Sender = true, ownerJID
+	h.handle(stolen)
 	if got := h.addOns(addOnTypes...); len(got) != 0 {
 		t.Errorf("told %q", got)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,8 +38,17 @@ var makers = map[string]maker{
 	events.SetParticipantRole.Kind: making(events.SetParticipantRole, (*connection).setParticipantRole),
 	events.RotateGroupInvite.Kind:  making(events.RotateGroupInvite, (*connection).rotateGroupInvite),
 	events.JoinGroup.Kind:          making(events.JoinGroup, (*connection).joinGroup),
+	events.AcceptInvite.Kind:       making(events.AcceptInvite, (*connection).acceptInvite),
 	events.AnswerJoinRequest.Kind:  making(events.AnswerJoinRequest, (*connection).answerJoinRequest),
 	events.LinkSubgroup.Kind:       making(events.LinkSubgroup, (*connection).linkSubgroup),
+
+	events.CreateChannel.Kind: making(events.CreateChannel, (*connection).createChannel),
+	events.UpdateChannel.Kind: making(events.UpdateChannel, (*connection).updateChannel),
+	events.DeleteChannel.Kind: making(events.DeleteChannel, (*connection).deleteChannel),
+	events.FollowChannel.Kind: making(events.FollowChannel, (*connection).followChannel),
+	events.LeaveChannel.Kind:  making(events.LeaveChannel, (*connection).leaveChannel),
+	events.MuteChannel.Kind:   making(events.MuteChannel, (*connection).muteChannel),
+	events.ReactToPost.Kind:   making(events.ReactToPost, (*connection).reactToPost),
 
 	events.UpdateChat.Kind: making(events.UpdateChat, (*connection).updateChat),
 	events.ReadChat.Kind:   making(events.ReadChat, (*connection).readChat),
@@ -50,9 +58,12 @@ var makers = map[string]maker{
 	events.LabelChat.Kind:  making(events.LabelChat, (*connection).labelChat),
 	events.AskHistory.Kind: making(events.AskHistory, (*connection).askHistory),
 
-	events.UpdateProfile.Kind:     making(events.UpdateProfile, (*connection).updateProfile),
-	events.SetProfilePicture.Kind: making(events.SetProfilePicture, (*connection).setProfilePicture),
-	events.UpdatePrivacy.Kind:     making(events.UpdatePrivacy, (*connection).updatePrivacy),
+	events.UpdateProfile.Kind:       making(events.UpdateProfile, (*connection).updateProfile),
+	events.SetProfilePicture.Kind:   making(events.SetProfilePicture, (*connection).setProfilePicture),
+	events.UpdatePrivacy.Kind:       making(events.UpdatePrivacy, (*connection).updatePrivacy),
+	events.SubscribePresence.Kind:   making(events.SubscribePresence, (*connection).subscribe),
+	events.UnsubscribePresence.Kind: making(events.UnsubscribePresence, (*connection).unsubscribe),
+	events.RejectCall.Kind:          making(events.RejectCall, (*connection).rejectCall),
 }
 
 // inOrder are the kinds of change that go with the session's sends: what they do to a message is a message.
@@ -111,11 +122,7 @@ func (s *session) changeNow(ctx context.Context, id uuid.UUID, turn bool) (outco
 	}
 	row, err := s.c.queries.ChangeBegin(ctx, s.c.pool, s.id, s.c.cfg.Owner, s.epoch, id)
 	if errors.Is(err, pgx.ErrNoRows) { // it ended, unless it is the claim that is gone
-		if err := s.hold(ctx, s.c.pool); err != nil {
-			return s.again(err)
-		}
-		s.untry(id)
-		return "repeated", nil
+		return s.ended(ctx, id)
 	}
 	if err != nil {
 		return s.again(fmt.Errorf("begin change: %w", err))
@@ -141,27 +148,11 @@ func (s *session) changeNow(ctx context.Context, id uuid.UUID, turn bool) (outco
 
 // make makes a change over this connection, and ends with it.
 func (c *connection) make(ctx context.Context, do maker, ch change) (write written, err error) {
-	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil {
-		c.mu.Unlock()
-		return nil, whatsmeow.ErrNotConnected
-	}
-	c.work.Add(1)
-	c.mu.Unlock()
-	defer c.work.Done()
-	defer func() {
-		if p := recover(); p != nil {
-			c.s.log.ErrorContext(ctx, "change panicked", "panic", p, "stack", string(debug.Stack()))
-			write, err = nil, &refusal{"internal_error", "The program failed at it."}
-		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
-	if !c.s.holds() {
-		return nil, errClaimLost
-	}
-	return do(ctx, c, ch)
+	err = c.call(ctx, sendTimeout, "change", func(ctx context.Context) (err error) {
+		write, err = do(ctx, c, ch)
+		return err
+	})
+	return write, err
 }
 
 // interrupted says that an attempt ended with the connection, the claim's keys or the program, and not by what WhatsApp thinks of it.
@@ -218,15 +209,19 @@ func (s *session) untry(id uuid.UUID) {
 	delete(s.changing, id)
 }
 
+// ended is the outcome of a command whose row is not there for it: what it asks for has ended already, unless it is the claim that is gone.
+func (s *session) ended(ctx context.Context, id uuid.UUID) (outcome string, err error) {
+	if err := s.hold(ctx, s.c.pool); err != nil {
+		return s.again(err)
+	}
+	s.untry(id)
+	return "repeated", nil
+}
+
 // endChange writes how a change ended and, where it was made, what it changed, in one transaction. It goes on when the command's lane is lost
 // meanwhile: the fence knows whether the session is still ours. What was made although the sweeper had given it up is kept all the same.
 func (s *session) endChange(ctx context.Context, id uuid.UUID, status string, write written, refused *refusal) (outcome string, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
-	defer cancel()
-	err = s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
-		}
+	err = s.inTx(context.WithoutCancel(ctx), func(ctx context.Context, tx *queue.Tx) error {
 		p := db.ChangeFinishParams{ID: id, SessionID: s.id, Status: status}
 		if refused != nil {
 			p.ErrorCode, p.ErrorMessage = &refused.code, &refused.message
@@ -253,11 +248,12 @@ func (s *session) endChange(ctx context.Context, id uuid.UUID, status string, wr
 		return s.again(err)
 	}
 	s.untry(id)
+	outcome = status
 	if refused != nil {
 		s.log.InfoContext(s.ctx, "change refused", "change", id, "code", refused.code)
-		return "refused", nil
+		outcome = "refused"
 	}
-	return status, nil
+	return outcome, nil
 }
 
 // tellChange wakes who waits for a change, and publishes what becomes of one that was not made.

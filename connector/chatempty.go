@@ -95,10 +95,7 @@ func (c *connection) emptied(ctx context.Context, jid types.JID, span *waSyncAct
 	if err != nil {
 		return fmt.Errorf("encode command: %w", err)
 	}
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return c.s.fenced(ctx, func(tx *queue.Tx) error {
 		_, err := c.s.c.queries.ChatGet(ctx, tx, c.s.id, chat)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -144,18 +141,6 @@ func (s *session) empty(ctx context.Context, cmd events.EmptyChatCommand) error 
 		}
 	}
 	return nil
-}
-
-// inTx runs a transaction of the session's, behind its fence.
-func (s *session) inTx(ctx context.Context, fn func(context.Context, *queue.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
-	defer cancel()
-	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
-		}
-		return fn(ctx, tx)
-	})
 }
 
 // endChat tells that a chat has lost its messages, or removes it and tells that. One in which something was written since stays.

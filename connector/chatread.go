@@ -78,14 +78,14 @@ func readElsewhere(e *waevents.Receipt) bool {
 // ownRead takes the news that the account has read a chat on another device, up to some messages.
 func (c *connection) ownRead(ctx context.Context, e *waevents.Receipt) error {
 	s := c.s
+	if e.Chat == types.StatusBroadcastJID { // whose status updates the account has viewed is told to nobody
+		return nil
+	}
 	chat, err := c.address(ctx, e.Chat, e.RecipientAlt)
 	if err != nil {
 		return err
 	}
-	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return s.fenced(ctx, func(tx *queue.Tx) error {
 		left, err := s.c.queries.ChatUnreadAfter(ctx, tx, s.id, unreadCounted, chat.ids(), e.MessageIDs)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

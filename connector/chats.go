@@ -145,12 +145,7 @@ func (c *connection) updateChat(ctx context.Context, ch change, p events.ChatCha
 		return c.writeChat(ch.chat, all), nil
 	}
 	if len(done) > 0 {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
-		defer cancel()
-		failed := c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-			if err := c.s.hold(ctx, tx); err != nil {
-				return err
-			}
+		failed := c.s.inTx(context.WithoutCancel(ctx), func(ctx context.Context, tx *queue.Tx) error {
 			return c.setChat(ctx, tx, ch.chat, true, all)
 		})
 		err = errors.Join(err, failed)

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	waevents "go.mau.fi/whatsmeow/types/events"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/sandbox"
 )
 
@@ -110,6 +112,28 @@ func TestReadingGoesAsFarAsItSays(t *testing.T) {
 	}
 	if got := b.chatEvents(); !slices.Equal(got, []string{"1", "0"}) {
 		t.Errorf("told %q", got)
+	}
+}
+
+func TestWhatComesInWhileAChatIsReadStaysUnread(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	b.received(b.fromPhone(juan, owner, "one"))
+	conn := b.connection(c, "sales")
+	write, err := conn.readChat(b.ctx(), change{chat: juan + "@" + events.PhoneServer}, struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.received(b.fromPhone(juan, owner, "two"))
+	err = conn.s.inTx(b.ctx(), func(ctx context.Context, tx *queue.Tx) error {
+		_, err := write(ctx, tx)
+		return err
+	})
+	if unread := one[int](b, `SELECT unread FROM chats`); err != nil || unread != 1 {
+		t.Errorf("%d are unread: %v", unread, err)
 	}
 }
 

@@ -76,7 +76,8 @@ func mutedUntil(ms int64) *time.Time {
 	return &until
 }
 
-// chatMarked takes that a chat was marked as read, up to its newest message then, or as unread.
+// chatMarked takes that a chat was marked as read, up to its newest message then, or as unread. Without that message it is all that is
+// there, or, where it is told again, what was there when it was marked.
 func (c *connection) chatMarked(ctx context.Context, e *waevents.MarkChatAsRead) error {
 	id, ok, err := c.settingOf(ctx, e.JID, e.Timestamp)
 	if err != nil || !ok {
@@ -90,6 +91,9 @@ func (c *connection) chatMarked(ctx context.Context, e *waevents.MarkChatAsRead)
 				return
 			}
 			until := e.Action.GetMessageRange().GetLastMessageTimestamp()
+			if until <= 0 && c.states.again() {
+				until = e.Timestamp.Unix()
+			}
 			if until <= 0 {
 				chat.Unread = 0
 				return

@@ -83,6 +83,23 @@ func (s *session) hold(ctx context.Context, tx db.DBTX) error {
 	return nil
 }
 
+// fenced runs a transaction of the session's, behind its fence.
+func (s *session) fenced(ctx context.Context, fn func(*queue.Tx) error) error {
+	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		if err := s.hold(ctx, tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// inTx is fenced for whoever has no bound of time: it takes handlerTimeout.
+func (s *session) inTx(ctx context.Context, fn func(context.Context, *queue.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
+	defer cancel()
+	return s.fenced(ctx, func(tx *queue.Tx) error { return fn(ctx, tx) })
+}
+
 // keepClaims renews, takes and gives away, until Stop. Failure policy: an error is logged and tried again at the next look, on a new
 // connection; claims that cannot be renewed in time are given up by watchClaims.
 func (c *Connector) keepClaims(ctx context.Context) {

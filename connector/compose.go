@@ -25,6 +25,7 @@ type draft struct {
 	content events.Content
 	beside  postgres.MessageContext
 	media   *uuid.UUID
+	handle  string // of the upload of a post's file
 	learned []byte // content as JSON, where more became known of it than the row says
 }
 
@@ -47,6 +48,9 @@ func newDraft(m db.MessageBeginSendRow) (*draft, error) {
 
 // compose makes the message that whatsmeow sends, as WhatsApp's own apps make it.
 func (c *connection) compose(ctx context.Context, d *draft) (*waE2E.Message, error) {
+	if d.chat.Server == types.NewsletterServer {
+		return c.composePost(ctx, d)
+	}
 	info, err := c.contextOf(ctx, d) // before the content: it rewrites what is mentioned there
 	if err != nil {
 		return nil, err
@@ -55,6 +59,7 @@ func (c *connection) compose(ctx context.Context, d *draft) (*waE2E.Message, err
 	if err != nil {
 		return nil, err
 	}
+	dress(message, &d.content)
 	if info != nil {
 		setContext(message, info)
 	}

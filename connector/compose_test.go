@@ -83,7 +83,7 @@ func TestComposedMessages(t *testing.T) {
 
 func TestMentionsAreRenamed(t *testing.T) {
 	t.Parallel()
-	digits := map[string]string{"5491123456789": "1234567890123", "77777": "77777"}
+	digits := map[string]string{"5491123456789": "1234567890123", "77777": "77777", "54911234567895491123": "1"}
 	for text, want := range map[string]string{
 		"@5491123456789":                         "@1234567890123",
 		"(@+5491123456789), hi!":                 "(@1234567890123), hi!",

@@ -4,31 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/whatsmeow"
-	waBinary "go.mau.fi/whatsmeow/binary"
 	"go.mau.fi/whatsmeow/store"
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
 
 	"github.com/chasqui/chasqui/events"
-	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
 const (
-	// loginTimeout bounds the time from dialling to being logged in or shown QR codes; without trouble it takes 0.2 s.
-	loginTimeout = 45 * time.Second
-	// pairedTimeout is what WhatsApp is given after pairing to ask for the login that follows it, before it is made unasked.
-	pairedTimeout = 10 * time.Second
 	// unlinkTimeout bounds the unlinking of a device, reaching WhatsApp included.
 	unlinkTimeout = 10 * time.Second
-	// pingsMost is how many unanswered pings end a connection. whatsmeow pings every 20-30 s (keepalive.go).
-	pingsMost = 2
 	// handlerTimeout bounds one event's transaction; whatsmeow gives up the order of events after 5 minutes (client.go, handlerQueueLoop).
 	handlerTimeout = 10 * time.Second
 )
@@ -41,49 +33,47 @@ var errClosed = errors.New("the connection was closed")
 // device is broken and its line is cut. From then on nothing is noted as handled or acknowledged any more, so that WhatsApp keeps what comes
 // and delivers it to the next connection in order.
 type connection struct {
-	s       *session
-	client  *whatsmeow.Client
-	device  *store.Device
-	ctx     context.Context
-	fail    context.CancelCauseFunc // ends ctx, breaks the device and cuts the line
-	line    *line
-	intake  *intake
-	socket  context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
-	hangUp  context.CancelFunc
-	byLID   bool // the phone keeps its chats by LID
-	echoes  echoes
-	signals chan any       // what whatsmeow says about the connection itself, for the supervisor
-	work    sync.WaitGroup // handlers
-	dialled chan struct{}  // closed when dialling has ended; nil before it begins
-	groups  groupMemory
+	s        *session
+	proxy    events.ProxyURL // that it goes through; "" is none
+	client   *whatsmeow.Client
+	device   *store.Device
+	ctx      context.Context
+	fail     context.CancelCauseFunc // ends ctx, breaks the device and cuts the line
+	line     *line
+	intake   *intake
+	socket   context.Context // of whatsmeow's goroutines for the socket; it outlives ctx, see close
+	hangUp   context.CancelFunc
+	byLID    bool // the phone keeps its chats by LID
+	echoes   echoes
+	signals  chan any       // what whatsmeow says about the connection itself, for the supervisor
+	work     sync.WaitGroup // handlers
+	dialled  chan struct{}  // closed when dialling has ended; nil before it begins
+	groups   groupMemory
+	channels channelMemory
+	states   stateKeeping
+	asking   chan struct{} // holds one while somebody asks for a pairing code
+	stale    atomic.Bool   // the first of the QR codes has ended, and with it the time in which a pairing code lives long
+	passkey  passkey
 
-	mu     sync.Mutex
-	closed bool
-	name   string      // the account's, once it is known
-	leave  *time.Timer // when the account is to be unavailable again; nil before it first was available
-}
+	presenting sync.Mutex // held while the account's presence is told
+	typists    typists
+	toRead     chan struct{} // holds one: messages have come that are to be read by themselves
 
-// connect makes a connection and keeps it until it ends or something else is asked of the session.
-func (s *session) connect() ending {
-	conn, err := s.open()
-	switch {
-	case errors.Is(err, signalstore.ErrNoDevice):
-		return ending{state: events.StateLoggedOut, reason: "the device's keys are gone; link it again", logout: true}
-	case err != nil:
-		s.log.WarnContext(s.ctx, "device cannot be loaded", "error", err)
-		s.untried()
-		e := s.retry("the database does not answer", 0)
-		e.after = databaseWait + rand.N(databaseWait) // it says nothing of WhatsApp, whose waits grow
-		return e
-	}
-	defer conn.close()
-	return conn.run()
+	mu         sync.Mutex
+	closed     bool
+	name       string      // the account's, once it is known
+	attends    time.Time   // until when the account is there because it types
+	leave      *time.Timer // when that ends; nil before it first was so
+	renewing   bool        // subscriptions to presence are being renewed
+	renewAgain bool        // and are to be once more
 }
 
 // open loads the linked device, or makes a new one to be linked, and a client for it.
 func (s *session) open() (*connection, error) {
-	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16)}
+	conn := &connection{s: s, line: newLine(s.holds), intake: newIntake(signalstore.SlogLogger(s.log)), signals: make(chan any, 16), toRead: make(chan struct{}, 1), asking: make(chan struct{}, 1)}
 	conn.intake.peers.line = conn.line
+	settings := s.settings()
+	conn.proxy = settings.Proxy
 	var end context.CancelCauseFunc
 	conn.ctx, end = context.WithCancelCause(context.WithoutCancel(s.ctx))
 	linked := false
@@ -104,20 +94,24 @@ func (s *session) open() (*connection, error) {
 		OnSave: func(ctx context.Context, tx signalstore.Tx, jid types.JID) error {
 			return s.link(ctx, tx, jid, conn.device.LID)
 		},
+		OnState: conn.stateStored,
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, handlerTimeout)
 	defer cancel()
 	var err error
 	if conn.device, err = s.load(ctx, options); err == nil {
 		linked = conn.device.ID != nil
-		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.intake)
+		err = conn.oweStates(ctx)
+	}
+	if err == nil {
+		conn.client, err = newClient(conn.device, s.c.cfg, conn.line, conn.proxy, conn.intake)
 	}
 	if err != nil {
 		conn.fail(err)
 		conn.hangUp()
 		return nil, err
 	}
-	if settings := s.settings(); settings.DeviceName != "" {
+	if settings.DeviceName != "" {
 		nameDevice(conn.client, settings.DeviceName)
 	}
 	conn.byLID, conn.name = conn.device.LIDMigrationTimestamp > 0, pushName(conn.device.PushName) // before whatsmeow works on the device
@@ -158,6 +152,7 @@ func (s *session) load(ctx context.Context, options signalstore.Options) (*store
 func (c *connection) close() {
 	s := c.s
 	s.setConn(nil)
+	s.setUnlinked(nil)
 	// A send whose connection is lost would wait 5 s for another, which this client never has (request.go, retryFrame).
 	//nolint:staticcheck // SA1019: whatsmeow's only other way to say so is Disconnect, see line
 	c.client.DangerousInternals().ExpectDisconnect()
@@ -202,218 +197,7 @@ func (c *connection) close() {
 	<-s.inHand
 }
 
-// retry is the ending of a connection that is to be made again.
-func (s *session) retry(reason string, lasted time.Duration) ending {
-	e := ending{state: events.StateReconnecting, reason: reason, again: true, lasted: lasted}
-	if s.jid == nil {
-		e.state = events.StateStarting
-	}
-	return e
-}
-
-// unanswered is retry after a silence of WhatsApp's, or of the network in between.
-func (s *session) unanswered(reason string, lasted time.Duration) ending {
-	e := s.retry(reason, lasted)
-	e.unanswered = true
-	return e
-}
-
-// run dials and then waits for what happens.
-func (c *connection) run() ending {
-	s := c.s
-	name := c.device.PushName // before whatsmeow works on the device
-	settled := sync.OnceFunc(func() { c.work.Go(c.settle) })
-	appear := func() {
-		name := name
-		c.work.Go(func() { c.appear(name) })
-	}
-	dialled := make(chan error, 1)
-	c.dialled = make(chan struct{})
-	s.dials()
-	go func() {
-		defer close(c.dialled)
-		dialled <- c.client.ConnectContext(c.socket)
-	}()
-	limit := time.NewTimer(loginTimeout)
-	defer limit.Stop()
-	full, drain := c.intake.full, (<-chan time.Time)(nil)
-	late := "WhatsApp did not answer the login"
-	var codes pairing
-	defer codes.stop()
-	var in time.Time // when it was logged in
-	lasted := func() time.Duration {
-		if in.IsZero() {
-			return 0
-		}
-		return time.Since(in)
-	}
-	hurried := false
-	linked := false                  // the server has told the device that it is linked, and to log in
-	check := func() (ending, bool) { // what is asked now
-		switch {
-		case s.unlinking() && s.jid == nil:
-			return ending{}, true
-		case s.unlinking() && !in.IsZero():
-			return c.unlink(), true
-		case s.unlinking():
-			if !hurried {
-				limit.Reset(unlinkTimeout)
-			}
-			hurried = true
-			return ending{}, false
-		}
-		return ending{}, s.interrupted()
-	}
-	if e, end := check(); end {
-		return e
-	}
-	for {
-		select {
-		case <-s.ctx.Done():
-			return ending{}
-		case <-c.ctx.Done():
-			cause := context.Cause(c.ctx)
-			s.log.WarnContext(s.ctx, "connection refuses everything from here on", "error", cause)
-			e := s.retry("a message or a key could not be stored", lasted())
-			if postgres.Away(cause) {
-				e.after = databaseWait + rand.N(databaseWait)
-			}
-			return e
-		case err := <-dialled:
-			if answered(err) {
-				s.reached()
-			}
-			if err != nil {
-				s.log.WarnContext(s.ctx, "WhatsApp cannot be reached", "error", err)
-				e := s.retry("WhatsApp cannot be reached", 0)
-				e.unanswered = !answered(err)
-				return e
-			}
-		case <-limit.C:
-			return s.unanswered(late, 0)
-		case <-full:
-			full, drain = nil, time.After(intakeDrain)
-			s.log.InfoContext(s.ctx, "WhatsApp sent more at once than is taken in its order; the rest follows over another connection")
-		case <-c.intake.drained:
-			return ending{state: events.StateReconnecting, reason: moreThanTaken, again: true, after: time.Millisecond}
-		case <-drain:
-			return ending{state: events.StateReconnecting, reason: moreThanTaken, again: true, after: time.Millisecond}
-		case <-codes.next():
-			if e, end := c.showCode(&codes); end {
-				return e
-			}
-		case <-s.changed:
-			if e, end := check(); end {
-				return e
-			}
-		case said := <-c.signals:
-			switch said.(type) {
-			case *waevents.Disconnected, *waevents.KeepAliveTimeout:
-			default:
-				s.reached()
-			}
-			switch evt := said.(type) {
-			case *waevents.QR:
-				limit.Stop()
-				codes.start(evt.Codes)
-				if e, end := c.showCode(&codes); end {
-					return e
-				}
-			case *waevents.PairSuccess:
-				jid := evt.ID
-				s.jid, s.pairingSince = &jid, time.Time{}
-				codes.stop()
-				late = "WhatsApp did not ask for the first login"
-				limit.Reset(pairedTimeout)
-				s.log.InfoContext(s.ctx, "device linked", "jid", jid, "platform", evt.Platform)
-				if linked {
-					return relogin
-				}
-			case *waevents.ManualLoginReconnect:
-				// whatsmeow tells of the pairing from a goroutine of its own (handlePairSuccess in pair.go), which what the server says next can
-				// overtake. Ended before PairSuccess, the session would show a new QR code for a device that is linked.
-				if s.jid != nil {
-					return relogin
-				}
-				linked = true
-				limit.Reset(pairedTimeout)
-			case *waevents.Connected:
-				limit.Stop()
-				in = time.Now()
-				if e, end := check(); end {
-					return e
-				}
-				s.setConn(c) // before the state, which readies the commands
-				if err := s.write(events.StateConnected, ""); err != nil {
-					return ending{}
-				}
-				appear()
-				settled()
-			case *waevents.PushNameSetting:
-				name = evt.Action.GetName()
-				appear()
-			default:
-				if _, cut := said.(*waevents.Disconnected); cut && linked && s.jid == nil {
-					continue // PairSuccess is on its way
-				}
-				if e, end := c.verdict(said, lasted()); end {
-					return e
-				}
-			}
-		}
-	}
-}
-
-// moreThanTaken is the reason of a connection that its intake ends.
-const moreThanTaken = "more came at once than is taken over one connection; fetching the rest"
-
-// relogin ends the connection over which a device was linked.
-var relogin = ending{again: true, after: time.Millisecond}
-
-// verdict says what a signal of whatsmeow means for the connection.
-func (c *connection) verdict(said any, lasted time.Duration) (e ending, end bool) {
-	s := c.s
-	switch evt := said.(type) {
-	case *waevents.Disconnected:
-		if s.jid == nil {
-			return c.codesEnded(), true
-		}
-		return s.unanswered("the connection to WhatsApp was lost", lasted), true
-	case *waevents.StreamError:
-		return s.retry(fmt.Sprintf("WhatsApp closed the connection (error %q)", evt.Code), lasted), true
-	case *waevents.KeepAliveTimeout:
-		if evt.ErrorCount >= pingsMost {
-			return s.unanswered("WhatsApp does not answer", lasted), true
-		}
-	case *waevents.PairError:
-		s.log.WarnContext(s.ctx, "pairing failed", "error", evt.Error)
-		var database *whatsmeow.PairDatabaseError
-		if errors.As(evt.Error, &database) {
-			return s.retry("the device could not be stored; scan the new QR code", 0), true
-		}
-		return ending{state: events.StateFailed, reason: "pairing failed; restart the session"}, true
-	case *waevents.PairPasskeyRequest:
-		if s.write(events.StatePasskeyRequired, "WhatsApp asks for a passkey, which this version cannot give") != nil {
-			return ending{}, true
-		}
-	case *waevents.LoggedOut:
-		return ending{state: events.StateLoggedOut, reason: "WhatsApp says: " + evt.Reason.String(), logout: true}, true
-	case *waevents.StreamReplaced:
-		if !s.abandoned.IsZero() && time.Since(s.abandoned) < replacedGrace {
-			return s.retry("the connector that had the session before logged in once more", lasted), true
-		}
-		return ending{state: events.StateReplaced, reason: "another connection uses this device; restart the session to take it back"}, true
-	case *waevents.TemporaryBan:
-		return ending{state: events.StateBanned, reason: evt.String()}, true
-	case *waevents.ClientOutdated:
-		return ending{state: events.StateFailed, reason: "WhatsApp refuses this version as too old; install a newer one"}, true
-	case waevents.PermanentDisconnect:
-		return ending{state: events.StateFailed, reason: "WhatsApp refused the connection: " + evt.PermanentDisconnectDescription()}, true
-	}
-	return ending{}, false
-}
-
-// appear tells WhatsApp the account's name and that nobody is looking, so that the owner's phone goes on notifying. Without a name, which
+// appear tells WhatsApp the account's name and whether it is there; by default it is not, so that the owner's phone goes on notifying. Without a name, which
 // comes with the account's settings, there is nothing to tell; it is called again when the name comes. whatsmeow's SendPresence reads the
 // name from the store while its own goroutines write it there (appstate.go, dispatchAppState). Failure policy: best effort.
 func (c *connection) appear(name string) {
@@ -423,36 +207,16 @@ func (c *connection) appear(name string) {
 	c.mu.Lock()
 	c.name = name
 	c.mu.Unlock()
-	c.present(types.PresenceUnavailable)
-}
-
-// present says whether somebody is looking. Failure policy: best effort.
-func (c *connection) present(state types.Presence) {
-	ctx, cancel := context.WithTimeout(c.ctx, handlerTimeout)
-	defer cancel()
-	presence := waBinary.Node{Tag: "presence", Attrs: waBinary.Attrs{"type": string(state)}}
-	c.mu.Lock()
-	if c.name != "" {
-		presence.Attrs["name"] = c.name
-	}
-	c.mu.Unlock()
-	err := c.client.DangerousInternals().SendNode(ctx, presence) //nolint:staticcheck // SA1019: there is no other way to send a stanza
-	if err != nil && c.ctx.Err() == nil {
-		c.s.log.WarnContext(ctx, "presence not sent", "error", err)
-	}
+	c.present()
 }
 
 // handle takes whatsmeow's events; false leaves a stanza unacknowledged. A panic is caught here, because whatsmeow takes one for success
 // (client.go, dispatchEvent) and the message would be gone.
 func (c *connection) handle(evt any) (ok bool) {
-	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil || !c.s.holds() {
-		c.mu.Unlock()
+	if !c.s.holds() || !c.enter() {
 		c.fail(errClosed) // before whatsmeow goes on: close may not have come to it
 		return false
 	}
-	c.work.Add(1)
-	c.mu.Unlock()
 	defer c.work.Done()
 	defer func() {
 		if p := recover(); p != nil {
@@ -465,6 +229,10 @@ func (c *connection) handle(evt any) (ok bool) {
 	defer cancel()
 	if c.s.c.handling != nil {
 		c.s.c.handling(evt)
+	}
+	if entry, ok := asState(evt); c.ignored(evt) || ok && !c.states.begins(entry) {
+		c.stateHandled(ctx, c.states.ends(evt))
+		return true
 	}
 	started := time.Now()
 	var err error
@@ -486,8 +254,31 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.mediaRetried(ctx, e)
 	case *waevents.JoinedGroup:
 		err = c.joinedGroup(ctx, e)
+	case *waevents.Presence:
+		err = c.cameOrWent(ctx, e)
+	case *waevents.ChatPresence:
+		err = c.heardTyping(ctx, e)
+	case *waevents.CallOffer:
+		_, video := e.Data.GetOptionalChildByTag("video")
+		err = c.callOffered(ctx, e.BasicCallMeta, video)
+	case *waevents.CallOfferNotice:
+		err = c.callOffered(ctx, e.BasicCallMeta, e.Media == "video")
+	case *waevents.CallAccept:
+		err = c.callAccepted(ctx, e)
+	case *waevents.CallReject:
+		err = c.callRejected(ctx, e)
+	case *waevents.CallTerminate:
+		err = c.callTerminated(ctx, e)
 	case *waevents.GroupInfo:
 		err = c.groupChanged(ctx, e)
+	case *waevents.NewsletterJoin:
+		err = c.joinedChannel(ctx, e)
+	case *waevents.NewsletterLeave:
+		err = c.leftChannel(ctx, e)
+	case *waevents.NewsletterMuteChange:
+		err = c.mutedChannel(ctx, e)
+	case *waevents.NewsletterLiveUpdate:
+		err = c.countedPosts(ctx, e)
 	case *waevents.Star:
 		err = c.starred(ctx, e)
 	case *waevents.DeleteForMe:
@@ -526,7 +317,8 @@ func (c *connection) handle(evt any) (ok bool) {
 		err = c.labelEdited(ctx, e)
 	case *waevents.LabelAssociationChat:
 		err = c.chatLabeled(ctx, e)
-	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.Connected, *waevents.Disconnected,
+	case *waevents.QR, *waevents.PairSuccess, *waevents.PairError, *waevents.PairPasskeyRequest, *waevents.PairPasskeyConfirmation,
+		*waevents.PairPasskeyError, *waevents.Connected, *waevents.Disconnected,
 		*waevents.ManualLoginReconnect, *waevents.StreamError, *waevents.KeepAliveTimeout, waevents.PermanentDisconnect:
 		select {
 		case c.signals <- evt:
@@ -538,5 +330,6 @@ func (c *connection) handle(evt any) (ok bool) {
 		c.fail(fmt.Errorf("handle %T: %w", evt, err))
 		return false
 	}
+	c.stateHandled(ctx, c.states.ends(evt))
 	return true
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/mediastore"
+	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
@@ -63,6 +64,8 @@ type Config struct {
 	WhatsAppRootKey []byte
 	// PublicURL is the API's address as clients reach it, without a slash at its end, for the links to media in events.
 	PublicURL string
+	// Guard judges the addresses of sessions' proxies; nil: one that allows no private network.
+	Guard *netguard.Guard
 	// S3 holds the bytes of media that are sent. Its owner closes it, after Stop.
 	S3 *s3.Store
 	// MaxConns bounds the pool of connections for messages and the one for Signal state; 0 means 16 each.
@@ -208,7 +211,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 		return err
 	}
 	// WHATSAPP_URL and WHATSAPP_ROOT_KEY are wrong here and now, or never.
-	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(nil), waLog.Noop); err != nil {
+	if _, err := newClient(c.store.NewDevice(signalstore.Options{}), c.cfg, newLine(nil), "", waLog.Noop); err != nil {
 		return err
 	}
 	if c.reach.probe, err = newProbe(c.cfg); err != nil {

@@ -107,7 +107,7 @@ func TestLogTellsWhatHappensToSessionsAndNoMore(t *testing.T) {
 		if l.Component != "connector" || strings.HasPrefix(l.Msg, "connector") {
 			t.Errorf("not one plain line of the connector's: %s", line)
 		}
-		if l.Level == "INFO" && (l.Session == "" || l.Module != "") || strings.Contains(l.Msg, "515") {
+		if l.Level == "INFO" && (l.Session == "" || l.Module != "") || strings.Contains(l.Msg, "515 code") {
 			t.Errorf("tells of no session, or is a library's: %s", line)
 		}
 		messages[l.Msg+" "+l.State]++

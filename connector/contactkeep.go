@@ -75,10 +75,7 @@ func (c *connection) hear(ctx context.Context, jid, alt types.JID, n news, chang
 	if err != nil {
 		return err
 	}
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return c.s.fenced(ctx, func(tx *queue.Tx) error {
 		_, _, err := c.learn(ctx, tx, who, n, changed, at)
 		return err
 	})
@@ -115,10 +112,7 @@ func (c *connection) pushNamed(ctx context.Context, e *waevents.PushName) error 
 	if e.Message != nil {
 		at = e.Message.Timestamp
 	}
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return c.s.fenced(ctx, func(tx *queue.Tx) error {
 		row, fresh, err := c.learn(ctx, tx, who, news{name: &name, known: true}, "", at)
 		if err != nil {
 			return err
@@ -268,10 +262,7 @@ func (c *connection) addressBook(ctx context.Context) error {
 	if len(pages) == 0 {
 		return nil
 	}
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return c.s.fenced(ctx, func(tx *queue.Tx) error {
 		for _, page := range pages {
 			if err := c.s.c.queries.ContactSaveMany(ctx, tx, page); err != nil {
 				return fmt.Errorf("write address book: %w", err)

@@ -66,10 +66,7 @@ func (c *connection) readContact(ctx context.Context, q events.ContactQuestion) 
 		learnt.businessName = &name
 	}
 	var row db.Contact
-	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	err = c.s.fenced(ctx, func(tx *queue.Tx) error {
 		var fresh bool
 		var err error
 		if row, fresh, err = c.learn(ctx, tx, who, learnt, "", time.Now()); err != nil || fresh {
@@ -194,10 +191,7 @@ func (c *connection) blocklist(ctx context.Context, changed string) (events.Bloc
 		people[who.id] = who
 	}
 	shown := events.Blocklist{Data: []events.Address{}}
-	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	err = c.s.fenced(ctx, func(tx *queue.Tx) error {
 		noted, err := c.s.c.queries.ContactListBlocked(ctx, tx, c.s.id)
 		if err != nil {
 			return fmt.Errorf("list blocked contacts: %w", err)

@@ -14,10 +14,7 @@ func (c *connection) checkContacts(ctx context.Context, q events.CheckContactsQu
 	if err != nil {
 		return events.ContactChecks{}, err
 	}
-	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	err = c.s.fenced(ctx, func(tx *queue.Tx) error {
 		for _, number := range q.Numbers {
 			who, ok := found[number]
 			if !ok {

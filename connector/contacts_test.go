@@ -3,8 +3,14 @@ package connector
 import (
 	"reflect"
 	"testing"
+	"time"
 
+	"go.mau.fi/whatsmeow/appstate"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/proto/waSyncAction"
 	"go.mau.fi/whatsmeow/types"
+	waevents "go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/sandbox/server"
@@ -47,5 +53,38 @@ func TestNumbersAreChecked(t *testing.T) {
 	lid, err := c.session("sales").sender().device.LIDs.GetLIDForPN(b.ctx(), types.NewJID(juan, types.DefaultUserServer))
 	if err != nil || lid.User != checks[0].Contact.LID {
 		t.Errorf("the LID is kept as %v: %v", lid, err)
+	}
+}
+
+func TestANameThatIsSeenForTheFirstTimeIsNoChange(t *testing.T) {
+	t.Parallel()
+	h := handling(t)
+	h.handle(fromJuan("TEXT", &waE2E.Message{Conversation: proto.String("hello")}))
+	told := func() int {
+		return one[int](h.bench, `SELECT count(*)::int FROM queue_messages WHERE lane LIKE 'events/%' AND metadata->>'type' = 'contact.updated'`)
+	}
+	for i, e := range []waevents.PushName{{NewPushName: "Juan"}, {OldPushName: "Juan", NewPushName: "Juan"}, {OldPushName: "Juan"}, {OldPushName: "Juan", NewPushName: "Juanito"}} {
+		e.JID = types.NewJID(juan, types.DefaultUserServer)
+		h.handle(&e)
+		if want := i / 3; told() != want {
+			t.Errorf("after %q instead of %q %d are told, want %d", e.NewPushName, e.OldPushName, told(), want)
+		}
+	}
+}
+
+func TestWhatAChangeSavedIsNoNewsWhenItComesBack(t *testing.T) {
+	t.Parallel()
+	h := handling(t)
+	jid := types.NewJID(juan, types.DefaultUserServer)
+	saved := func(at time.Time) string {
+		h.handle(&waevents.Contact{JID: jid, Timestamp: at, Action: &waSyncAction.ContactAction{FullName: proto.String("Juan Pérez")}})
+		return one[string](h.bench, `SELECT coalesce(string_agg(saved_name, ' '), '') FROM contacts WHERE id = $1`, jid.String())
+	}
+	at := h.conn.echoes.expect([]appstate.MutationInfo{{Index: []string{appstate.IndexContact, jid.String()}}})
+	if name := saved(at); name != "" {
+		t.Errorf("the change's own word saved %q", name)
+	}
+	if name := saved(at.Add(time.Second)); name != "Juan Pérez" {
+		t.Errorf("the phone's word saved %q", name)
 	}
 }

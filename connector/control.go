@@ -11,7 +11,6 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
-	"github.com/chasqui/chasqui/infra/postgres"
 )
 
 // unlink takes the device off the account at WhatsApp, as Client.Logout does; but that also deletes the device's keys while whatsmeow
@@ -79,15 +78,8 @@ func (s *session) remove() error {
 		}
 	}
 	return s.insist("delete session", func(ctx context.Context) error {
-		return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-			if err := s.hold(ctx, tx); err != nil {
-				return err
-			}
-			view, err := s.c.queries.SessionShow(ctx, tx, s.id)
-			if err != nil {
-				return fmt.Errorf("read session: %w", err)
-			}
-			shown, err := postgres.Session(view)
+		return s.fenced(ctx, func(tx *queue.Tx) error {
+			shown, err := s.shown(ctx, tx)
 			if err != nil {
 				return err
 			}

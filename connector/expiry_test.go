@@ -193,6 +193,7 @@ func TestStatesOfASessionDecideWhatBecomesOfItsMessages(t *testing.T) {
 	b := setup(t)
 	b.createSession("sales")
 	b.exec(`UPDATE sessions SET desired = 'stopped'`)
+	b.exec(`INSERT INTO claims (session, owner, expires_at) VALUES ('sales', 'another', now() + interval '1 hour')`) // nobody writes its state
 	c := b.connector()
 	for state, want := range map[events.SessionState]string{
 		events.StateLoggedOut: "failed session_logged_out", events.StateBanned: "failed account_banned",
@@ -326,7 +327,7 @@ func TestACommandThatPanicsIsGivenUp(t *testing.T) {
 	b.phone(juan, "Juan")
 	b.linked("sales", owner)
 	media := b.keep("text/plain", []byte("file"))
-	b.exec(`UPDATE media SET direct_path = '/x', kind = 'document', remote_at = NULL WHERE id = $1`, media) // which never happens
+	b.exec(`UPDATE media SET direct_path = '/x', media_key = sha256('x'), kind = 'document', remote_at = NULL WHERE id = $1`, media) // which never happens
 	id := b.sendFile("sales", juan, events.Content{Type: events.ContentDocument, Media: &events.Media{Mimetype: "text/plain"}}, media)
 	after := b.send("sales", juan, "after")
 	b.await("a first panic", func() bool {

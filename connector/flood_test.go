@@ -108,7 +108,7 @@ func heap() (stop func() uint64) {
 func TestFloodOfOfflineMessagesKeepsItsOrderInBoundedMemory(t *testing.T) {
 	t.Parallel()
 	const chats, most = 20, 64 << 20
-	each := 50
+	each := 25
 	if long {
 		each = 1000
 	}

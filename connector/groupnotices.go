@@ -29,10 +29,7 @@ func (c *connection) notice(ctx context.Context, said any, tell func(*queue.Tx) 
 		return fmt.Errorf("encode notice: %w", err)
 	}
 	digest := sha256.Sum256(fmt.Appendf(nil, "%T %s", said, text))
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return c.s.fenced(ctx, func(tx *queue.Tx) error {
 		fresh, err := c.s.c.queries.GroupNoticePut(ctx, tx, c.s.id, digest[:])
 		if err != nil {
 			return fmt.Errorf("note notice: %w", err)

@@ -210,6 +210,27 @@ func (c *connection) joinGroup(ctx context.Context, _ change, p events.InviteQue
 	if err != nil {
 		return nil, byInvite(err)
 	}
+	return c.inGroup(ctx, jid)
+}
+
+// acceptInvite makes events.AcceptInvite. Whoever is in the group has accepted it.
+func (c *connection) acceptInvite(ctx context.Context, _ change, p events.PersonalInvite) (func(context.Context, *queue.Tx) (events.GroupJoining, error), error) {
+	jid, err := groupJID(p.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	inviter, err := types.ParseJID(p.InviterID)
+	if err != nil {
+		return nil, fmt.Errorf("parse inviter: %w", err)
+	}
+	if err := c.client.JoinGroupWithInvite(ctx, jid, inviter, p.Code, p.Expires); err != nil && serverCode(err) != 409 {
+		return nil, byInvite(err)
+	}
+	return c.inGroup(ctx, jid)
+}
+
+// inGroup looks at a group that the account has joined, or waits for.
+func (c *connection) inGroup(ctx context.Context, jid types.JID) (func(context.Context, *queue.Tx) (events.GroupJoining, error), error) {
 	joining := events.GroupJoining{GroupDone: events.GroupDone{GroupID: jid.String()}}
 	info, err := c.client.GetGroupInfo(ctx, jid)
 	if errors.Is(err, whatsmeow.ErrNotInGroup) {

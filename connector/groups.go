@@ -188,10 +188,7 @@ func (c *connection) keepGroups(ctx context.Context, tx *queue.Tx, make bool, gr
 
 // learned is keepGroups for the answer to a question. Failure policy: best effort; the next answer or notice has it again.
 func (c *connection) learned(ctx context.Context, groups ...events.Group) {
-	err := c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	err := c.s.fenced(ctx, func(tx *queue.Tx) error {
 		return c.keepGroups(ctx, tx, false, groups...)
 	})
 	if err != nil && ctx.Err() == nil {

@@ -58,9 +58,9 @@ func (m *groupMemory) warmed(group types.JID) {
 	m.warm[group] = true
 }
 
-// cold returns the group that a chat is, where a message to it has to be prepared.
+// cold returns the group that a chat is, where a message to it has to be prepared. Those who see the account's status updates are as a group.
 func (c *connection) cold(chat string) (group types.JID, cold bool) {
-	if events.KindOf(chat) != events.KindGroup || c.s.c.unprepared {
+	if kind := events.KindOf(chat); kind != events.KindGroup && kind != events.KindStatus || c.s.c.unprepared {
 		return group, false
 	}
 	group, err := types.ParseJID(chat)
@@ -181,13 +181,9 @@ func (s *session) ahead(ctx context.Context, id uuid.UUID, isMessage bool) bool 
 
 // warm asks WhatsApp for all that whatsmeow needs to know to send to a group.
 func (c *connection) warm(ctx context.Context, group types.JID) error {
-	info, err := c.client.GetGroupInfo(ctx, group)
+	members, err := c.audience(ctx, group)
 	if err != nil {
-		return fmt.Errorf("ask for group: %w", err)
-	}
-	members := make([]types.JID, len(info.Participants))
-	for i, p := range info.Participants {
-		members[i] = p.JID
+		return err
 	}
 	var devices []types.JID
 	for chunk := range slices.Chunk(members, warmChunk) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -66,8 +65,8 @@ func (c *connection) historyOffered(ctx context.Context, info *types.MessageInfo
 // there already is left as it is, and the end is told once, with its row.
 //
 // Failure policy: without a connection the lane is parked; what cannot be loaded is tried again for sendPatience while the session is
-// connected, what is broken or gone not at all, and then given up with a line in the log: the phone offers it no more, but can be asked for a chat's older messages. What the
-// database does not take is tried again without an end.
+// connected, what is broken or gone not at all, and then given up, which is told: the phone offers it no more, but can be asked for a chat's older
+// messages. What the database does not take is tried again without an end.
 func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, err error) {
 	conn := s.sender()
 	if conn == nil {
@@ -82,18 +81,14 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 	}
 	row, err := s.c.queries.HistoryRead(ctx, s.c.pool, s.id, id)
 	if errors.Is(err, pgx.ErrNoRows) { // stored, unless it is the claim that is gone
-		if err := s.hold(ctx, s.c.pool); err != nil {
-			return s.again(err)
-		}
-		s.untry(id)
-		return "repeated", nil
+		return s.ended(ctx, id)
 	}
 	if err != nil {
 		return s.again(fmt.Errorf("read part of history: %w", err))
 	}
 	var offer waE2E.HistorySyncNotification
 	if err := proto.Unmarshal(row.Notification, &offer); err != nil {
-		return s.endHistory(ctx, id, nil, err)
+		return s.giveUpHistory(ctx, id, events.HistoryData{Kind: "other", Missing: events.HistoryUnreadable}, "", err)
 	}
 	past, err := conn.loadHistory(ctx, &offer)
 	switch {
@@ -103,7 +98,7 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 	case interrupted(ctx, conn, err):
 		return "waiting", queue.WaitFor{D: brokenWait}
 	case historyGone(err), offer.InitialHistBootstrapInlinePayload != nil, time.Since(s.triedSince(id)) >= sendPatience:
-		return s.endHistory(ctx, id, nil, err)
+		return s.giveUpHistory(ctx, id, offeredHistory(&offer, err), offer.GetPeerDataRequestSessionID(), err)
 	default:
 		s.log.WarnContext(ctx, "history not loaded; trying again", "part", id, "error", err)
 		return "waiting", queue.WaitFor{D: historyWait}
@@ -115,7 +110,7 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 	if err := conn.joinKnown(ctx); err != nil { // whose phones the part has shown
 		return s.again(err)
 	}
-	outcome, err = s.endHistory(ctx, id, &told, nil)
+	outcome, err = s.endHistory(ctx, id, told, "", "")
 	if err == nil {
 		conn.dropHistory(ctx, &offer)
 	}
@@ -123,9 +118,30 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 }
 
 // historyGone says that a part cannot be had, however often it is tried.
-func historyGone(err error) bool {
-	return errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith403) || errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith404) ||
-		errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith410) || errors.Is(err, errHistoryTooLarge) || errors.Is(err, whatsmeow.ErrInvalidMediaHMAC)
+func historyGone(err error) bool { return historyError(err) != events.HistoryUnavailable }
+
+// historyError is why a part cannot be had, as events tell it.
+func historyError(err error) string {
+	switch {
+	case errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith403), errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith404),
+		errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith410):
+		return events.HistoryFileGone
+	case errors.Is(err, errHistoryTooLarge), errors.Is(err, whatsmeow.ErrInvalidMediaHMAC):
+		return events.HistoryUnreadable
+	}
+	return events.HistoryUnavailable
+}
+
+// offeredHistory is what is told of a part that was offered and cannot be had. One that came within its offer was not loaded.
+func offeredHistory(offer *waE2E.HistorySyncNotification, err error) events.HistoryData {
+	told := events.HistoryData{
+		Kind:     historyKind(waHistorySync.HistorySync_HistorySyncType(offer.GetSyncType())),
+		Progress: int(min(offer.GetProgress(), 100)), Missing: historyError(err),
+	}
+	if offer.InitialHistBootstrapInlinePayload != nil {
+		told.Missing = events.HistoryUnreadable
+	}
+	return told
 }
 
 var errHistoryTooLarge = errors.New("the part is too large")
@@ -133,33 +149,16 @@ var errHistoryTooLarge = errors.New("the part is too large")
 // loadHistory loads a part of the history over this connection. whatsmeow keeps of it what it needs itself: secrets of messages, the LIDs of
 // phones, names.
 func (c *connection) loadHistory(ctx context.Context, offer *waE2E.HistorySyncNotification) (past *waHistorySync.HistorySync, err error) {
-	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil {
-		c.mu.Unlock()
-		return nil, whatsmeow.ErrNotConnected
-	}
-	c.work.Add(1)
-	c.mu.Unlock()
-	defer c.work.Done()
-	defer func() {
-		if p := recover(); p != nil {
-			c.s.log.ErrorContext(ctx, "loading history panicked", "panic", p, "stack", string(debug.Stack()))
-			past, err = nil, fmt.Errorf("load history: panic: %v", p)
+	err = c.call(ctx, historyTimeout, "loading history", func(ctx context.Context) (err error) {
+		if offer.GetFileLength() > maxHistoryFile {
+			return errHistoryTooLarge
 		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
-	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
-	if offer.GetFileLength() > maxHistoryFile {
-		return nil, errHistoryTooLarge
-	}
-	if !c.s.holds() {
-		return nil, errClaimLost
-	}
-	if past, err = c.client.DownloadHistorySync(ctx, offer, true); err != nil {
-		return nil, fmt.Errorf("load history: %w", err)
-	}
-	return past, nil
+		if past, err = c.client.DownloadHistorySync(ctx, offer, true); err != nil {
+			return fmt.Errorf("load history: %w", err)
+		}
+		return nil
+	})
+	return past, err
 }
 
 // dropHistory deletes the file of a part that is stored, as WhatsApp's own clients do. Failure policy: best effort, WhatsApp's copy expires.
@@ -174,19 +173,19 @@ func (c *connection) dropHistory(ctx context.Context, offer *waE2E.HistorySyncNo
 	}
 }
 
-// endHistory ends a part: stored, with what is told of it, or given up.
-func (s *session) endHistory(ctx context.Context, id uuid.UUID, told *events.HistoryData, cause error) (string, error) {
-	text := ""
-	if cause != nil {
-		text = printable(cause.Error())
-		s.log.WarnContext(ctx, "part of history given up", "part", id, "error", cause)
+// giveUpHistory ends a part that cannot be had. request is WhatsApp's id of the request that it answers, "" for none.
+func (s *session) giveUpHistory(ctx context.Context, id uuid.UUID, told events.HistoryData, request string, cause error) (string, error) {
+	s.log.WarnContext(ctx, "part of history given up", "part", id, "error", cause)
+	if _, err := s.endHistory(ctx, id, told, request, printable(cause.Error())); err != nil {
+		return "", err
 	}
-	outcome := "done"
-	if cause != nil {
-		outcome = "refused"
-	}
+	return "refused", nil
+}
+
+// endHistory ends a part and tells of it.
+func (s *session) endHistory(ctx context.Context, id uuid.UUID, told events.HistoryData, request, failure string) (string, error) {
 	err := s.inTx(context.WithoutCancel(ctx), func(ctx context.Context, tx *queue.Tx) error {
-		messages, err := s.c.queries.HistoryFinish(ctx, tx, text, id)
+		messages, err := s.c.queries.HistoryFinish(ctx, tx, failure, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -196,18 +195,21 @@ func (s *session) endHistory(ctx context.Context, id uuid.UUID, told *events.His
 		if err := s.c.queries.HistoryForget(ctx, tx, s.id); err != nil {
 			return fmt.Errorf("forget old parts of history: %w", err)
 		}
-		if told == nil {
-			return nil
+		if request != "" {
+			told.ChatID, err = s.c.queries.HistoryAskedOf(ctx, tx, s.id, events.AskHistory.Kind, request)
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				return fmt.Errorf("find request for history: %w", err)
+			}
 		}
 		told.Messages = int(messages)
-		_, err = events.Publish(tx, events.HistorySynced, s.id, told.ChatID, time.Now(), *told)
+		_, err = events.Publish(tx, events.HistorySynced, s.id, told.ChatID, time.Now(), told)
 		return err
 	})
 	if err != nil {
 		return s.again(err)
 	}
 	s.untry(id)
-	return outcome, nil
+	return "done", nil
 }
 
 // askHistory makes events.AskHistory. The request is a message between the account's devices, under an id of its own: repeated after a crash,

@@ -175,8 +175,12 @@ func TestWhatTheHistorySays(t *testing.T) {
 			t.Fatalf("%s was not taken", e.Info.ID)
 		}
 	}
-	b.await("both parts", func() bool { return len(b.parts("initial")) == 2 })
-	if got := b.parts("initial"); !slices.Equal(got, []int{4, 0}) {
+	b.await("all parts", func() bool { return len(b.parts("initial")) == 3 })
+	if got := many[string](b, `SELECT d->>'kind' || ' ' || (d->>'missing') FROM (SELECT convert_from(payload, 'UTF8')::json->'data' AS d FROM queue_messages
+		WHERE lane LIKE 'events/%' AND metadata->>'type' = 'history.synced') e WHERE d->>'missing' <> ''`); !slices.Equal(got, []string{"initial unreadable"}) {
+		t.Errorf("given up were %q", got)
+	}
+	if got := b.parts("initial"); !slices.Equal(got, []int{0, 4, 0}) {
 		t.Errorf("told of %v messages", got)
 	}
 	if got := many[string](b, `SELECT whatsapp_id || ' ' || (error <> '') FROM history_parts WHERE finished_at IS NOT NULL ORDER BY created_at`); !slices.Equal(got, []string{"BROKEN true", "PART false", "LAST false"}) {
@@ -241,5 +245,39 @@ func TestIDsOfTheHistoryAreInTheOrderOfTime(t *testing.T) {
 	}
 	if id := pastID(at, 9); id.Version() != 7 || id.Variant() != events.NewID().Variant() || !events.MadeAt(id).Equal(at) {
 		t.Errorf("%s is version %d of %s", id, id.Version(), events.MadeAt(id))
+	}
+}
+
+func TestAPartOfTheHistoryThatIsGoneIsTold(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.linked("sales", owner)
+	chat := juan + "@" + events.PhoneServer
+	b.exec(`INSERT INTO changes (id, session_id, kind, target, chat_id, parameters, status, expires_at, finished_at)
+		VALUES (gen_random_uuid(), 'sales', $1, $2, $2, '{"whatsappId": "3EB0ASKED"}', 'done', now(), now())`, events.AskHistory.Kind, chat)
+	conn := c.session("sales").sender()
+	part := func(id, request string, kind waE2E.HistorySyncType) *waevents.Message {
+		m := offer(t, *conn.device.ID, id, nil)
+		hash := bytes.Repeat([]byte{7}, 32)
+		m.Message.ProtocolMessage.HistorySyncNotification = &waE2E.HistorySyncNotification{
+			SyncType: kind.Enum(), Progress: proto.Uint32(70), DirectPath: proto.String("/v/t62.7114-24/gone?hash=x"), MediaKey: hash, FileSHA256: hash,
+			FileEncSHA256: hash, FileLength: proto.Uint64(100), PeerDataRequestSessionID: &request,
+		}
+		return m
+	}
+	for _, m := range []*waevents.Message{part("GONE1", "3EB0ASKED", waE2E.HistorySyncType_ON_DEMAND), part("GONE2", "", waE2E.HistorySyncType_RECENT)} {
+		if !conn.handle(m) {
+			t.Fatalf("%s was not taken", m.Info.ID)
+		}
+	}
+	gone := func() []string {
+		return many[string](b, `SELECT concat_ws(' ', d->>'kind', d->>'progress', d->>'missing', d->>'messages', d->>'chatId') FROM (SELECT id,
+			convert_from(payload, 'UTF8')::json->'data' AS d FROM queue_messages WHERE lane LIKE 'events/%' AND metadata->>'type' = 'history.synced') e
+			WHERE d->>'missing' <> '' ORDER BY id`)
+	}
+	b.await("both parts", func() bool { return len(gone()) == 2 })
+	if got := gone(); !slices.Equal(got, []string{"on_demand 70 gone 0 " + chat, "recent 70 gone 0"}) {
+		t.Errorf("told %q", got)
 	}
 }

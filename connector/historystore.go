@@ -110,6 +110,9 @@ func (h *historian) address(ctx context.Context, jid, alt types.JID) (a address,
 // chat is the chat that a conversation is; false for status updates and channels.
 func (h *historian) chat(ctx context.Context, c *waHistorySync.Conversation) (address, bool, error) {
 	jid, err := types.ParseJID(c.GetID())
+	if err == nil && h.c.s.ignores(jid) {
+		return address{}, false, nil
+	}
 	if err != nil || jid.User == "" || printable(c.GetID()) != c.GetID() || len(c.GetID()) > maxID {
 		return address{}, false, nil //nolint:nilerr // what is no address is nobody's chat
 	}

@@ -29,6 +29,9 @@ const (
 
 // received persists a message, its chat and its contact and publishes its event, in one transaction.
 func (c *connection) received(ctx context.Context, e *waevents.Message) error {
+	if e.Info.Chat.Server == types.NewsletterServer {
+		return c.posted(ctx, e)
+	}
 	if taken, err := c.timerSet(ctx, e); taken || err != nil {
 		return err
 	}
@@ -63,6 +66,9 @@ func read(e *waevents.Message, m *waE2E.Message, outer wrapping) (said told, sho
 			said.content.AlbumID = a.GetParentMessageKey().GetID()
 		}
 	}
+	if e.Info.Chat == types.StatusBroadcastJID {
+		dressed(m, &said.content)
+	}
 	said.raw, err = rawOf(e.RawMessage)
 	return said, true, err
 }
@@ -85,7 +91,7 @@ func (c *connection) undecryptable(ctx context.Context, e *waevents.Undecryptabl
 	return c.keep(ctx, &e.Info, told{content: events.Content{Type: events.ContentUndecryptable}})
 }
 
-// keep writes a message of a person or a group, and the job to fetch its file, if it has one. Status updates and the posts of channels are no messages of a chat; they make nothing yet.
+// keep writes a message of a person or a group, or a status update, and the job to fetch its file, if it has one.
 func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said told) error {
 	p, ok, err := c.row(ctx, info, said)
 	if err != nil || !ok {
@@ -95,7 +101,7 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said tol
 	if said.media != nil && p.Type == said.content.Type {
 		file, p.MediaID = said.media.ID, &said.media.ID
 	}
-	fresh := false
+	fresh, toRead := false, p.Direction == events.Incoming && c.s.settings().MarkRead
 	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
 		row, err := c.s.c.queries.MessageReceive(ctx, tx, p)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -115,19 +121,30 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said tol
 		t := events.MessageReceived
 		if p.Direction == events.Outgoing {
 			t = events.MessageSent
+		} else if p.ChatID == events.StatusChat {
+			t = events.StatusReceived
 		}
 		if file != uuid.Nil {
 			if err := c.keepMedia(ctx, tx, p, row.MessageID, *said.media); err != nil {
 				return err
 			}
 		}
+		if toRead {
+			if err := c.s.c.queries.ReadDuePut(ctx, tx, *row.MessageID, p.SessionID); err != nil {
+				return fmt.Errorf("note message to read: %w", err)
+			}
+		}
 		_, err = events.PublishAwaiting(tx, t, p.SessionID, p.ChatID, p.Timestamp, events.MessageData{Message: m}, file)
 		return err
 	})
+	if err == nil && toRead {
+		signal(c.toRead)
+	}
 	if err == nil && fresh {
 		if p.Direction == events.Incoming {
 			c.s.pacingMoved() // what waits to be sent may be an answer now
 		}
+		c.typists.ends(user(info.Chat), user(info.Sender))
 		c.s.c.metrics.received.WithLabelValues(p.Direction, p.Type).Inc()
 	}
 	return err
@@ -201,7 +218,7 @@ func (c *connection) row(ctx context.Context, info *types.MessageInfo, said told
 	return p, true, nil
 }
 
-// room is the chat that a message is shown in; false for status updates and the posts of channels, which are in none.
+// room is the chat that a message is shown in; false for the posts of channels, which are in none, and status updates that are not wanted.
 func (c *connection) room(ctx context.Context, info *types.MessageInfo) (room address, ok bool, err error) {
 	chat, alt := info.Chat, info.RecipientAlt
 	if !info.IsFromMe && !info.IsGroup {
@@ -210,8 +227,10 @@ func (c *connection) room(ctx context.Context, info *types.MessageInfo) (room ad
 	if info.IsIncomingBroadcast() { // a broadcast list's message is shown in the chat with its sender
 		chat, alt = info.Sender, info.SenderAlt
 	}
-	switch chat.Server {
-	case types.BroadcastServer, types.NewsletterServer:
+	switch {
+	case chat == types.StatusBroadcastJID && !c.s.ignoresMessage(info.MessageSource):
+		return address{id: events.StatusChat}, true, nil
+	case chat.Server == types.BroadcastServer, chat.Server == types.NewsletterServer:
 		return room, false, nil
 	}
 	room, err = c.address(ctx, chat, alt)

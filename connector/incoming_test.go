@@ -173,7 +173,7 @@ func TestEachKindOfMessageIsToldAsWhatItIs(t *testing.T) {
 	handle(own)
 
 	var got []string
-	for _, e := range b.events(events.MessageReceived, events.MessageSent) {
+	for _, e := range b.events(events.MessageReceived, events.MessageSent, events.StatusReceived) {
 		m := e.Data.Message
 		got = append(got, fmt.Sprintf("%s %s %s>%s %s %q", e.Type, m.WhatsAppID, m.From.Phone, m.To.ID, m.Content.Type, m.Content.Text))
 	}
@@ -185,6 +185,7 @@ func TestEachKindOfMessageIsToldAsWhatItIs(t *testing.T) {
 		`message.received IMG ` + juan + `>` + me + ` unsupported ""`,
 		`message.received BIG ` + juan + `>` + me + ` unsupported ""`,
 		`message.received GROUP ` + juan + `>120363025246125486@g.us text "to all"`,
+		`status.received STORY ` + juan + `>status@broadcast text "a status update"`,
 		`message.sent OWN ` + owner + `>` + him + ` text "from the phone"`,
 	}
 	slices.Sort(got) // lanes of different chats have no order between them

@@ -121,7 +121,7 @@ func TestMoreThanWhatsmeowCanQueueArrivesInOrder(t *testing.T) {
 	b.linked("sales", owner)
 	phones := b.crowd(6)
 	b.stop(first)
-	each := 500
+	each := 400
 	if long {
 		each = 1000
 	}

@@ -100,10 +100,7 @@ func (c *connection) join(ctx context.Context, a address) error {
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
 	began, lid, moved := time.Now(), a.lid+"@"+events.LIDServer, int64(0)
-	err := s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
-		}
+	err := s.fenced(ctx, func(tx *queue.Tx) error {
 		if _, err := tx.Exec(ctx, joinLocks); err != nil {
 			return fmt.Errorf("bound locks: %w", err)
 		}
@@ -123,7 +120,8 @@ func (c *connection) join(ctx context.Context, a address) error {
 		}
 		err = errors.Join(
 			q.ChatJoin(ctx, tx, a.id, s.id, lid), q.ChatLabelJoin(ctx, tx, a.id, s.id, lid), q.ReactionJoin(ctx, tx, a.id, s.id, lid),
-			q.VoteJoin(ctx, tx, a.id, s.id, lid), q.ReceiptJoin(ctx, tx, a.id, s.id, lid), q.ChangeJoin(ctx, tx, lid, a.id, s.id))
+			q.VoteJoin(ctx, tx, a.id, s.id, lid), q.ReceiptJoin(ctx, tx, a.id, s.id, lid), q.ChangeJoin(ctx, tx, lid, a.id, s.id),
+			q.PresenceJoin(ctx, tx, a.id, s.id, lid), q.CallJoin(ctx, tx, a.id, s.id, lid))
 		if err != nil {
 			return fmt.Errorf("join what belongs to the chat: %w", err)
 		}

@@ -65,7 +65,7 @@ func (b *bench) twoSided(session string) {
 		UNION ALL SELECT id, $1, 'alone', '2026-01-02'::timestamptz FROM messages WHERE whatsapp_id = 'D'`, lid, phone)
 	b.exec(`INSERT INTO votes (message_id, voter_id, choices, timestamp) SELECT id, $1, '{x}', now() FROM messages WHERE whatsapp_id = 'B'`, lid)
 	b.exec(`INSERT INTO message_receipts (message_id, contact_id, read_at) SELECT id, $1, '2026-01-01' FROM messages WHERE whatsapp_id = 'B'`, lid)
-	b.exec(`INSERT INTO changes (id, session_id, kind, target, chat_id, parameters, expires_at) VALUES ($1, $2, 'contact.save', $3, $3, '{}', now())`, events.NewID(), session, lid)
+	b.exec(`INSERT INTO changes (id, session_id, kind, target, chat_id, parameters, expires_at) VALUES ($1, $2, 'contact.save', $3, $3, '{}', now() + interval '1 hour')`, events.NewID(), session, lid)
 }
 
 func (b *bench) connection(c *Connector, session string) *connection {

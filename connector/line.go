@@ -2,9 +2,14 @@ package connector
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"net/netip"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/chasqui/chasqui/infra/netguard"
 )
 
 // line is the TCP connection of one client, and the only safe way to end it. Client.Disconnect is not: NoiseSocket.Stop sets OnDisconnect to
@@ -50,19 +55,36 @@ const (
 	vanishTimeout = 20 * time.Second
 )
 
-// newDialer returns a dialer of connections that notice when the other side has vanished.
-func newDialer() *net.Dialer {
-	return &net.Dialer{
+// newDialer returns a dialer of connections that notice when the other side has vanished. A guard, if there is one, sees the address of each socket.
+func newDialer(guard *netguard.Guard) *net.Dialer {
+	dialer := &net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepInterval, Count: keepCount}, ControlContext: control,
 	}
+	if guard != nil {
+		dialer.ControlContext = func(ctx context.Context, network, address string, raw syscall.RawConn) error {
+			to, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return fmt.Errorf("parse address of socket: %w", err)
+			}
+			if err := guard.Check(to.Addr()); err != nil {
+				return err
+			}
+			return control(ctx, network, address, raw)
+		}
+	}
+	return dialer
 }
 
 // dial is for http.Transport.DialContext.
 func (l *line) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return l.dialBy(ctx, newDialer(nil), network, address)
+}
+
+func (l *line) dialBy(ctx context.Context, dialer *net.Dialer, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
-	conn, err := newDialer().DialContext(ctx, network, address)
+	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -80,9 +80,6 @@ func fileOf(m *waE2E.Message) (content events.Content, f file) {
 
 // mediaOf reads a message with a file, which is returned as the row that it gets; nil where it has none that can be fetched.
 func mediaOf(m *waE2E.Message) (content events.Content, media *db.Media) {
-	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
-		m = inner
-	}
 	content, f := fileOf(m)
 	if f == nil {
 		return content, nil
@@ -91,9 +88,17 @@ func mediaOf(m *waE2E.Message) (content events.Content, media *db.Media) {
 		f.GetDirectPath() == "" || len(f.GetDirectPath()) > maxDirectPath || f.GetFileLength() > math.MaxInt64 {
 		return events.Content{Type: events.ContentUnsupported}, nil // view-once media that is only for the phone comes like this
 	}
+	return fetchable(m, content, f)
+}
+
+// fetchable is a message's file as the row that it gets.
+func fetchable(m *waE2E.Message, content events.Content, f file) (events.Content, *db.Media) {
+	if inner := m.GetDocumentWithCaptionMessage().GetMessage(); inner != nil {
+		m = inner
+	}
 	content.Caption = printable(content.Caption)
 	kind, path := kinds[content.Type].name, printable(f.GetDirectPath())
-	media = &db.Media{
+	media := &db.Media{
 		ID: events.NewID(), Mimetype: mimetype(f.GetMimetype(), kind), FileName: fileName(m.GetDocumentMessage()), Size: int64(f.GetFileLength()),
 		Sha256: f.GetFileSHA256(), Kind: &kind, DirectPath: &path, MediaKey: f.GetMediaKey(), EncSha256: f.GetFileEncSHA256(),
 	}
@@ -152,7 +157,7 @@ func (c *connection) upload(ctx context.Context, id uuid.UUID, contentType strin
 		return m, up, fmt.Errorf("read media: %w", err)
 	}
 	kind := kinds[contentType]
-	if m.DirectPath != nil && m.Kind != nil && *m.Kind == kind.name && time.Since(*m.RemoteAt) < uploadKept {
+	if len(m.MediaKey) == 32 && m.DirectPath != nil && m.Kind != nil && *m.Kind == kind.name && time.Since(*m.RemoteAt) < uploadKept {
 		return m, whatsmeow.UploadResponse{
 			DirectPath: *m.DirectPath, MediaKey: m.MediaKey, FileEncSHA256: m.EncSha256, FileSHA256: m.Sha256, FileLength: uint64(m.Size),
 		}, nil

@@ -29,10 +29,7 @@ func (s *session) retryMedia(ctx context.Context, id uuid.UUID) (outcome string,
 	}
 	m, err := s.c.queries.MediaRetrySource(ctx, s.c.pool, id, s.id, s.c.cfg.Owner, s.epoch)
 	if errors.Is(err, pgx.ErrNoRows) { // there already, deleted, or not ours
-		if err := s.hold(ctx, s.c.pool); err != nil {
-			return s.again(err)
-		}
-		return "repeated", nil
+		return s.ended(ctx, id)
 	}
 	if err != nil {
 		return s.again(fmt.Errorf("read media: %w", err))
@@ -105,10 +102,7 @@ func (c *connection) mediaRefound(ctx context.Context, id uuid.UUID, directPath 
 
 // mediaMissing tells that the phone does not have the file.
 func (c *connection) mediaMissing(ctx context.Context, id uuid.UUID) error {
-	return c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return c.s.fenced(ctx, func(tx *queue.Tx) error {
 		return mediastore.Fail(ctx, tx, id, "media_fetch_failed", "WhatsApp has the file no more, and neither has the phone.", c.s.c.cfg.PublicURL)
 	})
 }

@@ -101,7 +101,7 @@ func (s *session) sendNow(ctx context.Context, id uuid.UUID, turn bool) (outcome
 	}
 	sent, err := conn.send(ctx, id, m)
 	if err == nil {
-		return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &sent.at, Raw: sent.raw, Content: sent.content})
+		return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &sent.at, Raw: sent.raw, Content: sent.content, ServerID: sent.number})
 	}
 	return s.refused(ctx, conn, id, err)
 }
@@ -151,10 +151,12 @@ func (s *session) again(err error) (string, error) {
 	return "waiting", queue.WaitFor{D: time.Second}
 }
 
-// sent is a message that WhatsApp took: the time that it gave it, what it was (waE2E.Message), and its content, where sending found out more.
+// sent is a message that WhatsApp took: the time that it gave it, what it was (waE2E.Message), and its content, where sending found out more; of a
+// post, the channel's number of it.
 type sent struct {
 	at           time.Time
 	raw, content []byte
+	number       *int64 // in a channel
 }
 
 // send hands a message to WhatsApp and waits until it is acknowledged.
@@ -180,7 +182,7 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 	if !c.s.holds() {
 		return sent{}, errClaimLost
 	}
-	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: c.s.c.pace.ack}
+	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: c.s.c.pace.ack, MediaHandle: d.handle}
 	before := c.s.sending.handed
 	c.s.sending.handed = true
 	resp, err := c.client.SendMessage(ctx, d.chat, message, extra)
@@ -191,9 +193,15 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 		if serverCode(err) != 0 { // it was not taken
 			c.s.sending.handed = before
 		}
-		return sent{}, c.notSent(ctx, d.chat, fmt.Errorf("send message: %w", err))
+		if err = fmt.Errorf("send message: %w", err); d.chat.Server == types.NewsletterServer {
+			return sent{}, postRefused(err)
+		}
+		return sent{}, c.notSent(ctx, d.chat, err)
 	}
 	done := sent{at: resp.Timestamp, content: d.learned}
+	if number := int64(resp.ServerID); number > 0 {
+		done.number = &number
+	}
 	if done.raw, err = proto.Marshal(message); err != nil { // not of a message that was encoded just now; it is sent all the same
 		c.s.log.WarnContext(ctx, "a message that was sent is not kept in WhatsApp's form", "error", err)
 	}
@@ -271,6 +279,11 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 			m.Timestamp, m.ErrorCode, m.ErrorMessage = p.Timestamp.UTC(), nil, nil
 			if p.Content != nil {
 				m.Content = p.Content
+			}
+			if p.ServerID != nil {
+				if m.Context, err = withNumber(m.Context, int(*p.ServerID)); err != nil {
+					return err
+				}
 			}
 			return s.publishSent(tx, m, *p.Timestamp)
 		}

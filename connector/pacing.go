@@ -26,7 +26,7 @@ const (
 	heldMost = 1000
 	// paceLeast is the shortest time between two looks, and paceMost the longest while something is set aside: nobody tells when a message that
 	// others wait behind was cancelled.
-	paceLeast, paceMost = 20 * time.Millisecond, 30 * time.Second
+	paceLeast, paceMost = 20 * time.Millisecond, 10 * time.Second
 	// typingLook is how soon it is seen that a message was cancelled before which typing is shown.
 	typingLook = time.Second
 )
@@ -226,17 +226,16 @@ func (s *session) holdBack(ctx context.Context, cmd events.SendCommand) (bool, e
 		return false, nil
 	}
 	s.mu.Lock()
-	sending := s.chosen.Sending
-	held := cmd.TypingSeconds > 0 || !cmd.Urgent && (s.holding || sending.Paces())
-	if held { // before its row says so, or a look that began before would say that nothing is set aside
-		s.holding = true
-		s.aside++
-	}
+	held := cmd.TypingSeconds > 0 || !cmd.Urgent && (s.holding || s.chosen.Sending.Paces())
 	s.mu.Unlock()
 	if !held {
 		return false, nil
 	}
 	state, err := s.c.queries.MessageHold(ctx, s.c.pool, cmd.MessageID, s.id, s.c.cfg.Owner, s.epoch)
+	s.mu.Lock() // once its row says so, or a look that finds nothing yet would have keepPace wait for good; an answer that was lost counts too
+	s.holding = true
+	s.aside++
+	s.mu.Unlock()
 	signal(s.toPace)
 	if errors.Is(err, pgx.ErrNoRows) { // send knows what has become of it
 		return false, nil
@@ -308,7 +307,7 @@ func (s *session) keepPace() {
 func (s *session) paceOnce() (at time.Time, err error) {
 	conn := s.sender()
 	s.mu.Lock()
-	holding, aside, sending, created := s.holding, s.aside, s.chosen.Sending, s.control.CreatedAt
+	holding, aside, sending, created := s.holding || s.unlooked, s.aside, s.chosen.Sending, s.control.CreatedAt
 	s.mu.Unlock()
 	switch {
 	case !holding:
@@ -329,6 +328,9 @@ func (s *session) paceOnce() (at time.Time, err error) {
 			return at, err
 		}
 	}
+	s.mu.Lock()
+	s.unlooked, s.holding = false, s.holding || len(rows) > 0
+	s.mu.Unlock()
 	next := s.pacer.look(p, rows)
 	s.showTyping(ctx, conn, next.say)
 	if len(next.ids) > 0 {

@@ -61,7 +61,10 @@ func TestPacerLetsGoWhatMay(t *testing.T) {
 			map[byte]string{2: events.WaitsForNewContacts}, time.Minute},
 		{"the day's are written to", people, func(p *pacing) { p.opened, p.room = 5, p.now.Add(3*time.Hour) }, []db.MessageListHeldRow{heldRow(1, "a", cold), heldRow(2, "b", known)}, []byte{2},
 			map[byte]string{1: events.WaitsForDay}, 3 * time.Hour},
-		{"the last of the day's", people, func(p *pacing) { p.opened = 4; p.sending.NewContacts.MinSeconds, p.sending.NewContacts.MaxSeconds = 0, 0 },
+		{"the last of the day's", people, func(p *pacing) {
+			p.opened = 4
+			p.sending.NewContacts.MinSeconds, p.sending.NewContacts.MaxSeconds = 0, 0
+		},
 			[]db.MessageListHeldRow{heldRow(1, "a", cold), heldRow(2, "b", cold)}, []byte{1}, map[byte]string{2: events.WaitsForDay}, time.Second},
 		{"outside of the window", closed, func(p *pacing) { p.opens = p.now.Add(time.Hour) }, []db.MessageListHeldRow{heldRow(1, "a", nil), heldRow(2, "b", answer), heldRow(3, "c", urgent)}, []byte{2, 3},
 			map[byte]string{1: events.WaitsForWindow}, time.Hour},
@@ -201,4 +204,25 @@ func TestMessagesSetAsideLeaveOnceWhereverTheProcessDies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestALookBesideAMessageThatIsSetAside has keepPace look while a message's row is being set aside, and finds nothing in it yet: the message goes
+// all the same, without another to wake keepPace.
+func TestALookBesideAMessageThatIsSetAside(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.connector()
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	g := b.gate(`BEFORE UPDATE ON messages FOR EACH ROW WHEN (OLD.held IS NULL AND NEW.held = 'chat')`)
+	g.shut()
+	id := b.sendTyped("sales", juan, "typed", 1)
+	g.await()
+	s := c.session("sales")
+	for range 2 { // where the second is taken, the look for the first is over
+		signal(s.toPace)
+		b.await("keepPace to look", func() bool { return len(s.toPace) == 0 })
+	}
+	g.open()
+	b.awaitStatus(id, events.StatusDelivered)
 }

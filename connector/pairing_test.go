@@ -19,7 +19,7 @@ func TestCodesFollowEachOtherAndThenTheSessionGivesUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c := b.prepared()
-	c.pace = pace{firstCode: 30 * time.Millisecond, nextCode: 10 * time.Millisecond, pairing: time.Second}
+	c.pace = pace{firstCode: 30 * time.Millisecond, nextCode: 10 * time.Millisecond, pairing: time.Second, health: time.Second}
 	if err := c.Start(b.ctx()); err != nil {
 		t.Fatal(err)
 	}

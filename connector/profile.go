@@ -75,7 +75,7 @@ func (c *connection) updateProfile(ctx context.Context, ch change, p events.Prof
 	}
 	if p.About != nil {
 		if err := c.client.SetStatusMessage(ctx, types.SetStatusInput{Text: p.About}); err != nil {
-			return nil, fmt.Errorf("set about: %w", mexError(err))
+			return nil, fmt.Errorf("set about: %w", err)
 		}
 	}
 	profile, err := c.readProfile(ctx, events.ProfileQuestion{})
@@ -97,15 +97,6 @@ func (c *connection) updateProfile(ctx context.Context, ch change, p events.Prof
 		}
 		return profile, nil
 	}, nil
-}
-
-// mexError is an error of WhatsApp's GraphQL as one of its other queries, with its code.
-func mexError(err error) error {
-	var refused types.GraphQLErrors
-	if errors.As(err, &refused) && len(refused) > 0 {
-		return fmt.Errorf("%w: %w", &whatsmeow.IQError{Code: refused[0].Extensions.ErrorCode, Text: "graphql"}, err)
-	}
-	return err
 }
 
 // setProfilePicture makes events.SetProfilePicture. Repeated, the others may see the same picture come twice.

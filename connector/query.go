@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +32,12 @@ var questions = map[string]ask{
 	events.ReadPicture.Kind:   asking(events.ReadPicture, (*connection).readPicture),
 	events.ReadBusiness.Kind:  asking(events.ReadBusiness, (*connection).readBusiness),
 	events.ReadBlocklist.Kind: asking(events.ReadBlocklist, (*connection).readBlocklist),
+
+	events.ListChannels.Kind:  asking(events.ListChannels, (*connection).listChannels),
+	events.GetChannel.Kind:    asking(events.GetChannel, (*connection).getChannel),
+	events.LookUpChannel.Kind: asking(events.LookUpChannel, (*connection).lookUpChannel),
+	events.ListPosts.Kind:     asking(events.ListPosts, (*connection).listPosts),
+	events.WatchChannel.Kind:  asking(events.WatchChannel, (*connection).watchChannel),
 
 	events.ListGroups.Kind:       asking(events.ListGroups, (*connection).listGroups),
 	events.GetGroup.Kind:         asking(events.GetGroup, (*connection).getGroup),
@@ -135,19 +140,23 @@ func (s *session) query(ctx context.Context, cmd events.QueryCommand) (outcome s
 	}
 	conn, kind := s.sender(), row.Kind
 	do := questions[kind]
+	link := linkings[kind]
+	if link != nil {
+		conn, do = s.linkable(), link
+	}
 	var answer json.RawMessage
 	switch {
 	case do == nil: // which is no label for a metric
 		kind, err = "unknown", &refusal{"unavailable", "The connector of this session is older than the API and cannot ask this yet."}
-	case conn == nil && s.arriving():
+	case conn == nil && (s.arriving() || kind == events.AskPairingCode.Kind):
 		return "waiting", queue.WaitFor{D: queryWait}
+	case conn == nil && link != nil:
+		err = passkeyNotRequired
 	case conn == nil:
 		err = offline
 	default:
-		limit, cancel := context.WithTimeout(ctx, remaining)
-		defer cancel()
-		answer, err = conn.ask(limit, do, row.Parameters)
-		if err != nil && (ctx.Err() != nil || s.ctx.Err() != nil || errors.Is(err, errClaimLost)) { // the next owner asks again
+		answer, err = conn.ask(ctx, remaining, do, row.Parameters)
+		if err != nil && (ctx.Err() != nil || s.ctx.Err() != nil || errors.Is(err, errClaimLost) || errors.Is(err, errNotYet)) { // the next owner asks again
 			return "waiting", queue.WaitFor{D: queryWait}
 		}
 	}
@@ -189,37 +198,23 @@ func (s *session) arriving() bool {
 	return !s.tried
 }
 
-// ask puts a question to WhatsApp over this connection, and ends with it.
-func (c *connection) ask(ctx context.Context, do ask, question json.RawMessage) (answer json.RawMessage, err error) {
-	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil {
-		c.mu.Unlock()
-		return nil, offline
-	}
-	c.work.Add(1)
-	c.mu.Unlock()
-	defer c.work.Done()
-	defer func() {
-		if p := recover(); p != nil {
-			c.s.log.ErrorContext(ctx, "query panicked", "panic", p, "stack", string(debug.Stack()))
-			answer, err = nil, fmt.Errorf("panic: %v", p)
+// ask puts a question to WhatsApp over this connection, within limit, and ends with it.
+func (c *connection) ask(ctx context.Context, limit time.Duration, do ask, question json.RawMessage) (answer json.RawMessage, err error) {
+	err = c.call(ctx, limit, "query", func(ctx context.Context) error {
+		found, err := do(ctx, c, question)
+		if err != nil {
+			return err
 		}
-	}()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
-	if !c.s.holds() {
-		return nil, errClaimLost
-	}
-	found, err := do(ctx, c, question)
+		if answer, err = json.Marshal(found); err != nil {
+			return fmt.Errorf("encode answer: %w", err)
+		}
+		if len(answer) > events.MaxAnswer {
+			return fmt.Errorf("the answer has %d bytes", len(answer))
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	if answer, err = json.Marshal(found); err != nil {
-		return nil, fmt.Errorf("encode answer: %w", err)
-	}
-	if len(answer) > events.MaxAnswer {
-		return nil, fmt.Errorf("the answer has %d bytes", len(answer))
 	}
 	return answer, nil
 }
@@ -227,16 +222,11 @@ func (c *connection) ask(ctx context.Context, do ask, question json.RawMessage) 
 // answer writes what a query found, or why it did not, and wakes who waits. Where nobody does any more it changes nothing. It goes on when
 // the command's lane is lost meanwhile: the fence knows whether the session is still ours.
 func (s *session) answer(ctx context.Context, id uuid.UUID, answer json.RawMessage, refused *refusal) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
-	defer cancel()
 	var code, message *string
 	if refused != nil {
 		answer, code, message = nil, &refused.code, &refused.message
 	}
-	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := s.hold(ctx, tx); err != nil {
-			return err
-		}
+	return s.inTx(context.WithoutCancel(ctx), func(ctx context.Context, tx *queue.Tx) error {
 		if _, err := s.c.queries.QueryAnswer(ctx, tx, answer, code, message, id); err != nil {
 			return fmt.Errorf("write answer: %w", err)
 		}

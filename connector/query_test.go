@@ -374,11 +374,11 @@ func TestQueryThatPanicsOrSaysTooMuchIsRefused(t *testing.T) {
 		},
 		"is of no shape": func(context.Context, *connection, json.RawMessage) (any, error) { return func() {}, nil },
 	} {
-		if answer, err := conn.ask(b.ctx(), do, nil); err == nil || answer != nil || refusalOf(err).code != "internal_error" {
+		if answer, err := conn.ask(b.ctx(), time.Minute, do, nil); err == nil || answer != nil || refusalOf(err).code != "internal_error" {
 			t.Errorf("one that %s is answered %d bytes: %v", name, len(answer), err)
 		}
 	}
-	if answer, err := conn.ask(b.ctx(), func(context.Context, *connection, json.RawMessage) (any, error) { return "ok", nil }, nil); err != nil || string(answer) != `"ok"` {
+	if answer, err := conn.ask(b.ctx(), time.Minute, func(context.Context, *connection, json.RawMessage) (any, error) { return "ok", nil }, nil); err != nil || string(answer) != `"ok"` {
 		t.Errorf("the next is answered %s: %v", answer, err)
 	}
 }

@@ -58,7 +58,7 @@ func (r *reach) wake() {
 // newProbe returns a client that goes the way of the sessions, by the same proxy, without being a session's.
 func newProbe(cfg Config) (*http.Client, error) {
 	direct := http.DefaultTransport.(*http.Transport).Clone()
-	direct.DialContext = newDialer().DialContext
+	direct.DialContext = newDialer(nil).DialContext
 	direct.DisableKeepAlives = true
 	transport, err := redirect.To(cfg.WhatsAppURL, direct)
 	if err != nil {
@@ -76,6 +76,9 @@ func answered(err error) bool {
 
 // dials notes that the session asks WhatsApp for a connection.
 func (s *session) dials() {
+	if s.settings().Proxy != "" {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.trying.IsZero() {
@@ -93,6 +96,9 @@ func (s *session) untried() {
 // reached notes that WhatsApp has answered the session.
 func (s *session) reached() {
 	s.untried()
+	if s.settings().Proxy != "" {
+		return
+	}
 	now := time.Now()
 	s.c.reach.answered.Store(&now)
 	s.c.setCutOff(false, "it answered a session")
@@ -136,13 +142,17 @@ func (c *Connector) watchReach(ctx context.Context) {
 }
 
 // unanswered says whether every session that runs here is trying to reach WhatsApp, one of them for cutOffAfter, and none was answered in that
-// time. A session that is connected, or kept from it by something else, is not trying.
+// time. A session that is connected, or kept from it by something else, is not trying. One that goes through a proxy of its own says nothing about
+// the connector's way.
 func (c *Connector) unanswered(now time.Time) bool {
 	if at := c.reach.answered.Load(); at != nil && now.Sub(*at) < cutOffAfter {
 		return false
 	}
 	long := false
 	for _, s := range c.running() {
+		if s.settings().Proxy != "" {
+			continue
+		}
 		since := s.tries()
 		if since.IsZero() {
 			return false

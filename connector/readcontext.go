@@ -66,6 +66,9 @@ func (c *connection) readContext(ctx context.Context, info *waE2E.ContextInfo, r
 		if chat.id == "" {
 			chat = room
 		}
+		if chat.id != room.id {
+			said.ReplyTo.ChatID = chat.id
+		}
 		author, err := c.parsed(ctx, info.GetParticipant())
 		if err != nil {
 			return said, err
@@ -160,7 +163,7 @@ func quoted(m *waE2E.Message) (kind, text string) {
 
 // contextJSON is the context as the column holds it; nil for none.
 func contextJSON(said postgres.MessageContext) (json.RawMessage, error) {
-	if said.ReplyTo == nil && len(said.Mentions) == 0 && !said.MentionsEveryone && said.Forwarded == 0 && said.DisappearsAfter == 0 {
+	if said.ReplyTo == nil && len(said.Mentions) == 0 && !said.MentionsEveryone && said.Forwarded == 0 && said.DisappearsAfter == 0 && said.ServerID == 0 {
 		return nil, nil
 	}
 	text, err := json.Marshal(said)

@@ -24,10 +24,7 @@ func (c *connection) recipient(ctx context.Context, message uuid.UUID, to types.
 	if err != nil || found == to {
 		return found, err
 	}
-	err = c.s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		if err := c.s.hold(ctx, tx); err != nil {
-			return err
-		}
+	err = c.s.fenced(ctx, func(tx *queue.Tx) error {
 		moved, err := c.s.c.queries.MessageReaddress(ctx, tx, found.String(), message, c.s.id)
 		if err != nil {
 			return fmt.Errorf("readdress message: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/types"
 
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/s3"
@@ -109,6 +110,13 @@ func serverCode(err error) int {
 			return 0 // the server's own trouble, which passes; 501 is a query that it will never know
 		}
 		return iq.Code
+	}
+	var graph types.GraphQLErrors
+	if errors.As(err, &graph) && len(graph) > 0 {
+		if code := graph[0].Extensions.ErrorCode; code < 500 || code == 501 {
+			return code
+		}
+		return 0
 	}
 	if errors.Is(err, whatsmeow.ErrServerReturnedError) {
 		text := err.Error()

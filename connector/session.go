@@ -61,10 +61,12 @@ type session struct {
 	mu       sync.Mutex
 	control  db.SessionListControlRow // what is asked of the session
 	conn     *connection              // the login that can send now, or nil
+	unlinked *connection              // the connection over which a phone can link the session now, or nil
 	tried    bool                     // there has been a login under this claim, or one has failed
 	changing map[uuid.UUID]time.Time  // the changes in hand, since when they are tried
 	people   map[string]acquaintance  // by LID: who was looked up lately
 	resolved map[string]string        // by number as it was written: the number that has the account
+	unlooked bool                     // nobody has looked yet what was set aside before
 	holding  bool                     // there may be messages that are set aside
 	aside    int                      // how many were set aside, to see whether another was
 	chosen   events.Settings          // what control says of settings
@@ -74,6 +76,7 @@ type session struct {
 	jid          *types.JID // the linked device
 	state        events.SessionState
 	reason       string
+	code         string // WhatsApp's, for the state that is written next
 	restartsDone int64
 	failures     int       // connections in a row that did not last
 	pairingSince time.Time // when the first QR code of this start was shown
@@ -82,7 +85,7 @@ type session struct {
 func newSession(c *Connector, row db.SessionListControlRow, cl claim) *session {
 	s := &session{
 		c: c, id: row.ID, epoch: cl.epoch, log: c.log.With("session", row.ID, "epoch", cl.epoch), done: make(chan struct{}),
-		changed: make(chan struct{}, 1), toPace: make(chan struct{}, 1), holding: true, inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, changing: map[uuid.UUID]time.Time{},
+		changed: make(chan struct{}, 1), toPace: make(chan struct{}, 1), unlooked: true, inHand: make(chan struct{}, 1), asking: make(chan struct{}, queriesMost), control: row, changing: map[uuid.UUID]time.Time{},
 		people: map[string]acquaintance{}, resolved: map[string]string{},
 		state: events.SessionState(row.State), reason: row.Reason, restartsDone: row.RestartsDone,
 	}
@@ -194,6 +197,7 @@ func (s *session) announce() error {
 type ending struct {
 	state  events.SessionState // to be written; "" leaves the state
 	reason string
+	code   string        // WhatsApp's own, where it gave one
 	again  bool          // connect again, after a wait
 	after  time.Duration // the wait; 0 is the growing one
 	lasted time.Duration // how long it was logged in
@@ -210,6 +214,7 @@ func (s *session) settle(e ending) error {
 		}
 	}
 	if e.state != "" {
+		s.code = e.code
 		if err := s.write(e.state, e.reason); err != nil {
 			return err
 		}
@@ -261,11 +266,12 @@ type wish struct {
 	desired        string
 	restarts       int64
 	logout, remove bool
+	proxy          events.ProxyURL
 }
 
 func (s *session) wish() wish {
 	asked := s.asked()
-	return wish{asked.Desired, asked.Restarts, asked.LogoutRequestedAt != nil, asked.DeleteRequestedAt != nil}
+	return wish{asked.Desired, asked.Restarts, asked.LogoutRequestedAt != nil, asked.DeleteRequestedAt != nil, s.settings().Proxy}
 }
 
 // interrupted says whether something else is asked of the session than to stay connected.
@@ -295,8 +301,8 @@ func (s *session) settings() events.Settings {
 
 // readSettings reads the client's choices; those that cannot be read are none.
 func (s *session) readSettings(row db.SessionListControlRow) (settings events.Settings) {
-	if err := json.Unmarshal(row.Settings, &settings); err != nil {
-		s.log.WarnContext(s.ctx, "settings cannot be read", "error", err)
+	if json.Unmarshal(row.Settings, &settings) != nil { // the text of the error may hold them
+		s.log.WarnContext(s.ctx, "settings cannot be read")
 	}
 	return settings
 }
@@ -361,18 +367,16 @@ func (s *session) tell(state events.SessionState, reason string) error {
 func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, events.Session, time.Time) error) error {
 	p.ID, p.RestartsDone = s.id, s.restartsDone
 	err := s.insist("write state", func(ctx context.Context) error {
-		return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-			if err := s.hold(ctx, tx); err != nil {
-				return err
-			}
+		return s.fenced(ctx, func(tx *queue.Tx) error {
 			if err := s.c.queries.SessionSetState(ctx, tx, p); err != nil {
 				return fmt.Errorf("write state: %w", err)
 			}
-			view, err := s.c.queries.SessionShow(ctx, tx, s.id)
-			if err != nil {
-				return fmt.Errorf("read session: %w", err)
+			if state := events.SessionState(p.State); state != s.state || p.Reason != s.reason {
+				if err := s.logged(ctx, tx, events.LogEntry{Kind: events.LogState, State: state, Reason: p.Reason, Code: s.code}); err != nil {
+					return err
+				}
 			}
-			shown, err := postgres.Session(view)
+			shown, err := s.shown(ctx, tx)
 			if err != nil {
 				return err
 			}
@@ -388,7 +392,7 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 		s.c.metrics.move(s.state, state)
 		s.log.InfoContext(s.ctx, "session state changed", "state", state, "reason", p.Reason)
 	}
-	s.state, s.reason = state, p.Reason
+	s.state, s.reason, s.code = state, p.Reason, ""
 	s.online.Store(state == events.StateConnected)
 	if state == events.StateLoggedOut {
 		s.jid = nil
@@ -397,6 +401,15 @@ func (s *session) persist(p db.SessionSetStateParams, publish func(*queue.Tx, ev
 		signal(s.c.due) // what waited to be sent will not be
 	}
 	return nil
+}
+
+// shown is the session's row in its public form.
+func (s *session) shown(ctx context.Context, tx *queue.Tx) (events.Session, error) {
+	view, err := s.c.queries.SessionShow(ctx, tx, s.id)
+	if err != nil {
+		return events.Session{}, fmt.Errorf("read session: %w", err)
+	}
+	return postgres.Session(view)
 }
 
 // insist repeats what needs the database until it succeeds, the claim is lost or the session ends.

@@ -20,6 +20,7 @@ import (
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/testpoll"
 	"github.com/chasqui/chasqui/infra/tests3"
 )
 
@@ -175,13 +176,9 @@ func (b *bench) await(what string, ready func() bool) {
 
 func (b *bench) awaitFor(d time.Duration, what string, ready func() bool) {
 	b.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(d); !ready(); <-tick.C {
-		if time.Now().After(end) {
-			states := many[string](b, `SELECT id || ': ' || state || ' (' || reason || ')' FROM sessions ORDER BY id`)
-			b.Fatalf("waited %s for %s; sessions are %q", d, what, states)
-		}
+	if !testpoll.True(d, ready) {
+		states := many[string](b, `SELECT id || ': ' || state || ' (' || reason || ')' FROM sessions ORDER BY id`)
+		b.Fatalf("waited %s for %s; sessions are %q", d, what, states)
 	}
 }
 
@@ -295,6 +292,7 @@ type event struct {
 		Message   events.Message       `json:"message"`
 		Session   events.Session       `json:"session"`
 		QR        *events.QR           `json:"qr"`
+		Passkey   *events.Passkey      `json:"passkey"`
 		MessageID string               `json:"messageId"`
 		Status    events.MessageStatus `json:"status"`
 		By        *events.Address      `json:"by"`

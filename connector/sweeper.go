@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.mau.fi/whatsmeow/proto/waE2E"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
@@ -66,12 +68,14 @@ func (c *Connector) sweep(ctx context.Context) {
 	}
 }
 
-// bound gives messages that could wait for ever an end.
+// bound gives messages that could wait for ever an end, and ends the keeping of status updates.
 func (c *Connector) bound(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
 	defer cancel()
-	_, err := c.queries.MessageBound(ctx, c.pool)
-	return err
+	if _, err := c.queries.MessageBound(ctx, c.pool); err != nil {
+		return err
+	}
+	return c.sweepStatus(ctx)
 }
 
 // sweepOnce sweeps once of each kind and returns the largest number of messages.
@@ -97,6 +101,9 @@ func (c *Connector) sweepOnce(ctx context.Context) (most int, err error) {
 			}
 		}
 		if err := c.sweepChanges(ctx, tx, &most); err != nil {
+			return err
+		}
+		if err := c.sweepCalls(ctx, tx, &most); err != nil {
 			return err
 		}
 		return c.sweepBroken(ctx, tx, &most)
@@ -172,12 +179,21 @@ func (c *Connector) sweepBroken(ctx context.Context, tx *queue.Tx, most *int) er
 
 // sweepHistory gives up the parts of histories whose command made the program fail each time, and returns the commands that park a lane.
 func (c *Connector) sweepHistory(ctx context.Context, tx *queue.Tx) ([]int64, error) {
-	n, err := c.queries.HistorySweepBroken(ctx, tx, "the program failed each time it tried it", events.TopicCommands)
+	rows, err := c.queries.HistorySweepBroken(ctx, tx, "the program failed each time it tried it", events.TopicCommands)
 	if err != nil {
 		return nil, fmt.Errorf("sweep parts of history: %w", err)
 	}
-	if n > 0 {
-		c.log.ErrorContext(ctx, "parts of history given up: their commands failed or ended the process each time", "parts", n)
+	for _, row := range rows {
+		c.log.ErrorContext(ctx, "part of history given up: its command failed or ended the process each time", "session", row.SessionID)
+		told := events.HistoryData{Kind: "other"}
+		var offer waE2E.HistorySyncNotification
+		if proto.Unmarshal(row.Notification, &offer) == nil {
+			told = offeredHistory(&offer, nil)
+		}
+		told.Missing, told.Messages = events.HistoryUnreadable, int(row.Messages)
+		if _, err := events.Publish(tx, events.HistorySynced, row.SessionID, "", time.Now(), told); err != nil {
+			return nil, err
+		}
 	}
 	stuck, err := c.queries.HistoryListStuck(ctx, tx, events.TopicCommands, sweepMost)
 	if err != nil {

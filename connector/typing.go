@@ -42,26 +42,27 @@ func (c *connection) attend() {
 		c.mu.Unlock()
 		return
 	}
+	c.attends = time.Now().Add(c.s.c.pace.present)
 	if c.leave == nil {
 		c.leave = time.AfterFunc(c.s.c.pace.present, c.unattend)
 	} else {
 		c.leave.Reset(c.s.c.pace.present)
 	}
 	c.mu.Unlock()
-	c.present(types.PresenceAvailable)
+	c.present()
 }
 
-// unattend makes the account unavailable again.
+// unattend lets the account be again what settings.presence wants.
 func (c *connection) unattend() {
 	c.mu.Lock()
-	if c.closed || c.ctx.Err() != nil {
+	if c.closed || c.ctx.Err() != nil || time.Now().Before(c.attends) {
 		c.mu.Unlock()
 		return
 	}
 	c.work.Add(1)
 	c.mu.Unlock()
 	defer c.work.Done()
-	c.present(types.PresenceUnavailable)
+	c.present()
 }
 
 // setTyping answers events.SetTyping.

@@ -25,10 +25,15 @@ func (b *bench) companion(number string) *caller {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { w.store.Close() })
-	return w.pair(number, func(code string) error {
+	c := w.pair(number, func(code string) error {
 		_, err := b.sandbox.Scan(w.ctx, number, code)
 		return err
 	})
+	b.await("the companion to have what its phone sends it first", func() bool { // a fault would hit that
+		_, owed, err := b.sandbox.History(number)
+		return err == nil && owed == 0 && b.sandbox.Queued(number) == 0
+	})
+	return c
 }
 
 var ownerJID = types.NewJID(owner, types.DefaultUserServer)

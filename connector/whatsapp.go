@@ -1,7 +1,11 @@
 package connector
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 
@@ -11,6 +15,8 @@ import (
 	waLog "go.mau.fi/whatsmeow/util/log"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/redirect"
 	"github.com/chasqui/chasqui/infra/steady"
 )
@@ -23,11 +29,20 @@ const (
 	retriesAtOnce = 4
 )
 
+// errProxy says that a session's proxy is none. The API takes no such one.
+var errProxy = errors.New("the session's proxy is not understood")
+
+// publicOnly is the guard of a connector that was given none.
+var publicOnly = netguard.New(netguard.Config{})
+
 // newClient returns a client of the device that loses nothing that an event handler with a success status refuses. It is to be connected
 // once: it does not connect again by itself, neither when its connection ends nor after pairing, because only the supervisor knows whether
 // the session's claim still holds, and spreads the reconnects of many sessions. Its socket is on the line: cut that to end it, and never
 // call Client.Disconnect.
-func newClient(device *store.Device, cfg Config, l *line, log waLog.Logger) (*whatsmeow.Client, error) {
+//
+// Everything goes through the proxy, if there is one: both its sockets and its media, also where they are redirected. Which addresses a proxy may
+// have the guard says.
+func newClient(device *store.Device, cfg Config, l *line, proxy events.ProxyURL, log waLog.Logger) (*whatsmeow.Client, error) {
 	client := whatsmeow.NewClient(device, log)
 	client.EnableAutoReconnect = false
 	client.DisableLoginAutoReconnect = true
@@ -52,6 +67,18 @@ func newClient(device *store.Device, cfg Config, l *line, log waLog.Logger) (*wh
 	}
 	direct, onLine := http.DefaultTransport.(*http.Transport).Clone(), http.DefaultTransport.(*http.Transport).Clone()
 	onLine.DialContext = l.dial
+	if proxy != "" {
+		address, err := netguard.ParseProxy(string(proxy))
+		if err != nil {
+			return nil, errProxy
+		}
+		dialer := newDialer(cmp.Or(cfg.Guard, publicOnly))
+		onLine.Proxy, direct.Proxy = http.ProxyURL(address), http.ProxyURL(address)
+		direct.DialContext = dialer.DialContext
+		onLine.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return l.dialBy(ctx, dialer, network, address)
+		}
+	}
 	socket, err := redirect.To(cfg.WhatsAppURL, onLine)
 	if err != nil {
 		return nil, err

@@ -123,7 +123,7 @@ func (w *wire) pair(number string, scan func(code string) error) *caller {
 func (c *caller) open(device *store.Device) {
 	c.w.Helper()
 	l := newLine(func() bool { return true })
-	client, err := newClient(device, c.w.cfg, l, waLog.Noop)
+	client, err := newClient(device, c.w.cfg, l, "", waLog.Noop)
 	if err != nil {
 		c.w.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func TestDeviceNameIsTheSessionsOwn(t *testing.T) {
 	t.Parallel()
 	shared := proto.CloneOf(store.DeviceProps)
 	identity := keys.NewKeyPair()
-	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(func() bool { return true }), waLog.Noop)
+	client, err := newClient(&store.Device{IdentityKey: identity, SignedPreKey: identity.CreateSignedPreKey(1)}, Config{}, newLine(func() bool { return true }), "", waLog.Noop)
 	if err != nil {
 		t.Fatal(err)
 	}

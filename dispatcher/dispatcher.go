@@ -204,7 +204,7 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 }
 
 func (d *Dispatcher) open(ctx context.Context) (err error) {
-	if d.mediaClient, err = newMediaClient(d.cfg.WhatsAppURL); err != nil {
+	if d.mediaClient, err = newMediaClient(d.cfg.WhatsAppURL, d.cfg.Guard); err != nil {
 		return err
 	}
 	pool, err := postgres.Open(ctx, d.cfg.DSN, postgres.Options{MaxConns: d.cfg.MaxConns, Indexed: true, Name: "dispatcher"})

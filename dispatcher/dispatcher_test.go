@@ -16,6 +16,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/testpoll"
 	"github.com/chasqui/chasqui/infra/tests3"
 )
 
@@ -154,14 +155,8 @@ func (b *bench) settled(n int) func() bool {
 // eventually waits until ok, which looks at something that no signal tells of.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	timeout, tick := time.After(deadline), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-timeout:
-			t.Fatalf("not within %s: %s", deadline, what)
-		case <-tick.C:
-		}
+	if !testpoll.True(deadline, ok) {
+		t.Fatalf("not within %s: %s", deadline, what)
 	}
 }
 

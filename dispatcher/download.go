@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
+	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/redirect"
 	"github.com/chasqui/chasqui/infra/steady"
@@ -34,15 +36,54 @@ type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("WhatsApp answered %d", int(e)) }
 
-// newMediaClient returns the client of downloads. It follows no redirects: the path is the sender's choice.
-func newMediaClient(whatsAppURL string) (*http.Client, error) {
+// proxyKey is the key of the proxy's URL in a download's context.
+type proxyKey struct{}
+
+// routes sends a request through the proxy in its context, or as the process sends all others.
+type routes struct{ direct, proxied *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (r routes) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Context().Value(proxyKey{}) != nil {
+		return r.proxied.RoundTrip(request)
+	}
+	return r.direct.RoundTrip(request)
+}
+
+// withProxy makes downloads go through a session's proxy; "" is none.
+func withProxy(ctx context.Context, proxy string) (context.Context, error) {
+	if proxy == "" {
+		return ctx, nil
+	}
+	address, err := netguard.ParseProxy(proxy)
+	if err != nil {
+		return nil, fmt.Errorf("use the session's proxy: %w", err)
+	}
+	return context.WithValue(ctx, proxyKey{}, address), nil
+}
+
+// newMediaClient returns the client of downloads. It follows no redirects: the path is the sender's choice. The guard judges the addresses of
+// sessions' proxies.
+func newMediaClient(whatsAppURL string, guard *netguard.Guard) (*http.Client, error) {
 	base := &http.Transport{
 		Proxy:       http.ProxyFromEnvironment,
 		DialContext: (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second,
 		IdleConnTimeout: 90 * time.Second, MaxIdleConnsPerHost: mediaWorkers, MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression: true, ForceAttemptHTTP2: true,
 	}
-	transport, err := redirect.To(whatsAppURL, base)
+	if guard == nil {
+		guard = netguard.New(netguard.Config{})
+	}
+	proxied := base.Clone()
+	proxied.DialContext = guard.Dialer().DialContext
+	proxied.Proxy = func(request *http.Request) (*url.URL, error) {
+		address, ok := request.Context().Value(proxyKey{}).(*url.URL)
+		if !ok {
+			return nil, errors.New("no proxy")
+		}
+		return address, nil
+	}
+	transport, err := redirect.To(whatsAppURL, routes{base, proxied})
 	if err != nil {
 		return nil, err
 	}

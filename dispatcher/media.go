@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"time"
 
@@ -37,6 +38,7 @@ const (
 // The ways in which a file cannot be had, for a person.
 const (
 	failedGone     = "WhatsApp has the file no more, and the phone does not have it either."
+	failedPublic   = "WhatsApp has the file no more."
 	failedSilent   = "WhatsApp has the file no more, and the phone did not upload it again within a day."
 	failedTries    = "The file could not be downloaded from WhatsApp."
 	failedCorrupt  = "WhatsApp's copy of the file is damaged, and so is the one that the phone uploaded."
@@ -112,8 +114,18 @@ func (w *mediaWorker) handle(msg *message.Message) error {
 	if m.Status != "pending" {
 		return nil
 	}
+	proxy := ""
+	if m.SessionID != nil {
+		if proxy, err = d.queries.SessionProxy(ctx, d.pool, *m.SessionID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return d.troubled(ctx, job.MediaID, fmt.Errorf("read the session's proxy: %w", err))
+		}
+	}
 	began := time.Now()
-	blob, err := d.fetch(ctx, m)
+	var blob mediastore.Blob
+	through, err := withProxy(ctx, proxy)
+	if err == nil {
+		blob, err = d.fetch(through, m)
+	}
 	outcome := "ready"
 	defer func() {
 		d.metrics.media.WithLabelValues(outcome).Inc()
@@ -138,14 +150,17 @@ func (w *mediaWorker) handle(msg *message.Message) error {
 		outcome = "failed"
 		return d.troubled(ctx, m.ID, d.failMedia(ctx, m.ID, "media_too_large", failedTooLarge))
 	case errors.Is(err, errGone), errors.Is(err, errCorrupt) && attempt >= corruptAttempts:
-		if m.AskedAt == nil {
+		if m.AskedAt == nil && !public(m) {
 			outcome = "asked"
 			return d.troubled(ctx, m.ID, d.askPhone(ctx, m))
 		}
 		outcome = "failed"
 		why := failedGone
-		if errors.Is(err, errCorrupt) {
+		switch {
+		case errors.Is(err, errCorrupt):
 			why = failedCorrupt
+		case public(m):
+			why = failedPublic
 		}
 		return d.troubled(ctx, m.ID, d.failMedia(ctx, m.ID, "media_fetch_failed", why))
 	case attempt >= mediaAttempts:
@@ -177,9 +192,11 @@ func (d *Dispatcher) fetch(ctx context.Context, m db.Media) (mediastore.Blob, er
 		return mediastore.Blob{}, err
 	}
 	defer encrypted.Close()
-	content, err := newDecrypter(encrypted, *m.Kind, m.MediaKey, m.EncSha256)
-	if err != nil {
-		return mediastore.Blob{}, err
+	var content io.Reader = encrypted
+	if !public(m) {
+		if content, err = newDecrypter(encrypted, *m.Kind, m.MediaKey, m.EncSha256); err != nil {
+			return mediastore.Blob{}, err
+		}
 	}
 	blob, err := d.store.Save(ctx, content, -1, d.cfg.MediaMaxBytes, m.Mimetype)
 	if err == nil && !blob.Equal(m.Sha256) {
@@ -188,6 +205,10 @@ func (d *Dispatcher) fetch(ctx context.Context, m db.Media) (mediastore.Blob, er
 	}
 	return blob, err
 }
+
+// public says that a file is of a channel's post, and WhatsApp's copy of it is not encrypted. The phone is not asked for one: whatever it has of it
+// came from there.
+func public(m db.Media) bool { return len(m.MediaKey) == 0 && len(m.EncSha256) == 0 }
 
 // keepMedia makes a fetched file the media's, lets what waited for it go on, and tells nobody else: its event was told when the message came.
 func (d *Dispatcher) keepMedia(ctx context.Context, id uuid.UUID, blob mediastore.Blob) error {

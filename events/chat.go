@@ -41,11 +41,20 @@ type LabelData struct {
 	Labeled *bool  `json:"labeled,omitempty" doc:"With chatId: whether the chat has it now."`
 }
 
-// HistoryData is the data of history.synced: a part of the history that the phone keeps has been stored, apart from what comes live.
+// HistoryData is the data of history.synced: a part of the history that the phone keeps has been stored, apart from what comes live, or, with Missing,
+// cannot be had.
 type HistoryData struct {
 	Kind     string `json:"kind" enum:"initial,recent,full,push_names,on_demand,other" doc:"What the phone sent." example:"initial"`
 	Progress int    `json:"progress,omitempty" doc:"Per cent of its kind, as the phone counts." example:"100"`
 	ChatID   string `json:"chatId,omitempty" doc:"With on_demand: JID of the chat." example:"5491123456789@s.whatsapp.net"`
 	Chats    int    `json:"chats" doc:"How many chats this part told of." example:"12"`
 	Messages int    `json:"messages" doc:"How many messages were new." example:"250"`
+	Missing  string `json:"missing,omitempty" enum:"gone,unreadable,unavailable" doc:"This part was given up, and the phone does not offer it again; a chat's older messages can be asked for. gone: WhatsApp has the file no more. unreadable: it is damaged, or larger than what is read. unavailable: it could not be loaded for minutes." example:"gone"`
 }
+
+// Why a part of the history cannot be had.
+const (
+	HistoryFileGone    = "gone"
+	HistoryUnreadable  = "unreadable"
+	HistoryUnavailable = "unavailable"
+)

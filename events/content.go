@@ -35,6 +35,9 @@ type Content struct {
 
 	LinkPreview *LinkPreview `json:"linkPreview,omitempty" doc:"The preview of a link in a text."`
 
+	BackgroundColor string `json:"backgroundColor,omitempty" doc:"What a status update that is a text or a voice note stands on, as red, green and blue." example:"#128C7E"`
+	Font            string `json:"font,omitempty" doc:"The font of a status update that is a text: system, systemText, script, systemBold, morningBreeze, calistoga, exo2 or courierPrime." example:"calistoga"`
+
 	Media     *Media `json:"media,omitempty" doc:"The file, when type is image, video, audio, voice, document or sticker."`
 	Caption   string `json:"caption,omitempty" doc:"What is written under an image, video, document or live location." example:"The invoice"`
 	ViewOnce  bool   `json:"viewOnce,omitempty" doc:"The recipient can open it once."`

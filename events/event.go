@@ -22,6 +22,7 @@ const (
 	SessionStatus      Type = "session.status"
 	SessionQR          Type = "session.qr"
 	SessionRisk        Type = "session.risk"
+	SessionPairingCode Type = "session.pairing-code"
 	MessageReceived    Type = "message.received"
 	MessageSent        Type = "message.sent"
 	MessageUpdated     Type = "message.status"
@@ -42,6 +43,15 @@ const (
 	GroupUpdated       Type = "group.updated"
 	GroupParticipants  Type = "group.participants"
 	GroupJoinRequested Type = "group.join-request"
+	PresenceUpdated    Type = "presence.updated"
+	ChatTyping         Type = "chat.typing"
+	CallOffered        Type = "call.offered"
+	CallTaken          Type = "call.accepted"
+	CallOver           Type = "call.ended"
+	StatusReceived     Type = "status.received"
+	ChannelUpdated     Type = "channel.updated"
+	ChannelMessage     Type = "channel.message"
+	ChannelCounts      Type = "channel.counts"
 	ChangeUndone       Type = "change.failed"
 	MediaFailed        Type = "media.failed"
 	WebhookTest        Type = "webhook.test"
@@ -51,9 +61,9 @@ const (
 
 // Types lists every type, in the order of the documentation.
 var Types = []Type{
-	SessionStatus, SessionQR, SessionRisk, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
+	SessionStatus, SessionQR, SessionPairingCode, SessionRisk, MessageReceived, MessageSent, MessageUpdated, MessageEdited, MessageRevoked, MessageDeleted, MessageReaction, MessagePinned,
 	MessageStarred, PollVoted, EventResponded, ChatUpdated, LabelUpdated, HistorySynced, ContactUpdated, GroupJoined, GroupLeft, GroupUpdated,
-	GroupParticipants, GroupJoinRequested, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
+	GroupParticipants, GroupJoinRequested, StatusReceived, ChannelUpdated, ChannelMessage, ChannelCounts, PresenceUpdated, ChatTyping, CallOffered, CallTaken, CallOver, ChangeUndone, MediaFailed, WebhookTest, WebhookFailing, WebhookDisabled,
 }
 
 // An Event is something that happened, in the form that clients get. Its JSON is made once and never changes: webhooks, the cursor and
@@ -66,15 +76,17 @@ type Event struct {
 	Data      any       `json:"data"`
 }
 
-// MessageData is the data of message.received and message.sent.
+// MessageData is the data of message.received, message.sent, status.received and channel.message.
 type MessageData struct {
 	Message Message `json:"message"`
 }
 
-// SessionData is the data of session.status and session.qr.
+// SessionData is the data of session.status, session.qr and session.pairing-code.
 type SessionData struct {
-	Session Session `json:"session"`
-	QR      *QR     `json:"qr,omitempty" doc:"In session.qr: the code to scan."`
+	Session     Session      `json:"session"`
+	QR          *QR          `json:"qr,omitempty" doc:"In session.qr: the code to scan."`
+	PairingCode *PairingCode `json:"pairingCode,omitempty" doc:"In session.pairing-code: the code to enter on the phone."`
+	Passkey     *Passkey     `json:"passkey,omitempty" doc:"In session.status with the state passkey_required: what WhatsApp asks for."`
 }
 
 // StatusData is the data of message.status: a receipt or a failure.

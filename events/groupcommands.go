@@ -34,6 +34,7 @@ var (
 	SetParticipantRole = ChangeKind[ParticipantTarget, GroupDone]{"group.participants.role", false}
 	RotateGroupInvite  = ChangeKind[GroupTarget, GroupLink]{"group.invite.rotate", false}
 	JoinGroup          = ChangeKind[InviteQuestion, GroupJoining]{"group.join", false}
+	AcceptInvite       = ChangeKind[PersonalInvite, GroupJoining]{"group.accept-invite", false}
 	AnswerJoinRequest  = ChangeKind[ParticipantTarget, GroupDone]{"group.join-request.answer", false}
 	LinkSubgroup       = ChangeKind[SubgroupTarget, GroupDone]{"group.subgroup", false}
 )
@@ -58,6 +59,14 @@ type GroupQuestion struct {
 // InviteQuestion names a group by the code of its link.
 type InviteQuestion struct {
 	Code string `json:"code"`
+}
+
+// PersonalInvite is an invitation to a group that somebody sent as a message.
+type PersonalInvite struct {
+	GroupID   string `json:"groupId"`
+	InviterID string `json:"inviterId"` // JID of whoever sent it
+	Code      string `json:"code"`
+	Expires   int64  `json:"expires"` // Unix seconds, as it says; 0 for never
 }
 
 // GroupTarget is what a change of a group is asked that has no more to say than which: the group stands in the change.

@@ -81,6 +81,8 @@ type Message struct {
 	History          bool       `json:"history,omitempty" doc:"It came with the chat's history, and not as it was sent."`
 	Reactions        []Reaction `json:"reactions,omitempty" doc:"What people react with, in answers of this API; events do not hold it."`
 
+	ServerID int `json:"serverId,omitempty" doc:"Of a post in a channel: the channel's number of it, once WhatsApp has it." example:"117"`
+
 	Raw json.RawMessage `json:"raw,omitempty" doc:"WhatsApp's own form of it (waE2E.Message in JSON), with raw=true; keys are left out."`
 
 	ClientReference string     `json:"clientReference,omitempty" doc:"What the sender wrote there; chasqui only keeps it."`
@@ -93,6 +95,7 @@ type Reply struct {
 	MessageID  string   `json:"messageId,omitempty" doc:"Ours, where the session has the message." example:"msg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	WhatsAppID string   `json:"whatsappId" example:"3EB0C767D097B7A0F1D2"`
 	From       *Address `json:"from,omitempty" doc:"Who wrote it."`
+	ChatID     string   `json:"chatId,omitempty" doc:"JID of its chat, where that is another: status@broadcast where a status update is answered." example:"status@broadcast"`
 	Type       string   `json:"type,omitempty" doc:"Its type of content." example:"text"`
 	Text       string   `json:"text,omitempty" doc:"Its text or caption." example:"Is my order ready?"`
 }

@@ -48,6 +48,11 @@ type Settings struct {
 	DeviceName string            `json:"deviceName,omitempty" maxLength:"50" doc:"Shown on the phone's list of linked devices when the session is linked; default chasqui."`
 	Metadata   map[string]string `json:"metadata,omitempty" doc:"Free for the client's use."`
 	Sending    *Sending          `json:"sending,omitempty" doc:"How messages are paced; absent: as fast as WhatsApp takes them."`
+	Presence   string            `json:"presence,omitempty" enum:"available,unavailable" doc:"What the account shows of itself while it is connected; default unavailable."`
+	MarkRead   bool              `json:"markRead,omitempty" doc:"Messages that come in are read at once."`
+	Calls      *CallSettings     `json:"calls,omitempty" doc:"What is done to calls that come in."`
+	Proxy      ProxyURL          `json:"proxy,omitempty" doc:"What its connections go through; *** stands for a user and password." example:"socks5://***@proxy.example.com:1080"`
+	Ignore     Ignore            `json:"ignore,omitzero" doc:"What it takes no notice of."`
 }
 
 // A QR is a code waiting to be scanned.

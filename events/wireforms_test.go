@@ -38,6 +38,12 @@ func wireForms() map[string]Event {
 		JoinApproval: new(true), DisappearingSeconds: new(86400), ParentID: "120363025246125487@g.us", AddressingMode: "lid", ParticipantCount: 2,
 		Participants: []Participant{{by, RoleSuperAdmin}, {own, RoleMember}},
 	}
+	channel := Channel{
+		ID: "120363025246125486@newsletter", Name: "News", Description: "Of the day.", PictureID: "1637427843", PictureURL: "https://pps.whatsapp.net/1637427843.jpg",
+		InviteCode: "0029VaAbC", InviteURL: "https://whatsapp.com/channel/0029VaAbC", Followers: 1200, Verified: true, State: "active", Role: RoleSubscriber, Muted: new(true), CreatedAt: &at,
+	}
+	post := message
+	post.ChatID, post.From, post.To, post.ServerID = channel.ID, NewAddress(channel.ID, "", "", "News"), NewAddress(channel.ID, "", "", "News"), 117
 	change := Change{
 		ID: ChangePrefix.Format(id), SessionID: "sales", Kind: React.Kind, Target: message.ID, Status: ChangeFailed, ExpiresAt: later, CreatedAt: at,
 		Error: &MessageError{Code: "message_not_sent", Message: "The message was not sent, it is failed."},
@@ -58,6 +64,11 @@ func wireForms() map[string]Event {
 		Level: HealthRisk, Reasons: []HealthReason{{Code: "account_restricted", Message: "WhatsApp lets the account write to nobody new."}}, RestrictedUntil: &later, Sent: 120,
 		Failed: map[string]int{"account_restricted": 2}, NewContacts: NewContactRate{Today: 12, PerDay: 40, Week: 150, Answered: 61}, Waiting: map[string]int{WaitsForPace: 3}, WindowOpensAt: &later,
 	}
+	story := withContent(Content{Type: ContentText, Text: "What a day", BackgroundColor: "#128C7E", Font: "calistoga"})
+	story.ChatID, story.To = StatusChat, NewAddress(StatusChat, "", "", "")
+	answer := message
+	answer.ReplyTo = &Reply{MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: StatusChat, From: &own, Type: ContentText, Text: "What a day"}
+
 	forms := map[string]Event{}
 	add := func(name string, t Type, data any) {
 		forms[name] = Event{ID: EventPrefix.Format(id), Type: t, Timestamp: at, SessionID: "sales", Data: data}
@@ -67,6 +78,7 @@ func wireForms() map[string]Event {
 		data any
 	}{
 		{SessionStatus, SessionData{Session: session}}, {SessionQR, SessionData{Session: session, QR: &QR{Text: "2@abc", ExpiresAt: at}}},
+		{SessionPairingCode, SessionData{Session: session, PairingCode: &PairingCode{Code: "ABCD-EFGH", Phone: "5491123456789", ExpiresAt: at}}},
 		{SessionRisk, RiskData{Health: health}}, {MessageReceived, MessageData{Message: message}}, {MessageSent, MessageData{Message: scheduled}},
 		{MessageUpdated, StatusData{
 			MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: message.ChatID, Status: StatusFailed, By: &by, At: at,
@@ -78,12 +90,22 @@ func wireForms() map[string]Event {
 		{PollVoted, VoteData{MessageRef: ref, From: by, Direction: Incoming, Options: []string{"Monday", "Tuesday"}, At: at}},
 		{EventResponded, ResponseData{MessageRef: ref, From: by, Direction: Incoming, Response: "going", ExtraGuests: 1, At: at}},
 		{ChatUpdated, ChatData{Chat: chat, Cleared: true, Deleted: true}}, {LabelUpdated, LabelData{Label: Label{"1", "New customer", 3}, Deleted: true, ChatID: message.ChatID, Labeled: &yes}},
-		{HistorySynced, HistoryData{Kind: "on_demand", Progress: 100, ChatID: message.ChatID, Chats: 1, Messages: 50}},
+		{HistorySynced, HistoryData{Kind: "on_demand", Progress: 100, ChatID: message.ChatID, Chats: 1, Messages: 50, Missing: HistoryFileGone}},
 		{ContactUpdated, ContactData{Contact: contact, PreviousID: "120363001122334@lid", Changed: "address"}},
 		{GroupJoined, GroupData{Group: group, By: &by}}, {GroupLeft, GroupData{Group: group, By: &by, Reason: "removed"}},
 		{GroupUpdated, GroupData{Group: group, By: &by, Changed: []string{"name", "locked"}}},
 		{GroupParticipants, ParticipantsData{GroupID: group.ID, Action: "added", Participants: []Address{by}, By: &own}},
-		{GroupJoinRequested, JoinRequestData{GroupID: group.ID, Action: "created", From: by}}, {ChangeUndone, ChangeData{Change: change}},
+		{PresenceUpdated, PresenceData{Presence: Presence{Contact: by, State: PresenceUnavailable, LastSeen: &at, Typing: TypingText, Subscribed: true, UpdatedAt: &at}}},
+		{ChatTyping, TypingData{ChatID: message.ChatID, From: by, State: TypingVoice, At: at}},
+		{CallOffered, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, GroupID: group.ID, Video: true, State: CallRinging, OfferedAt: at}}},
+		{CallTaken, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, State: CallAccepted, OfferedAt: at, AcceptedAt: &later}}},
+		{CallOver, CallData{Call: Call{ID: CallPrefix.Format(id), WhatsAppID: "3B2CF1D6", SessionID: "sales", From: by, State: CallEnded, Reason: CallCompleted, OfferedAt: at, AcceptedAt: &later, EndedAt: &later}}},
+		{GroupJoinRequested, JoinRequestData{GroupID: group.ID, Action: "created", From: by}}, {StatusReceived, MessageData{Message: story}},
+		{ChannelUpdated, ChannelData{Channel: channel, Change: "changed", Changed: []string{"name", "muted"}}}, {ChannelMessage, MessageData{Message: post}},
+		{ChannelCounts, ChannelCountsData{ChannelID: channel.ID, Posts: []CountedPost{
+			{117, "3EB0C767D097B7A0F1D2E3", PostCounts{840, []ReactionCount{{"👍", 12}}}}, {ServerID: 118, PostCounts: PostCounts{ReactionCounts: []ReactionCount{}}},
+		}}},
+		{ChangeUndone, ChangeData{Change: change}},
 		{MediaFailed, MediaFailedData{
 			MessageID: message.ID, WhatsAppID: message.WhatsAppID, ChatID: message.ChatID, Direction: Incoming, Media: file, Error: MessageError{Code: "media_fetch_failed", Message: "It is gone."},
 		}},
@@ -91,6 +113,8 @@ func wireForms() map[string]Event {
 	} {
 		add(string(form.t), form.t, form.data)
 	}
+	add(string(MessageReceived)+".statusReply", MessageReceived, MessageData{Message: answer})
+	add("session.status.passkey", SessionStatus, SessionData{Session: session, Passkey: &Passkey{Step: PasskeyRequest, Request: json.RawMessage(`{"challenge":"AAAA"}`), ExpiresAt: at}})
 	place := Location{Latitude: -34.6037, Longitude: -58.3816, Name: "Obelisco", Address: "Av. 9 de Julio"}
 	for _, c := range []Content{
 		{Type: ContentImage, Media: &file, Caption: "The menu", ViewOnce: true, AlbumID: "3EB0A1"}, {Type: ContentVideo, Media: &file, GIF: true, VideoNote: true},

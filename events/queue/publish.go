@@ -66,9 +66,9 @@ func (p *Publisher) Close() error {
 	return nil
 }
 
-// publish stores the messages of one topic with one statement.
-func publish(ctx context.Context, tx pgx.Tx, topic string, messages []Message) error {
-	p, err := watermillsql.NewPublisher(executor{ctx: ctx, tx: tx}, watermillsql.PublisherConfig{SchemaAdapter: schema{}}, nil)
+// publish adds the one statement that stores the messages of a topic.
+func publish(batch *pgx.Batch, topic string, messages []Message) error {
+	p, err := watermillsql.NewPublisher(executor{batch: batch}, watermillsql.PublisherConfig{SchemaAdapter: schema{}}, nil)
 	if err != nil {
 		return fmt.Errorf("make publisher: %w", err)
 	}
@@ -131,16 +131,15 @@ func (schema) InsertQuery(topic string, messages message.Messages) (watermillsql
 	}, nil
 }
 
-// executor lets watermill-sql's Publisher, which knows database/sql and no context, write in a pgx transaction under the caller's context.
-// The methods of the embedded interface, which is nil, belong to the stock subscriber.
+// executor collects what watermill-sql's Publisher, which knows database/sql, would write. The methods of the embedded interface, which is nil,
+// belong to the stock subscriber.
 type executor struct {
 	watermillsql.ContextExecutor
-	ctx context.Context
-	tx  pgx.Tx
+	batch *pgx.Batch
 }
 
-// ExecContext runs a statement under the context of the transaction's caller.
+// ExecContext adds a statement to the batch. How many rows it changes nobody asks.
 func (e executor) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
-	tag, err := e.tx.Exec(e.ctx, query, args...)
-	return driver.RowsAffected(tag.RowsAffected()), err
+	e.batch.Queue(query, args...)
+	return driver.RowsAffected(0), nil
 }

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -44,15 +43,6 @@ type DB struct {
 	Notifier *Notifier // nil: nobody is woken, subscribers find messages by polling
 }
 
-// Tx is a PostgreSQL transaction that can also publish. What is published leaves in the same commit, as the transaction's last statements
-// whenever Publish is called (publishers of one lane wait for each other, so nothing slow may follow); the wake-ups follow the commit.
-// What is published inside a savepoint (Begin) stays when the savepoint is rolled back.
-type Tx struct {
-	pgx.Tx
-	out   map[string][]Message
-	wakes map[string]map[string]struct{} // by topic; no keys: wake everyone
-}
-
 // InTx runs fn in a READ COMMITTED transaction and commits it. A deadlock, a serialization failure or a plan that a migration made stale
 // runs fn again, up to 5 times in all, so fn does nothing but database work. An error of fn rolls back and is returned. When the connection is
 // lost during the commit, the error may hide a commit that took place: who tries again must recognise his own rows.
@@ -63,10 +53,10 @@ func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 			d.wake(tx)
 			return nil
 		}
-		if attempt == maxAttemptsInTx || !retryable(err) {
+		if attempt == maxAttemptsInTx || !Retryable(err) {
 			return err
 		}
-		if stalePlan(err) { // the pool's other connections have it too: the next try gets one that never prepared anything
+		if StalePlan(err) { // the pool's other connections have it too: the next try gets one that never prepared anything
 			d.Pool.Reset()
 		}
 		// The losers of a deadlock meet again unless their pauses differ: 0-5 ms, then 0-10 ms, 0-20 ms, 0-40 ms.
@@ -77,33 +67,16 @@ func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 }
 
 func (d *DB) once(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
-	ptx, err := d.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	conn, err := d.Pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
-	tx := &Tx{Tx: ptx, out: map[string][]Message{}, wakes: map[string]map[string]struct{}{}}
-	defer func() { _ = ptx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
+	tx := &Tx{conn: conn, out: map[string][]Message{}, wakes: map[string]map[string]struct{}{}}
+	defer tx.end(ctx)
 	if err := fn(tx); err != nil {
 		return nil, err
 	}
-	if err := tx.flush(ctx); err != nil {
-		return nil, err
-	}
-	if err := ptx.Commit(ctx); err != nil {
-		return nil, fmt.Errorf("commit: %w", err)
-	}
-	return tx, nil
-}
-
-// flush publishes what was collected: topics in their order and each topic's lanes sorted by the database, so that two transactions take
-// the locks of their common lanes in the same order.
-func (t *Tx) flush(ctx context.Context) error {
-	for _, topic := range slices.Sorted(maps.Keys(t.out)) {
-		if err := publish(ctx, t.Tx, topic, t.out[topic]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx, tx.commit(ctx)
 }
 
 func (d *DB) wake(tx *Tx) {
@@ -118,37 +91,16 @@ func (d *DB) wake(tx *Tx) {
 	}
 }
 
-// Publish adds a message to what leaves with the commit. Order within one lane is the order of the calls. A message that breaks a limit of
-// Message fails the commit.
-func (t *Tx) Publish(topic string, m Message) { t.out[topic] = append(t.out[topic], m) }
-
-// Notify wakes the listeners of a wake-up topic after the commit: those of the keys, or without keys all of them.
-func (t *Tx) Notify(topic string, keys ...string) {
-	pending, ok := t.wakes[topic]
-	switch {
-	case len(keys) == 0:
-		t.wakes[topic] = nil
-		return
-	case ok && pending == nil: // everyone is woken already
-		return
-	case !ok:
-		pending = map[string]struct{}{}
-		t.wakes[topic] = pending
-	}
-	for _, k := range keys {
-		pending[k] = struct{}{}
-	}
-}
-
-// retryable says whether the same transaction may simply be run again: serialization_failure, deadlock_detected or a stale plan.
-func retryable(err error) bool {
+// Retryable says whether the transaction that ended with err may simply be run again: serialization failure, deadlock, or a StalePlan.
+func Retryable(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") || stalePlan(err)
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") || StalePlan(err)
 }
 
-// stalePlan says whether a migration changed what a statement returns that the connection had prepared before ("cached plan must not change
-// result type"). The code alone would mean any feature that is missing, and the text is translated; the routine is neither.
-func stalePlan(err error) bool {
+// StalePlan says whether err is PostgreSQL's "cached plan must not change result type": a migration changed what a statement returns that this
+// connection had prepared before. pgx forgets the statement with the error, so that the next try on the connection prepares it anew. The code
+// alone would mean any feature that is missing, and the text is translated; the routine is neither.
+func StalePlan(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery"
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	. "github.com/chasqui/chasqui/events/queue"
 )
@@ -358,5 +359,23 @@ func TestStatsOfAnIdleTopicAreZero(t *testing.T) {
 	b.must(err)
 	if got.Messages != 1 || got.Lanes != 1 || got.Oldest.Round(time.Minute) != time.Hour {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestRetryable(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		pg   pgconn.PgError
+		want bool
+	}{
+		{pgconn.PgError{Code: "40001"}, true}, {pgconn.PgError{Code: "40P01"}, true}, {pgconn.PgError{Code: "23505"}, false},
+		{pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"}, true}, {pgconn.PgError{Code: "0A000", Routine: "transformLockingClause"}, false},
+	} {
+		if Retryable(fmt.Errorf("write: %w", &tt.pg)) != tt.want {
+			t.Errorf("%s %s: retryable is %v", tt.pg.Code, tt.pg.Routine, !tt.want)
+		}
+	}
+	if Retryable(pgx.ErrNoRows) {
+		t.Error("what PostgreSQL did not say is retryable")
 	}
 }

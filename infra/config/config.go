@@ -65,10 +65,11 @@ type Webhooks struct {
 	Networks
 }
 
-// Networks says which addresses webhooks may have beside public ones. The API
-// asks when an endpoint is registered, the dispatcher at each delivery.
+// Networks says which addresses webhooks, and the proxies of sessions, may have
+// beside public ones. The API asks when one is set, the dispatcher and the
+// connector at each connection.
 type Networks struct {
-	WebhookAllowCIDRs []netip.Prefix `env:"WEBHOOK_ALLOW_CIDRS" kind:"cidrs" doc:"Private networks that webhooks may reach, such as 172.16.0.0/12, separated by commas. dev allows the machine itself. Metadata addresses stay blocked."`
+	WebhookAllowCIDRs []netip.Prefix `env:"WEBHOOK_ALLOW_CIDRS" kind:"cidrs" doc:"Private networks that webhooks may reach and proxies of sessions stand in, such as 172.16.0.0/12, separated by commas. dev allows the machine itself. Metadata addresses stay blocked."`
 }
 
 // WhatsApp is which WhatsApp the connector speaks to.
@@ -218,6 +219,7 @@ type Connector struct {
 	Public
 	WhatsApp
 	Connecting
+	Networks
 	Health
 	Logging
 }

@@ -66,6 +66,7 @@ type PostgresConfig struct {
 // this one. When it dies without having been told to, it is started again at
 // the same address; pools that were connected to it reconnect by themselves.
 type Postgres struct {
+	child
 	config   PostgresConfig
 	log      *slog.Logger
 	binaries string
@@ -74,14 +75,6 @@ type Postgres struct {
 	cluster  string // home/cluster, the server's data directory
 	socket   string // the folder of the server's unix socket
 	lock     *Lock
-
-	stop     chan struct{} // closed by Stop
-	stopOnce sync.Once
-	done     chan struct{} // closed when the server has ended for good
-
-	mu  sync.Mutex
-	pid int
-	err error // why it ended, when that was not Stop
 }
 
 // StartPostgres starts a server on config.Dir, making a new cluster there when
@@ -96,8 +89,7 @@ func StartPostgres(ctx context.Context, config PostgresConfig) (_ *Postgres, err
 	p := &Postgres{
 		config: config,
 		log:    config.Logger,
-		stop:   make(chan struct{}),
-		done:   make(chan struct{}),
+		child:  child{stop: make(chan struct{}), done: make(chan struct{})},
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -129,7 +121,7 @@ func StartPostgres(ctx context.Context, config PostgresConfig) (_ *Postgres, err
 		return nil, err
 	}
 	started := make(chan error, 1)
-	go p.supervise(ctx, started)
+	go p.supervise(ctx, supervised{name: "PostgreSQL", log: p.log, once: p.config.Test, serve: p.serve}, started, p.release)
 	if err := <-started; err != nil {
 		<-p.done
 		return nil, err
@@ -152,32 +144,6 @@ func (p *Postgres) dsn(name string) string {
 	return address.String()
 }
 
-// PID is the process id of the running server, 0 while there is none.
-func (p *Postgres) PID() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pid
-}
-
-// Done is closed when the server has ended for good: stopped, or dead too often
-// to be started again. Err tells which.
-func (p *Postgres) Done() <-chan struct{} { return p.done }
-
-// Err says why the server ended, nil when it still runs or was stopped.
-func (p *Postgres) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
-}
-
-// Stop shuts the server down, waits until it is gone (15 s at most), and with a
-// temporary folder removes that too. Connected clients are cut off. Stop may be
-// called any number of times, from any goroutine.
-func (p *Postgres) Stop() {
-	p.stopOnce.Do(func() { close(p.stop) })
-	<-p.done
-}
-
 // release gives the folder back; nothing may run on it any more.
 func (p *Postgres) release() {
 	if p.config.Test && p.config.Dir == "" {
@@ -186,29 +152,6 @@ func (p *Postgres) release() {
 		}
 	}
 	p.lock.Release()
-}
-
-// supervise runs the server until it is stopped or has ended for good. A server
-// for tests is not started again.
-func (p *Postgres) supervise(ctx context.Context, started chan<- error) {
-	defer close(p.done)
-	served, err := supervised{name: "PostgreSQL", log: p.log, once: p.config.Test, stop: p.stop, serve: p.serve}.run(ctx, started)
-	if !served {
-		return // the caller releases the folder
-	}
-	p.mu.Lock()
-	p.err = err
-	p.mu.Unlock()
-	p.release()
-}
-
-func (p *Postgres) stopping() bool {
-	select {
-	case <-p.stop:
-		return true
-	default:
-		return false
-	}
 }
 
 // serve runs the server once: it evicts what is left of an earlier one, starts
@@ -381,12 +324,6 @@ func waitUntil(limit time.Duration, done func() bool) bool {
 		}
 	}
 	return true
-}
-
-func (p *Postgres) setPID(pid int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pid = pid
 }
 
 // tail passes a process's output on, line by line at debug level, and keeps the

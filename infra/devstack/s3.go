@@ -59,20 +59,13 @@ type S3Config struct {
 // It does not sync what it writes: whoever needs objects to outlive a power cut
 // syncs Dir's filesystem.
 type S3 struct {
+	child
 	config         S3Config
 	log            *slog.Logger
 	home           string // config.Dir, absolute
 	access, secret string
 	port           *port
 	lock           *Lock
-
-	stop     chan struct{} // closed by Stop
-	stopOnce sync.Once
-	done     chan struct{} // closed when the server has ended for good
-
-	mu  sync.Mutex
-	pid int
-	err error // why it ended, when that was not Stop
 }
 
 // StartS3 starts a server on config.Dir and returns when it accepts connections.
@@ -85,7 +78,7 @@ func StartS3(ctx context.Context, config S3Config) (_ *S3, err error) {
 	if config.Dir == "" && !config.Test {
 		return nil, errors.New("the embedded S3 server needs a folder")
 	}
-	s := &S3{config: config, log: config.Logger, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &S3{config: config, log: config.Logger, child: child{stop: make(chan struct{}), done: make(chan struct{})}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -117,7 +110,7 @@ func StartS3(ctx context.Context, config S3Config) (_ *S3, err error) {
 		return nil, err
 	}
 	started := make(chan error, 1)
-	go s.supervise(ctx, started)
+	go s.supervise(ctx, supervised{name: "the S3 server", log: s.log, serve: s.serve}, started, s.release)
 	if err := <-started; err != nil {
 		<-s.done
 		return nil, err
@@ -140,38 +133,6 @@ func (s *S3) SecretKey() string { return s.secret }
 // Dir is the folder that holds the data.
 func (s *S3) Dir() string { return s.home }
 
-// PID is the process id of the running server, 0 while there is none.
-func (s *S3) PID() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.pid
-}
-
-func (s *S3) setPID(pid int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pid = pid
-}
-
-// Done is closed when the server has ended for good: stopped, or dead too often
-// to be started again. Err tells which.
-func (s *S3) Done() <-chan struct{} { return s.done }
-
-// Err says why the server ended, nil when it still runs or was stopped.
-func (s *S3) Err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// Stop ends the server, waits until it is gone (s3StopTimeout at most), and with
-// a temporary folder removes that too. Stop may be called any number of times,
-// from any goroutine.
-func (s *S3) Stop() {
-	s.stopOnce.Do(func() { close(s.stop) })
-	<-s.done
-}
-
 // release gives the folder and the port back; no server runs any more.
 func (s *S3) release() {
 	if s.port != nil {
@@ -183,19 +144,6 @@ func (s *S3) release() {
 		}
 	}
 	s.lock.Release()
-}
-
-// supervise runs the server until it is stopped or has ended for good.
-func (s *S3) supervise(ctx context.Context, started chan<- error) {
-	defer close(s.done)
-	served, err := supervised{name: "the S3 server", log: s.log, stop: s.stop, serve: s.serve}.run(ctx, started)
-	if !served {
-		return // the caller releases the folder
-	}
-	s.mu.Lock()
-	s.err = err
-	s.mu.Unlock()
-	s.release()
 }
 
 // serve runs the server once: it calls ready when connections are accepted, and

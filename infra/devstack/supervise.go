@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -63,4 +64,71 @@ func (s supervised) run(ctx context.Context, started chan<- error) (served bool,
 			}
 		}
 	}
+}
+
+// child is what is kept of a supervised server over all its starts.
+type child struct {
+	stop     chan struct{} // closed by Stop
+	stopOnce sync.Once
+	done     chan struct{} // closed when the server has ended for good
+
+	mu  sync.Mutex
+	pid int
+	err error // why it ended, when that was not Stop
+}
+
+// PID is the process id of the running server, 0 while there is none.
+func (c *child) PID() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pid
+}
+
+func (c *child) setPID(pid int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pid = pid
+}
+
+// Done is closed when the server has ended for good: stopped, or dead too often
+// to be started again. Err tells which.
+func (c *child) Done() <-chan struct{} { return c.done }
+
+// Err says why the server ended, nil when it still runs or was stopped.
+func (c *child) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Stop shuts the server down, waits until it is gone (15 s at most), and with a
+// temporary folder removes that too. Connected clients are cut off. Stop may be
+// called any number of times, from any goroutine.
+func (c *child) Stop() {
+	c.stopOnce.Do(func() { close(c.stop) })
+	<-c.done
+}
+
+func (c *child) stopping() bool {
+	select {
+	case <-c.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// supervise runs the server until it is stopped or has ended for good, and then
+// releases what it held. After a first start that failed that is the caller's.
+func (c *child) supervise(ctx context.Context, s supervised, started chan<- error, release func()) {
+	defer close(c.done)
+	s.stop = c.stop
+	served, err := s.run(ctx, started)
+	if !served {
+		return
+	}
+	c.mu.Lock()
+	c.err = err
+	c.mu.Unlock()
+	release()
 }

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chasqui/chasqui/infra/testpoll"
 	"github.com/chasqui/chasqui/infra/tests3"
 )
 
@@ -188,23 +189,11 @@ func (p *process) awaitReady(t *testing.T, file string, d time.Duration) ready {
 	return r
 }
 
-// eventually polls cond every 20 ms until it answers nil.
+// eventually polls cond until it answers nil.
 func eventually(t *testing.T, d time.Duration, what string, cond func() error) {
 	t.Helper()
-	deadline := time.NewTimer(d)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := cond()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("waited %s for %s: %v", d, what, err)
-		case <-tick.C:
-		}
+	if err := testpoll.Until(d, cond); err != nil {
+		t.Fatalf("waited %s for %s: %v", d, what, err)
 	}
 }
 

@@ -13,12 +13,12 @@ import (
 const (
 	business  = "5491150000001" // the phone whose account chasqui runs
 	customers = 5
-	texts     = 100 // each way and customer
+	texts     = 40 // each way and customer
 )
 
 func customer(i int) string { return fmt.Sprintf("549116000000%d", i) }
 
-// TestNothingIsLostWhenAnyPartIsKilled sends 500 texts each way, five times, and kills another part each time in the middle of them: with
+// TestNothingIsLostWhenAnyPartIsKilled sends 200 texts each way, five times, and kills another part each time in the middle of them: with
 // SIGKILL, as a crash or the kernel's memory killer does. Everything is counted from outside.
 //
 // Feature: Nothing lost when any part is killed
@@ -140,6 +140,7 @@ func (s *stack) loadAndKill(t *testing.T, round string, kill func(*testing.T)) {
 	t.Logf("%s: %d accepted each way in %s", round, customers*texts, time.Since(began).Round(time.Millisecond))
 
 	s.awaitOutgoing(t, round, outIDs)
+	t.Logf("%s: the phones show all after %s", round, time.Since(began).Round(time.Millisecond))
 	s.awaitIncoming(t, inIDs)
 	t.Logf("%s: all there after %s", round, time.Since(began).Round(time.Millisecond))
 }
@@ -161,7 +162,9 @@ func (s *stack) awaitOutgoing(t *testing.T, round string, want []map[string]bool
 				}
 			}
 			if len(mine) < texts {
-				return fmt.Errorf("%d of %d", len(mine), texts)
+				return whenAsked(func() string {
+					return fmt.Sprintf("%d of %d; the others are %v", len(mine), texts, s.statuses(want[i], mine))
+				})
 			}
 			return nil
 		})
@@ -178,6 +181,31 @@ func (s *stack) awaitOutgoing(t *testing.T, round string, want []map[string]bool
 			}
 		}
 	}
+}
+
+// whenAsked is an error whose text is worth finding out only when it is shown.
+type whenAsked func() string
+
+func (w whenAsked) Error() string { return w() }
+
+// statuses counts, by their status, the messages that were accepted and that a phone does not show.
+func (s *stack) statuses(accepted map[string]bool, shown []phoneMessage) map[string]int {
+	there := map[string]bool{}
+	for _, m := range shown {
+		there[m.ID] = true
+	}
+	counts := map[string]int{}
+	for id := range accepted {
+		if there[id] {
+			continue
+		}
+		var m message
+		if _, err := s.api.do("GET", "/v1/sessions/shop/messages/"+id, nil, &m); err != nil {
+			m.Status = err.Error()
+		}
+		counts[m.Status]++
+	}
+	return counts
 }
 
 // awaitIncoming waits until what the phones sent is in the API's event log and at the webhook, and checks: one event a message, one

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/testpoll"
 )
 
 // running is the program under test: one `chasqui dev` for all tests, with a simulated WhatsApp.
@@ -129,22 +130,13 @@ func call(t *testing.T, method, target string, in, out any, header ...string) (i
 	return res.StatusCode, raw
 }
 
+const patience = 60 * time.Second
+
 // eventually polls until cond answers nil.
 func eventually(t *testing.T, what string, cond func() error) {
 	t.Helper()
-	deadline, tick := time.NewTimer(30*time.Second), time.NewTicker(20*time.Millisecond)
-	defer deadline.Stop()
-	defer tick.Stop()
-	for {
-		err := cond()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("waited 30 s for %s: %v", what, err)
-		case <-tick.C:
-		}
+	if err := testpoll.Until(patience, cond); err != nil {
+		t.Fatalf("waited %s for %s: %v", patience, what, err)
 	}
 }
 

@@ -19,12 +19,12 @@ var table = []struct {
 		"Free metadata",
 		"Only an unlinking ends a session: every other loss reconnects",
 		"Encrypted export and import",
-		"Pairing code and passkey" + notYet,
-		"Proxy of a session, media included" + notYet,
-		"Ignore groups, status, broadcasts, channels" + notYet,
-		"Reject calls with a text" + notYet,
-		"Mark read and presence mode as settings" + notYet,
-		"Log of a session" + notYet,
+		"Pairing code and passkey",
+		"Proxy of a session, media included",
+		"Ignore groups, status, broadcasts, channels",
+		"Reject calls with a text",
+		"Mark read and presence mode as settings",
+		"Log of a session",
 		"Onboarding page for one pairing" + notYet,
 	}},
 	{"Sending", []string{
@@ -109,6 +109,18 @@ var table = []struct {
 		"Only an admin may: typed refusals",
 		"A group of 1,024 delays no other chat",
 	}},
+	{"Status", []string{
+		"Status: text, image, video, voice",
+		"Viewers of a status",
+		"Delete a status",
+		"Status of others, with replies and reactions",
+	}},
+	{"Channels", []string{
+		"Create, change and delete a channel",
+		"Follow, mute and leave channels",
+		"Posts: list, write, react",
+		"Channel events",
+	}},
 	{"Questions", []string{
 		"Queries wait, and a session that is offline answers at once",
 	}},
@@ -147,8 +159,8 @@ var table = []struct {
 		"Dashboard" + notYet,
 		"SDKs and MCP server" + notYet,
 		"Profile and privacy",
-		"Presence" + notYet,
-		"Calls" + notYet,
+		"Presence",
+		"Calls",
 	}},
 }
 
@@ -157,5 +169,7 @@ const leftOut = `
 ## Left out
 
 What whatsmeow has no call for and what would need an invented identifier of WhatsApp's is not offered: an audience of its own for one status update. Removing an entry of the address book is writing an empty name: whatsmeow
-writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them. A personal invitation to a group can be sent and read, and is accepted on the phone.
+writes no removals. Buttons, lists and carousels are read as text and not sent: clients stop rendering them. WhatsApp Web's way to end a subscription to presence is not known; the form
+of former clients is sent, and nothing is told further. Channels are not searched by name: the query's identifier is known, and what it is asked with is not. Who wrote a post, and which
+posts are the account's own from its phone, whatsmeow does not say.
 `

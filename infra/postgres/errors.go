@@ -31,17 +31,3 @@ func Away(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
-
-// Retryable says whether the transaction that ended with err may simply be run again: serialization failure, deadlock, or a StalePlan.
-func Retryable(err error) bool {
-	code := ErrorCode(err)
-	return code == "40001" || code == "40P01" || StalePlan(err)
-}
-
-// StalePlan says whether err is PostgreSQL's "cached plan must not change result type": a migration changed what a statement returns that this
-// connection had prepared before. pgx forgets the statement with the error, so that the next try on the connection prepares it anew. The code
-// alone would mean any feature that is missing, and the text is translated; the routine is neither.
-func StalePlan(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery"
-}

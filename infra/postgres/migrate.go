@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/chasqui/chasqui/events/queue"
 )
 
 // Migrations run while the roles of the release before are at work, so release N expands and N+1 contracts:
@@ -117,7 +119,7 @@ func persist(ctx context.Context, cfg *pgx.ConnConfig, patience time.Duration, c
 	deadline := time.Now().Add(patience)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := change()
-		if code := ErrorCode(err); code != "55P03" && !Retryable(err) { // lock_not_available
+		if code := ErrorCode(err); code != "55P03" && !queue.Retryable(err) { // lock_not_available
 			return err
 		}
 		if time.Now().Add(pause).After(deadline) {

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/testdb"
 )
@@ -319,7 +320,7 @@ func TestStatementsOutliveNewColumns(t *testing.T) {
 	stale := map[string]bool{}
 	for name := range queries {
 		err := describe(t, conn.PgConn(), name)
-		if stale[name] = postgres.StalePlan(err); err != nil && !stale[name] {
+		if stale[name] = queue.StalePlan(err); err != nil && !stale[name] {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -379,12 +380,4 @@ func generatedQueries(t *testing.T) map[string]string {
 		})
 	}
 	return queries
-}
-
-func TestAStalePlanIsRetryable(t *testing.T) {
-	t.Parallel()
-	stale := fmt.Errorf("read: %w", &pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"})
-	if !postgres.Retryable(stale) || postgres.Retryable(&pgconn.PgError{Code: "0A000", Routine: "transformLockingClause"}) {
-		t.Error("what is retryable is not")
-	}
 }

@@ -71,16 +71,13 @@ func TestAnAddressThatLeadsNowhereIsNotEchoed(t *testing.T) {
 	}
 }
 
-func TestRetryable(t *testing.T) {
+func TestErrorCode(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[string]bool{"40001": true, "40P01": true, "23505": false} {
-		err := fmt.Errorf("write: %w", &pgconn.PgError{Code: code})
-		if postgres.Retryable(err) != want || postgres.ErrorCode(err) != code {
-			t.Errorf("%s: retryable is %v", code, !want)
-		}
+	if err := fmt.Errorf("write: %w", &pgconn.PgError{Code: "23505"}); postgres.ErrorCode(err) != "23505" {
+		t.Error("PostgreSQL's code is not found")
 	}
-	if postgres.Retryable(pgx.ErrNoRows) || postgres.ErrorCode(nil) != "" {
-		t.Error("what PostgreSQL did not say is retryable")
+	if postgres.ErrorCode(pgx.ErrNoRows) != "" || postgres.ErrorCode(nil) != "" {
+		t.Error("what PostgreSQL did not say has a code")
 	}
 }
 

@@ -26,6 +26,7 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 		}
 		m.ReplyTo, m.Mentions, m.MentionsEveryone, m.Forwarded, m.DisappearsAfter =
 			context.ReplyTo, context.Mentions, context.MentionsEveryone, context.Forwarded, context.DisappearsAfter
+		m.ServerID = context.ServerID
 	}
 	m.EditedAt, m.RevokedAt, m.PinnedUntil, m.Starred, m.History = v.EditedAt, v.RevokedAt, v.PinnedUntil, v.Starred, v.History
 	if m.Status == events.StatusScheduled {
@@ -46,11 +47,7 @@ func Message(v db.MessageView, publicURL string) (events.Message, error) {
 	if v.ErrorCode != nil {
 		m.Error = &events.MessageError{Code: *v.ErrorCode, Message: Text(v.ErrorMessage)}
 	}
-	own := events.Address{Kind: events.KindUser, Name: v.OwnName}
-	if v.OwnPhone != nil {
-		own = events.NewAddress(*v.OwnPhone+"@"+events.PhoneServer, *v.OwnPhone, Text(v.OwnLid), v.OwnName)
-	}
-	chat := events.NewAddress(v.ChatID, v.ChatPhone, v.ChatLid, v.ChatName)
+	own, chat := OwnAddress(v.OwnPhone, v.OwnLid, v.OwnName), events.NewAddress(v.ChatID, v.ChatPhone, v.ChatLid, v.ChatName)
 	switch {
 	case v.Direction == events.Outgoing:
 		m.From, m.To = own, chat
@@ -70,6 +67,7 @@ type MessageContext struct {
 	MentionsEveryone bool             `json:"mentionsEveryone,omitempty"`
 	Forwarded        int              `json:"forwarded,omitempty"`
 	DisappearsAfter  int              `json:"disappearsAfter,omitempty"`
+	ServerID         int              `json:"serverId,omitempty"`
 
 	PreviewThumbnail []byte `json:"previewThumbnail,omitempty"` // JPEG of a link's preview
 }
@@ -127,4 +125,12 @@ func Chat(v db.ChatView) events.Chat {
 		c.Labels = []string{}
 	}
 	return c
+}
+
+// OwnAddress is how a session's account is shown, whose phone is known once it was linked.
+func OwnAddress(phone, lid *string, name string) events.Address {
+	if phone == nil {
+		return events.Address{Kind: events.KindUser, Name: name}
+	}
+	return events.NewAddress(*phone+"@"+events.PhoneServer, *phone, Text(lid), name)
 }

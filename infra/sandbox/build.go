@@ -20,7 +20,7 @@ var outgoingKinds map[string]outgoingKind
 
 func init() { // a literal would refer to itself, by way of post
 	outgoingKinds = map[string]outgoingKind{
-		"text":         {"text! preview", true, (*composer).text},
+		"text":         {"text! preview background font", true, (*composer).text},
 		"location":     {"location!", true, (*composer).location},
 		"liveLocation": {"liveLocation!", true, (*composer).liveLocation},
 		"contacts":     {"contacts!", true, (*composer).contacts},
@@ -81,6 +81,9 @@ func secret() *waE2E.MessageContextInfo {
 }
 
 func (c *composer) text() (*waE2E.Message, error) {
+	if c.Background != "" || c.Font != "" {
+		return c.statusText()
+	}
 	if c.Preview == nil {
 		return textMessage(c.Text), nil
 	}

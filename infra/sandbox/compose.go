@@ -116,7 +116,10 @@ func (s *Sandbox) composer(ctx context.Context, number string, o Outgoing) (*com
 		if o.Type == "forward" {
 			chat = ""
 		}
-		if c.target = p.known(chat, o.Target.ID); c.target == nil {
+		if c.target = p.known(chat, o.Target.ID); c.target == nil && o.Type == "reaction" {
+			c.target = p.known(StatusBroadcast, o.Target.ID) // which goes to its author
+		}
+		if c.target == nil {
 			return nil, kind, refuse("the phone knows no message %s in the chat with %s", o.Target.ID, o.To)
 		}
 	}

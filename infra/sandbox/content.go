@@ -20,7 +20,10 @@ type Content struct {
 	Mentions         []string `json:"mentions,omitempty"`
 	MentionsEveryone bool     `json:"mentionsEveryone,omitempty"`
 	Preview          *Preview `json:"preview,omitempty"`
-	Forwarded        bool     `json:"forwarded,omitempty"`
+	// Background is what a text or voice that is a status stands on, as "#128C7E", and Font a text's, by WhatsApp's name, as "CALISTOGA_REGULAR".
+	Background string `json:"background,omitempty"`
+	Font       string `json:"font,omitempty"`
+	Forwarded  bool   `json:"forwarded,omitempty"`
 	// ForwardingScore is how often it was forwarded; apps show "forwarded many times" from 5.
 	ForwardingScore uint32 `json:"forwardingScore,omitempty"`
 	ViewOnce        bool   `json:"viewOnce,omitempty"`

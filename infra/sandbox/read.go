@@ -146,12 +146,14 @@ func (r *reader) body(m *waE2E.Message, c *Content) {
 	switch {
 	case text != "":
 		c.Type, c.Text, c.Preview = "text", text, preview(m.GetExtendedTextMessage())
+		look(m.GetExtendedTextMessage(), c)
 	case m.GetProtocolMessage() != nil:
 		r.protocol(m.GetProtocolMessage(), c)
 	case m.GetAudioMessage() != nil:
 		if c.Type = "audio"; m.GetAudioMessage().GetPTT() {
 			c.Type = "voice"
 		}
+		c.Background = colour(m.GetAudioMessage().BackgroundArgb)
 	case m.GetPtvMessage() != nil:
 		c.Type = "video"
 	case m.GetLocationMessage() != nil:

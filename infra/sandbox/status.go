@@ -2,12 +2,17 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"go.mau.fi/whatsmeow"
 	waBinary "go.mau.fi/whatsmeow/binary"
+	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
+	"google.golang.org/protobuf/proto"
 )
 
 // StatusBroadcast is the recipient of a message that is a status: everybody in its audience gets it. Statuses are sent, shown, revoked and
@@ -78,4 +83,34 @@ func (s *Sandbox) putAudience(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	return http.StatusOK, in, s.SetAudience(r.Context(), r.PathValue("number"), in)
+}
+
+// statusText is a text with a look, as a status has one. The apps write white on it.
+func (c *composer) statusText() (*waE2E.Message, error) {
+	digits, marked := strings.CutPrefix(c.Background, "#")
+	rgb, err := strconv.ParseUint(digits, 16, 24)
+	font, known := waE2E.ExtendedTextMessage_FontType_value[c.Font]
+	if !marked || err != nil || len(digits) != 6 || !known || c.Preview != nil {
+		return nil, refuse("background must be a colour as #128C7E, font one of WhatsApp's, and there is no preview beside them")
+	}
+	return &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{
+		Text: &c.Text, BackgroundArgb: proto.Uint32(0xFF000000 | uint32(rgb)), TextArgb: proto.Uint32(0xFFFFFFFF), Font: waE2E.ExtendedTextMessage_FontType(font).Enum(),
+	}}, nil
+}
+
+// look reads what statusText writes.
+func look(m *waE2E.ExtendedTextMessage, c *Content) {
+	if m == nil {
+		return
+	}
+	if c.Background = colour(m.BackgroundArgb); m.Font != nil {
+		c.Font = m.Font.String()
+	}
+}
+
+func colour(argb *uint32) string {
+	if argb == nil {
+		return ""
+	}
+	return fmt.Sprintf("#%06X", *argb&0xFFFFFF)
 }

@@ -52,7 +52,7 @@ type Container struct {
 	locks map[types.JID]*ratchet.Lock // one, and small, for each JID this process ever loaded
 }
 
-// Tx is the transaction in which OnSave may write. It sees the container's schema first, then public.
+// Tx is the transaction in which OnSave and OnState may write. It sees the container's schema first, then public.
 type Tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
@@ -64,9 +64,19 @@ type Options struct {
 	Fence Fence
 	// OnSave runs once, when pairing has succeeded, in the transaction that stores the device. Its error undoes the pairing.
 	OnSave func(ctx context.Context, tx Tx, jid types.JID) error
+	// OnState runs with each new version of a part of the account's state, in the transaction that stores it. Its error undoes that.
+	OnState func(ctx context.Context, tx Tx, s State) error
 	// OnFailure is told the first ratchet.Failure, at most once per Device; from then on the Device refuses everything with the same error. It is
 	// called on a goroutine of whatsmeow's, maybe within an event handler or a send: it must not wait for the client.
 	OnFailure func(error)
+}
+
+// State is a version of a part of the account's state that is being stored.
+type State struct {
+	Name    string // of the part, as WhatsApp has it
+	Version uint64
+	Entries int  // that are new in it
+	Initial bool // the part had no version before
 }
 
 // array hands a slice through sqlstore to pgx, which encodes it itself.

@@ -101,6 +101,9 @@ func (s *deviceStore) PutAppStateMutationMACs(ctx context.Context, name string, 
 			return s.inner.PutAppStateMutationMACs(ctx, name, version, mutations)
 		}
 		return s.container.db.DoTxn(ctx, nil, func(ctx context.Context) error {
+			if err := s.tellState(ctx, name, state.Version, len(mutations)); err != nil {
+				return err
+			}
 			if err := s.inner.PutAppStateVersion(ctx, name, state.Version, state.Hash); err != nil {
 				return err
 			}
@@ -110,6 +113,18 @@ func (s *deviceStore) PutAppStateMutationMACs(ctx context.Context, name string, 
 			return s.inner.PutAppStateMutationMACs(ctx, name, version, mutations)
 		})
 	})
+}
+
+// tellState runs OnState for a version that is about to be stored.
+func (s *deviceStore) tellState(ctx context.Context, name string, version uint64, entries int) error {
+	if s.options.OnState == nil {
+		return nil
+	}
+	before, _, err := s.inner.GetAppStateVersion(ctx, name)
+	if err != nil {
+		return err
+	}
+	return s.options.OnState(ctx, s.container.db.Execable(ctx), State{Name: name, Version: version, Entries: entries, Initial: before == 0})
 }
 
 func (s *deviceStore) DeleteAppStateMutationMACs(ctx context.Context, name string, indexMACs [][]byte) error {

@@ -152,7 +152,7 @@ func (q *Queries) MessageFindMany(ctx context.Context, db DBTX, sessionID string
 
 const messageForward = `-- name: MessageForward :exec
 INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, raw, media_id, client_reference, expires_at, timestamp)
-SELECT $1, m.session_id, $2::text, $3, 'outgoing', 'queued', m.type, m.content - 'albumId',
+SELECT $1, m.session_id, $2::text, $3, 'outgoing', 'queued', m.type, m.content - 'albumId' - 'backgroundColor' - 'font',
        jsonb_strip_nulls(jsonb_build_object('forwarded', least(coalesce((m.context ->> 'forwarded')::bigint, 0), 126) + 1,
            'disappearsAfter', (SELECT nullif(c.disappearing_seconds, 0) FROM chats c WHERE c.session_id = m.session_id AND c.id = $2::text))),
        m.raw, m.media_id, $4, $5, $6

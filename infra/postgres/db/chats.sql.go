@@ -53,7 +53,7 @@ func (q *Queries) ChatGet(ctx context.Context, db DBTX, sessionID string, iD str
 const chatList = `-- name: ChatList :many
 
 SELECT session_id, id, kind, last_message_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds, phone, lid, name, labels FROM chat_views v
- WHERE v.session_id = $1
+ WHERE v.session_id = $1 AND v.id <> 'status@broadcast'
    AND CASE WHEN $2::text IS NULL THEN true
             WHEN $3::timestamptz IS NULL THEN v.last_message_at IS NULL AND v.id < $2::text
             ELSE v.last_message_at IS NULL OR (v.last_message_at, v.id) < ($3::timestamptz, $2::text) END
@@ -81,7 +81,7 @@ type ChatListParams struct {
 
 // Chats: see api/chats.go and connector/chats.go.
 // A page of the list, newest first; chats that never had a message come last. The index chats_recent has the order; what a page costs is its
-// rows, and those that the filters leave out. after_at and after_id are the place after which it begins; with after_id alone it is among those without a message.
+// rows, and those that the filters leave out; that of status updates is no chat. after_at and after_id are the place after which it begins; with after_id alone it is among those without a message.
 func (q *Queries) ChatList(ctx context.Context, db DBTX, arg ChatListParams) ([]ChatView, error) {
 	rows, err := db.Query(ctx, chatList,
 		arg.SessionID,

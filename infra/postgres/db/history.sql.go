@@ -12,6 +12,18 @@ import (
 	"github.com/google/uuid"
 )
 
+const historyAskedOf = `-- name: HistoryAskedOf :one
+SELECT chat_id FROM changes WHERE session_id = $1 AND kind = $2 AND parameters ->> 'whatsappId' = $3::text ORDER BY id DESC LIMIT 1
+`
+
+// The chat of the request for history that has an id of WhatsApp's.
+func (q *Queries) HistoryAskedOf(ctx context.Context, db DBTX, sessionID string, kind string, whatsappID string) (string, error) {
+	row := db.QueryRow(ctx, historyAskedOf, sessionID, kind, whatsappID)
+	var chat_id string
+	err := row.Scan(&chat_id)
+	return chat_id, err
+}
+
 const historyChat = `-- name: HistoryChat :exec
 INSERT INTO chats (session_id, id, kind, last_message_at, archived, pinned_at, muted_until, unread, marked_unread, disappearing_seconds)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -290,23 +302,43 @@ func (q *Queries) HistoryRead(ctx context.Context, db DBTX, sessionID string, iD
 	return i, err
 }
 
-const historySweepBroken = `-- name: HistorySweepBroken :execrows
+const historySweepBroken = `-- name: HistorySweepBroken :many
 UPDATE history_parts p SET finished_at = clock_timestamp(), notification = NULL, error = $1
- WHERE p.finished_at IS NULL
+  FROM history_parts before
+ WHERE before.id = p.id AND p.finished_at IS NULL
    AND p.id IN (SELECT d.uuid FROM queue_dead d WHERE d.topic = $2
                 UNION ALL
                 SELECT h.uuid FROM queue_lanes l
                  CROSS JOIN LATERAL (SELECT x.uuid FROM queue_messages x WHERE x.lane = l.lane ORDER BY x.id LIMIT 1) h
                  WHERE l.topic = $2 AND l.parked = 'crashes')
+RETURNING p.session_id, p.messages, before.notification
 `
 
+type HistorySweepBrokenRow struct {
+	SessionID    string
+	Messages     int32
+	Notification []byte
+}
+
 // Parts whose command is a dead letter, or stands at the front of a lane that was parked because processes kept dying with it in hand.
-func (q *Queries) HistorySweepBroken(ctx context.Context, db DBTX, error string, topic string) (int64, error) {
-	result, err := db.Exec(ctx, historySweepBroken, error, topic)
+func (q *Queries) HistorySweepBroken(ctx context.Context, db DBTX, error string, topic string) ([]HistorySweepBrokenRow, error) {
+	rows, err := db.Query(ctx, historySweepBroken, error, topic)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	items := []HistorySweepBrokenRow{}
+	for rows.Next() {
+		var i HistorySweepBrokenRow
+		if err := rows.Scan(&i.SessionID, &i.Messages, &i.Notification); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const mediaWant = `-- name: MediaWant :execrows

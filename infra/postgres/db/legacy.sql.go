@@ -11,6 +11,67 @@ import (
 	"github.com/google/uuid"
 )
 
+const legacyMessageList = `-- name: LegacyMessageList :many
+SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history, urgent, held FROM message_views WHERE session_id = $1 AND chat_id <> 'status@broadcast' AND chat_id NOT LIKE '%@newsletter' ORDER BY id DESC LIMIT $2
+`
+
+// The original knows no status updates and no channels.
+func (q *Queries) LegacyMessageList(ctx context.Context, db DBTX, sessionID string, limit int32) ([]MessageView, error) {
+	rows, err := db.Query(ctx, legacyMessageList, sessionID, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []MessageView{}
+	for rows.Next() {
+		var i MessageView
+		if err := rows.Scan(
+			&i.ID,
+			&i.SessionID,
+			&i.ChatID,
+			&i.SenderID,
+			&i.WhatsappID,
+			&i.Direction,
+			&i.Status,
+			&i.ErrorCode,
+			&i.ErrorMessage,
+			&i.Type,
+			&i.Content,
+			&i.ClientReference,
+			&i.ExpiresAt,
+			&i.Timestamp,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.OwnPhone,
+			&i.OwnLid,
+			&i.OwnName,
+			&i.ChatPhone,
+			&i.ChatLid,
+			&i.ChatName,
+			&i.SenderPhone,
+			&i.SenderLid,
+			&i.SenderName,
+			&i.Context,
+			&i.SendAt,
+			&i.BatchID,
+			&i.EditedAt,
+			&i.RevokedAt,
+			&i.PinnedUntil,
+			&i.Starred,
+			&i.History,
+			&i.Urgent,
+			&i.Held,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const mediaContent = `-- name: MediaContent :one
 SELECT m.status, o.key, coalesce(o.size, 0)::bigint AS size FROM media m LEFT JOIN objects o ON o.sha256 = m.object WHERE m.id = $1
 `

@@ -158,11 +158,12 @@ func (q *Queries) MessageGetByWhatsAppID(ctx context.Context, db DBTX, sessionID
 const messageList = `-- name: MessageList :many
 SELECT id, session_id, chat_id, sender_id, whatsapp_id, direction, status, error_code, error_message, type, content, client_reference, expires_at, timestamp, created_at, updated_at, own_phone, own_lid, own_name, chat_phone, chat_lid, chat_name, sender_phone, sender_lid, sender_name, context, send_at, batch_id, edited_at, revoked_at, pinned_until, starred, history, urgent, held FROM message_views
  WHERE session_id = $1
-   AND ($2::text = '' OR chat_id = $2::text)
+   AND ($2::text = '' AND chat_id <> 'status@broadcast' OR chat_id = $2::text)
    AND ($3::uuid IS NULL OR id < $3::uuid)
  ORDER BY id DESC LIMIT $4
 `
 
+// Without a chat all but status updates.
 func (q *Queries) MessageList(ctx context.Context, db DBTX, sessionID string, chatID string, before *uuid.UUID, maxRows int32) ([]MessageView, error) {
 	rows, err := db.Query(ctx, messageList,
 		sessionID,

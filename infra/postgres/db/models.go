@@ -35,6 +35,43 @@ type AttemptsDefault struct {
 	Error      string
 }
 
+type Call struct {
+	ID         uuid.UUID
+	SessionID  string
+	WhatsappID string
+	CallerID   string
+	Creator    string
+	GroupID    string
+	Video      bool
+	State      string
+	Reason     string
+	OfferedAt  time.Time
+	AcceptedAt *time.Time
+	EndedAt    *time.Time
+	TextedAt   *time.Time
+	CreatedAt  time.Time
+}
+
+type CallView struct {
+	ID         uuid.UUID
+	SessionID  string
+	WhatsappID string
+	CallerID   string
+	Creator    string
+	GroupID    string
+	Video      bool
+	State      string
+	Reason     string
+	OfferedAt  time.Time
+	AcceptedAt *time.Time
+	EndedAt    *time.Time
+	TextedAt   *time.Time
+	CreatedAt  time.Time
+	Phone      string
+	Lid        string
+	Name       string
+}
+
 type Change struct {
 	ID           uuid.UUID
 	SessionID    string
@@ -50,6 +87,12 @@ type Change struct {
 	ErrorMessage *string
 	CreatedAt    time.Time
 	FinishedAt   *time.Time
+}
+
+type Channel struct {
+	SessionID string
+	ID        string
+	Known     json.RawMessage
 }
 
 type Chat struct {
@@ -332,11 +375,28 @@ type MessageView struct {
 	Held            *string
 }
 
+type MessagesToRead struct {
+	MessageID uuid.UUID
+	SessionID string
+	CreatedAt time.Time
+}
+
 type Object struct {
 	Sha256    []byte
 	Key       string
 	Size      int64
 	CreatedAt time.Time
+}
+
+type Presence struct {
+	SessionID    string
+	ContactID    string
+	SubscribedAt *time.Time
+	State        string
+	LastSeen     *time.Time
+	HeardAt      *time.Time
+	Typing       string
+	TypingAt     *time.Time
 }
 
 type Query struct {
@@ -431,6 +491,17 @@ type Session struct {
 	Health            string
 }
 
+type SessionLog struct {
+	ID        int64
+	SessionID string
+	At        time.Time
+	Kind      string
+	State     string
+	Reason    string
+	Code      string
+	Settings  []string
+}
+
 type SessionView struct {
 	ID                string
 	Name              string
@@ -461,6 +532,13 @@ type StreamTicket struct {
 	Principal []byte
 	Purpose   string
 	ExpiresAt time.Time
+}
+
+type UnhandledState struct {
+	SessionID string
+	Part      string
+	Version   int64
+	Initial   bool
 }
 
 type Upload struct {

@@ -103,7 +103,10 @@ WITH fence AS MATERIALIZED (
            error_code = CASE WHEN before.behind THEN $6 ELSE messages.error_code END,
            error_message = CASE WHEN before.behind THEN $7 ELSE messages.error_message END,
            timestamp = CASE WHEN before.behind THEN coalesce($8, messages.timestamp) ELSE messages.timestamp END,
-           raw = coalesce($9::bytea, messages.raw), content = coalesce($10::jsonb, messages.content), updated_at = clock_timestamp()
+           raw = coalesce($9::bytea, messages.raw), content = coalesce($10::jsonb, messages.content),
+           context = CASE WHEN $11::bigint IS NULL THEN messages.context
+                          ELSE coalesce(messages.context, '{}') || jsonb_build_object('serverId', $11::bigint) END,
+           updated_at = clock_timestamp()
       FROM before
      WHERE messages.id = before.id AND (before.behind OR $9::bytea IS NOT NULL)
     RETURNING before.behind
@@ -125,6 +128,7 @@ type MessageFinishParams struct {
 	Timestamp    *time.Time
 	Raw          []byte
 	Content      json.RawMessage
+	ServerID     *int64
 }
 
 type MessageFinishRow struct {
@@ -133,7 +137,7 @@ type MessageFinishRow struct {
 }
 
 // Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. raw, what was sent,
-// is kept either way, and so is that it was the first to somebody who never wrote. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
+// is kept either way, and so are server_id, a channel's number of its post, and that it was the first to somebody who never wrote. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
 func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishParams) (MessageFinishRow, error) {
 	row := db.QueryRow(ctx, messageFinish,
 		arg.ID,
@@ -146,6 +150,7 @@ func (q *Queries) MessageFinish(ctx context.Context, db DBTX, arg MessageFinishP
 		arg.Timestamp,
 		arg.Raw,
 		arg.Content,
+		arg.ServerID,
 	)
 	var i MessageFinishRow
 	err := row.Scan(

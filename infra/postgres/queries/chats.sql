@@ -2,9 +2,9 @@
 
 -- name: ChatList :many
 -- A page of the list, newest first; chats that never had a message come last. The index chats_recent has the order; what a page costs is its
--- rows, and those that the filters leave out. after_at and after_id are the place after which it begins; with after_id alone it is among those without a message.
+-- rows, and those that the filters leave out; that of status updates is no chat. after_at and after_id are the place after which it begins; with after_id alone it is among those without a message.
 SELECT * FROM chat_views v
- WHERE v.session_id = @session_id
+ WHERE v.session_id = @session_id AND v.id <> 'status@broadcast'
    AND CASE WHEN sqlc.narg(after_id)::text IS NULL THEN true
             WHEN sqlc.narg(after_at)::timestamptz IS NULL THEN v.last_message_at IS NULL AND v.id < sqlc.narg(after_id)::text
             ELSE v.last_message_at IS NULL OR (v.last_message_at, v.id) < (sqlc.narg(after_at)::timestamptz, sqlc.narg(after_id)::text) END

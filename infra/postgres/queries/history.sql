@@ -19,15 +19,21 @@ UPDATE history_parts SET finished_at = clock_timestamp(), notification = NULL, e
 -- Parts that ended so long ago that WhatsApp does not offer them again.
 DELETE FROM history_parts WHERE session_id = @session_id AND finished_at < now() - interval '30 days';
 
--- name: HistorySweepBroken :execrows
+-- name: HistoryAskedOf :one
+-- The chat of the request for history that has an id of WhatsApp's.
+SELECT chat_id FROM changes WHERE session_id = @session_id AND kind = @kind AND parameters ->> 'whatsappId' = @whatsapp_id::text ORDER BY id DESC LIMIT 1;
+
+-- name: HistorySweepBroken :many
 -- Parts whose command is a dead letter, or stands at the front of a lane that was parked because processes kept dying with it in hand.
 UPDATE history_parts p SET finished_at = clock_timestamp(), notification = NULL, error = @error
- WHERE p.finished_at IS NULL
+  FROM history_parts before
+ WHERE before.id = p.id AND p.finished_at IS NULL
    AND p.id IN (SELECT d.uuid FROM queue_dead d WHERE d.topic = @topic
                 UNION ALL
                 SELECT h.uuid FROM queue_lanes l
                  CROSS JOIN LATERAL (SELECT x.uuid FROM queue_messages x WHERE x.lane = l.lane ORDER BY x.id LIMIT 1) h
-                 WHERE l.topic = @topic AND l.parked = 'crashes');
+                 WHERE l.topic = @topic AND l.parked = 'crashes')
+RETURNING p.session_id, p.messages, before.notification;
 
 -- name: HistoryListStuck :many
 -- The commands that park a lane by crashing although their part has ended.

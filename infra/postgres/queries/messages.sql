@@ -6,9 +6,10 @@ SELECT * FROM message_views WHERE session_id = $1 AND id = $2;
 SELECT * FROM message_views WHERE session_id = $1 AND whatsapp_id = $2 ORDER BY id DESC LIMIT 1;
 
 -- name: MessageList :many
+-- Without a chat all but status updates.
 SELECT * FROM message_views
  WHERE session_id = sqlc.arg(session_id)
-   AND (sqlc.arg(chat_id)::text = '' OR chat_id = sqlc.arg(chat_id)::text)
+   AND (sqlc.arg(chat_id)::text = '' AND chat_id <> 'status@broadcast' OR chat_id = sqlc.arg(chat_id)::text)
    AND (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
  ORDER BY id DESC LIMIT sqlc.arg(max_rows);
 

@@ -17,7 +17,7 @@ SELECT m.chat_id, m.whatsapp_id, m.status, m.type, m.content, m.context, m.raw, 
 
 -- name: MessageFinish :one
 -- Writes how sending ended, unless the message is further already: then finished is false, and nobody is told a second time. raw, what was sent,
--- is kept either way, and so is that it was the first to somebody who never wrote. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
+-- is kept either way, and so are server_id, a channel's number of its post, and that it was the first to somebody who never wrote. One round trip with the fence; the view is the message as it was before. No row: the message or the claim is gone.
 WITH fence AS MATERIALIZED (
     SELECT c.session FROM claims c
      WHERE c.session = @session_id::text AND c.owner = @owner AND c.epoch = @epoch AND c.expires_at > clock_timestamp() FOR KEY SHARE
@@ -30,7 +30,10 @@ WITH fence AS MATERIALIZED (
            error_code = CASE WHEN before.behind THEN sqlc.narg(error_code) ELSE messages.error_code END,
            error_message = CASE WHEN before.behind THEN sqlc.narg(error_message) ELSE messages.error_message END,
            timestamp = CASE WHEN before.behind THEN coalesce(sqlc.narg(timestamp), messages.timestamp) ELSE messages.timestamp END,
-           raw = coalesce(sqlc.narg(raw)::bytea, messages.raw), content = coalesce(sqlc.narg(content)::jsonb, messages.content), updated_at = clock_timestamp()
+           raw = coalesce(sqlc.narg(raw)::bytea, messages.raw), content = coalesce(sqlc.narg(content)::jsonb, messages.content),
+           context = CASE WHEN sqlc.narg(server_id)::bigint IS NULL THEN messages.context
+                          ELSE coalesce(messages.context, '{}') || jsonb_build_object('serverId', sqlc.narg(server_id)::bigint) END,
+           updated_at = clock_timestamp()
       FROM before
      WHERE messages.id = before.id AND (before.behind OR sqlc.narg(raw)::bytea IS NOT NULL)
     RETURNING before.behind

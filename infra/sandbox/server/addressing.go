@@ -37,13 +37,10 @@ func registerAddressing(r *registry) {
 // AddressByNumber switches an account's companions to addresses by phone number, whatever they say that they can do; off, those of them
 // have them that do not know LidDbMigrated when they log in. It is durable, in force at once, and returns ErrNoAccount for an unknown number.
 func (s *Server) AddressByNumber(ctx context.Context, phone string, on bool) error {
-	s.mu.RLock()
-	a := s.byPhone[phone]
-	s.mu.RUnlock()
-	if a == nil {
-		return ErrNoAccount
+	a, err := s.lockAccount(phone)
+	if err != nil {
+		return err
 	}
-	a.change.Lock()
 	defer a.change.Unlock()
 	change := journal.Record{Kind: "addressing", Key: phone} // without a value it deletes
 	if on {

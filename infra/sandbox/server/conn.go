@@ -84,14 +84,9 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	c.ctx, c.end = context.WithCancel(s.ctx)
 	defer c.end()
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		http.Error(w, "the server is closed", http.StatusServiceUnavailable)
+	if !s.enter(w) {
 		return
 	}
-	s.work.Add(1)
-	s.mu.Unlock()
 	defer s.work.Done()
 	// The clients' Origin is WhatsApp's, never ours; there is no cookie that a foreign page could abuse.
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})

@@ -115,11 +115,9 @@ func (s *Server) deviceListNotices(a *account, own, list []*device) []queued {
 // connected have been told (stream error 401, device_removed); the others get failure 401 when they log in. It returns ErrNoAccount for
 // an unknown number and nil when there is no companion.
 func (s *Server) Unlink(ctx context.Context, phone string) error {
-	s.mu.RLock()
-	a := s.byPhone[phone]
-	s.mu.RUnlock()
-	if a == nil {
-		return ErrNoAccount
+	a, err := s.accountOf(phone)
+	if err != nil {
+		return err
 	}
 	return s.removeDevices(ctx, a, func(d *device) bool { return d.number != 0 }, nil)
 }

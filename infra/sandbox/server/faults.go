@@ -90,11 +90,9 @@ func (s *Server) SetFaults(f Faults) {
 // SetAccountFaults gives an account disturbances of its own, which hold instead of those of all; nil takes them away. It returns
 // ErrNoAccount for an unknown number.
 func (s *Server) SetAccountFaults(phone string, f *Faults) error {
-	s.mu.RLock()
-	a := s.byPhone[phone]
-	s.mu.RUnlock()
-	if a == nil {
-		return ErrNoAccount
+	a, err := s.accountOf(phone)
+	if err != nil {
+		return err
 	}
 	var next *faults
 	if f != nil {

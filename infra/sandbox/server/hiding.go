@@ -35,13 +35,10 @@ func registerHiding(r *registry) {
 // HideNumber makes an account keep its number from the companions of all others, or show it again. It is durable, in force at once for what leaves
 // from then on, and returns ErrNoAccount for an unknown number.
 func (s *Server) HideNumber(ctx context.Context, phone string, on bool) error {
-	s.mu.RLock()
-	a := s.byPhone[phone]
-	s.mu.RUnlock()
-	if a == nil {
-		return ErrNoAccount
+	a, err := s.lockAccount(phone)
+	if err != nil {
+		return err
 	}
-	a.change.Lock()
 	defer a.change.Unlock()
 	change := journal.Record{Kind: "hiding", Key: phone} // without a value it deletes
 	if on {

@@ -125,14 +125,9 @@ type transfer struct {
 // media prepares a request: it ends with the server, in 30 minutes at most, and has its turn.
 func (s *Server) media(serve func(http.ResponseWriter, *http.Request, transfer)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		if s.closed {
-			s.mu.Unlock()
-			http.Error(w, "the server is closed", http.StatusServiceUnavailable)
+		if !s.enter(w) {
 			return
 		}
-		s.work.Add(1)
-		s.mu.Unlock()
 		defer s.work.Done()
 		ctx, cancel := context.WithTimeout(r.Context(), transferTime)
 		defer cancel()
@@ -298,15 +293,8 @@ func (s *Server) serveDownload(w http.ResponseWriter, r *http.Request, t transfe
 		return
 	}
 	blob, sum, err := s.openPath(r.Context(), name)
-	if errors.Is(err, journal.ErrNoBlob) {
-		http.Error(w, "there is no such media", http.StatusNotFound)
-		return
-	}
 	if err != nil {
-		if r.Context().Err() == nil {
-			s.log.WarnContext(r.Context(), "media not found out", "error", err)
-		}
-		http.Error(w, "the media could not be read", http.StatusInternalServerError)
+		s.noBlob(w, r, "media", err)
 		return
 	}
 	out := &outgoing{BlobReader: blob, from: blob, net: t.net}
@@ -387,4 +375,16 @@ func (s *Server) serveDelete(w http.ResponseWriter, r *http.Request, _ transfer)
 		http.Error(w, "the media could not be deleted", http.StatusInternalServerError)
 		return
 	}
+}
+
+// noBlob answers a request for a file that is not there, or cannot be opened.
+func (s *Server) noBlob(w http.ResponseWriter, r *http.Request, what string, err error) {
+	if errors.Is(err, journal.ErrNoBlob) {
+		http.Error(w, "there is no such "+what, http.StatusNotFound)
+		return
+	}
+	if r.Context().Err() == nil {
+		s.log.WarnContext(r.Context(), what+" not opened", "error", err)
+	}
+	http.Error(w, "the "+what+" could not be read", http.StatusInternalServerError)
 }

@@ -107,14 +107,11 @@ func (s *Server) Passkey(phone string) (Passkey, bool) {
 
 // lockAccount finds an account and locks its changes.
 func (s *Server) lockAccount(phone string) (*account, error) {
-	s.mu.RLock()
-	a := s.byPhone[phone]
-	s.mu.RUnlock()
-	if a == nil {
-		return nil, ErrNoAccount
+	a, err := s.accountOf(phone)
+	if err == nil {
+		a.change.Lock()
 	}
-	a.change.Lock()
-	return a, nil
+	return a, err
 }
 
 func loadPasskey(s *Server, r journal.Record) error {

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -144,15 +143,8 @@ func (s *Server) servePicture(w http.ResponseWriter, r *http.Request, t transfer
 		return
 	}
 	blob, err := s.journal.OpenBlob(r.Context(), sum)
-	if errors.Is(err, journal.ErrNoBlob) {
-		http.Error(w, "there is no such picture", http.StatusNotFound)
-		return
-	}
 	if err != nil {
-		if r.Context().Err() == nil {
-			s.log.WarnContext(r.Context(), "picture not read", "error", err)
-		}
-		http.Error(w, "the picture could not be read", http.StatusInternalServerError)
+		s.noBlob(w, r, "picture", err)
 		return
 	}
 	_ = t.net.SetWriteDeadline(time.Now().Add(stallTime)) // at most largestPicture bytes

@@ -40,11 +40,9 @@ func registerRestrictions(r *registry) {
 // Restrict says to an account's devices, and to those that ask later, that it is restricted; the zero Restriction lifts it. It returns
 // ErrNoAccount for a phone number without one.
 func (s *Server) Restrict(ctx context.Context, phone string, restriction Restriction) error {
-	s.mu.RLock()
-	a := s.byPhone[phone]
-	s.mu.RUnlock()
-	if a == nil {
-		return ErrNoAccount
+	a, err := s.accountOf(phone)
+	if err != nil {
+		return err
 	}
 	s.restrictions.change.Lock()
 	defer s.restrictions.change.Unlock()

@@ -170,6 +170,18 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	return s, nil
 }
 
+// enter lets a request be served, which Close waits for until s.work.Done is called. False says that the server is closed, as it has answered.
+func (s *Server) enter(w http.ResponseWriter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		http.Error(w, "the server is closed", http.StatusServiceUnavailable)
+		return false
+	}
+	s.work.Add(1)
+	return true
+}
+
 // RootKey is the function RootKey for the server's seed.
 func (s *Server) RootKey() [32]byte { return *s.noise.root.Pub }
 

@@ -1,0 +1,5 @@
+export {all, Chasqui, type ChasquiOptions, isQueued, text, wait} from './client.js'
+export {ChasquiError} from './error.js'
+export type {EventsOptions} from './events.js'
+export {isThin, verifyWebhook, WebhookError} from './webhook.js'
+export type * from './generated/types.gen.js'
