@@ -549,10 +549,7 @@ func archive(dsn string, a config.Archive) backup.Config {
 
 // runMCP ends with its client, or with the process.
 func runMCP(ctx context.Context, c *config.MCP, _ io.Writer) error {
-	if c.APIKey == "" {
-		return fmt.Errorf("%w: chasqui mcp cannot start:\nAPI_KEY is not set: set it to a key of the API at %s", errUsage, c.URL)
-	}
-	return mcp.Serve(ctx, mcp.Config{Client: &http.Client{Timeout: time.Minute}, URL: c.URL, Key: c.APIKey, MaySend: c.MCPMaySend, Version: version()})
+	return mcp.Serve(ctx, mcp.Config{URL: c.URL, Key: c.APIKey, MaySend: c.MCPMaySend, Version: version()})
 }
 
 func runHealthcheck(ctx context.Context, c *config.Healthcheck, _ io.Writer) error {

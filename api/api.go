@@ -23,7 +23,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/chasqui/chasqui/api/mcp"
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/mediainfo"
 	"github.com/chasqui/chasqui/infra/mediastore"
@@ -153,7 +152,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.router.Handle("/mcp", s.withKey(mcp.NewHandler(mcp.Config{MaySend: config.MCPMaySend, Version: config.Version}, s.router, keyOf)))
+	s.addAssistants()
 	s.router.Get("/openapi.json", s.serveDocument("application/openapi+json", document))
 	s.router.Get("/openapi.yaml", s.serveDocument("application/openapi+yaml", asYAML))
 	return s, nil

@@ -282,31 +282,42 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 		}
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(largeBodyTimeout))
 	}
+	body, ok := s.readBody(w, r, limit, tooLarge)
+	if !ok {
+		return
+	}
+	c.body = sha256.Sum256(body)
+	body, err := legacyForm(ctx, r, body)
+	if err != nil {
+		s.writeProblem(w, r, problem(BadRequest, "the form is not understood"))
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	next(ctx)
+}
+
+// readBody reads a body of up to limit bytes, and says whether it could; otherwise the request is answered, with tooLarge where there are more.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge string) ([]byte, bool) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		s.writeProblem(w, r, problem(UnsupportedMediaType, "the body must not be compressed"))
-		return
+		return nil, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
 		s.writeProblem(w, r, problem(PayloadTooLarge, tooLarge))
-		return
+		return nil, false
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.writeProblem(w, r, problem(RequestTimeout, "the body did not arrive in time"))
-		return
+		return nil, false
 	case err != nil:
 		s.writeProblem(w, r, problem(BadRequest, "the body could not be read to its end"))
-		return
+		return nil, false
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the request, which may wait for longer
-	c.taken, c.body = true, sha256.Sum256(body)
-	if body, err = legacyForm(ctx, r, body); err != nil {
-		s.writeProblem(w, r, problem(BadRequest, "the form is not understood"))
-		return
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	next(ctx)
+	callOf(r.Context()).taken = true
+	return body, true
 }
 
 // writeProblem answers outside of Huma: unknown paths, refused requests, panics.

@@ -297,10 +297,15 @@ type Healthcheck struct {
 	Health
 }
 
+// Key is what opens the API, for those who ask it.
+type Key struct {
+	APIKey string `env:"API_KEY" kind:"secret" doc:"The key of the API at CHASQUI_URL."`
+}
+
 // MCP is the configuration of `chasqui mcp`.
 type MCP struct {
-	URL    string `env:"CHASQUI_URL" flag:"url" kind:"http" default:"http://127.0.0.1:3000" doc:"The API that chasqui mcp uses."`
-	APIKey string `env:"API_KEY" kind:"secret" doc:"Its key."`
+	URL string `env:"CHASQUI_URL" flag:"url" kind:"http" default:"http://127.0.0.1:3000" doc:"The API that chasqui mcp uses."`
+	Key `required:"API_KEY"`
 	Assistants
 	Logging
 }
