@@ -28,6 +28,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/chasqui/chasqui/api"
+	"github.com/chasqui/chasqui/api/mcp"
 	"github.com/chasqui/chasqui/connector"
 	"github.com/chasqui/chasqui/dispatcher"
 	"github.com/chasqui/chasqui/infra/backup"
@@ -70,6 +71,7 @@ func commands() []command {
 		define("backup", "write all sessions with their keys into one encrypted file", runBackup),
 		define("restore", "bring the sessions of a backup back; they reconnect without a QR code", runRestore),
 		define("healthcheck", "ask a role on this machine whether it works; the exit status tells", runHealthcheck),
+		define("mcp", "tools for assistants, by the Model Context Protocol over standard input and output", runMCP),
 		define("openapi", "print the API's description as YAML", runOpenAPI),
 	}
 	if chaos.Included {
@@ -246,7 +248,7 @@ func (p *process) startAPI(ctx context.Context, c config.Serving, listener net.L
 	s, err := api.New(api.Config{
 		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
 		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, Guard: guard(c.Networks), S3: p.s3, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
-		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema,
+		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend,
 	})
 	if err != nil {
 		return fmt.Errorf("start api: %w", err)
@@ -543,6 +545,11 @@ func runRestore(ctx context.Context, c *config.Restore, out io.Writer) error {
 
 func archive(dsn string, a config.Archive) backup.Config {
 	return backup.Config{DSN: dsn, SignalSchema: connector.SignalSchema, Passphrase: a.Passphrase, Version: version()}
+}
+
+// runMCP ends with its client, or with the process.
+func runMCP(ctx context.Context, c *config.MCP, _ io.Writer) error {
+	return mcp.Serve(ctx, mcp.Config{URL: c.URL, Key: c.APIKey, MaySend: c.MCPMaySend, Version: version()})
 }
 
 func runHealthcheck(ctx context.Context, c *config.Healthcheck, _ io.Writer) error {

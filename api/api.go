@@ -59,6 +59,8 @@ type Config struct {
 	MediaMaxBytes int64
 	// MessageExpiry is how long a message without an expiresAt of its own may wait to be sent; 0 means 24 hours.
 	MessageExpiry time.Duration
+	// MCPMaySend lets assistants that use /mcp write, and not only read.
+	MCPMaySend bool
 	// SignalSchema is the schema of the linked devices' own stores, of which erasing a contact takes what is about him; empty: there are none.
 	SignalSchema string
 	// Listener is listened on instead of Addr, where it is there already.
@@ -150,6 +152,7 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.addAssistants()
 	s.router.Get("/openapi.json", s.serveDocument("application/openapi+json", document))
 	s.router.Get("/openapi.yaml", s.serveDocument("application/openapi+yaml", asYAML))
 	return s, nil

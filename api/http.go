@@ -163,44 +163,71 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	key := ctx.Header("X-API-Key")
-	if scheme, token, ok := strings.Cut(ctx.Header("Authorization"), " "); key == "" && ok && strings.EqualFold(scheme, "Bearer") {
+	r, w := humachi.Unwrap(ctx)
+	if s.admit(w, r, func() ([sha256.Size]byte, error) { return s.principalOf(ctx, keyOf(r)) }) {
+		next(ctx)
+	}
+}
+
+// withKey lets only the API key's holder pass to a handler that is no operation.
+func (s *Server) withKey(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.admit(w, r, func() ([sha256.Size]byte, error) { return s.principalOfKey(keyOf(r)) }) {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// keyOf is the API key that a request shows.
+func keyOf(r *http.Request) string {
+	key := r.Header.Get("X-API-Key")
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); key == "" && ok && strings.EqualFold(scheme, "Bearer") {
 		key = strings.TrimSpace(token)
 	}
-	r, w := humachi.Unwrap(ctx)
+	return key
+}
+
+// admit says whether a request may go on; otherwise it is answered.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, who func() ([sha256.Size]byte, error)) bool {
 	if wait := s.failures.blocked(r.RemoteAddr, time.Now()); wait > 0 {
 		s.writeProblem(w, r, rateLimited("too many requests without a valid key came from this address", wait))
-		return
+		return false
 	}
-	principal, err := s.principalOf(ctx, key)
+	principal, err := who()
 	if err != nil {
-		p := s.problemOf(ctx.Context(), err)
+		p := s.problemOf(r.Context(), err)
 		if p.Code == Unauthorized {
 			if wait := s.failures.add(r.RemoteAddr, time.Now()); wait > 0 {
 				p = rateLimited("too many requests without a valid key came from this address", wait)
 			}
 		}
 		s.writeProblem(w, r, p)
-		return
+		return false
 	}
-	callOf(ctx.Context()).principal = principal
+	callOf(r.Context()).principal = principal
 	if s.config.RateLimit > 0 {
 		admitted := s.takeRequest(r.Context(), principal)
 		admitted.headers(w.Header(), s.config.RateLimit)
 		if !admitted.ok {
 			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this key has made its %d requests of this minute", s.config.RateLimit), admitted.left))
-			return
+			return false
 		}
 	}
-	next(ctx)
+	return true
 }
 
 // principalOf is whose key this is, or whose ticket where one stands in for it.
 func (s *Server) principalOf(ctx huma.Context, key string) ([sha256.Size]byte, error) {
 	ticket, purpose := takeTicket(ctx)
-	switch got := sha256.Sum256([]byte(key)); {
-	case key == "" && ticket != "":
+	if key == "" && ticket != "" {
 		return s.redeem(ctx.Context(), ticket, purpose)
+	}
+	return s.principalOfKey(key)
+}
+
+// principalOfKey is whose key this is.
+func (s *Server) principalOfKey(key string) ([sha256.Size]byte, error) {
+	switch got := sha256.Sum256([]byte(key)); {
 	case key == "":
 		return got, problem(Unauthorized, "an API key is needed")
 	case subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1:
@@ -255,31 +282,42 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 		}
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(largeBodyTimeout))
 	}
+	body, ok := s.readBody(w, r, limit, tooLarge)
+	if !ok {
+		return
+	}
+	c.body = sha256.Sum256(body)
+	body, err := legacyForm(ctx, r, body)
+	if err != nil {
+		s.writeProblem(w, r, problem(BadRequest, "the form is not understood"))
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	next(ctx)
+}
+
+// readBody reads a body of up to limit bytes, and says whether it could; otherwise the request is answered, with tooLarge where there are more.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge string) ([]byte, bool) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		s.writeProblem(w, r, problem(UnsupportedMediaType, "the body must not be compressed"))
-		return
+		return nil, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
 		s.writeProblem(w, r, problem(PayloadTooLarge, tooLarge))
-		return
+		return nil, false
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.writeProblem(w, r, problem(RequestTimeout, "the body did not arrive in time"))
-		return
+		return nil, false
 	case err != nil:
 		s.writeProblem(w, r, problem(BadRequest, "the body could not be read to its end"))
-		return
+		return nil, false
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the request, which may wait for longer
-	c.taken, c.body = true, sha256.Sum256(body)
-	if body, err = legacyForm(ctx, r, body); err != nil {
-		s.writeProblem(w, r, problem(BadRequest, "the form is not understood"))
-		return
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	next(ctx)
+	callOf(r.Context()).taken = true
+	return body, true
 }
 
 // writeProblem answers outside of Huma: unknown paths, refused requests, panics.

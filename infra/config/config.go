@@ -54,6 +54,11 @@ type HTTP struct {
 	RateLimit int    `env:"RATE_LIMIT" kind:"limit" default:"12000" doc:"Requests that one key may make in a minute, over all api processes together; 0 is no limit."`
 }
 
+// Assistants is what programs may do that speak the Model Context Protocol.
+type Assistants struct {
+	MCPMaySend bool `env:"MCP_ALLOW_SENDING" flag:"allow-sending" kind:"switch" default:"false" doc:"Whether assistants that use the Model Context Protocol, at /mcp or through chasqui mcp, may send messages and react; otherwise they only read."`
+}
+
 // Webhooks says where events are pushed to.
 type Webhooks struct {
 	WebhookURL string `env:"WEBHOOK_URL" kind:"http" doc:"A webhook that gets the messages that come in, in the original's form; POST /webhook/config sets it too. More, and for all events, are registered through the API."`
@@ -186,6 +191,7 @@ type Serving struct {
 	Webhooks
 	Media
 	Messages
+	Assistants
 }
 
 // API is the configuration of `chasqui api`.
@@ -289,6 +295,19 @@ type Healthcheck struct {
 	URL string `env:"HEALTHCHECK_URL" flag:"url" kind:"http" doc:"What healthcheck asks. Default: /readyz at METRICS_ADDR if that is set, else at 127.0.0.1 and PORT."`
 	Door
 	Health
+}
+
+// Key is what opens the API, for those who ask it.
+type Key struct {
+	APIKey string `env:"API_KEY" kind:"secret" doc:"The key of the API at CHASQUI_URL."`
+}
+
+// MCP is the configuration of `chasqui mcp`.
+type MCP struct {
+	URL string `env:"CHASQUI_URL" flag:"url" kind:"http" default:"http://127.0.0.1:3000" doc:"The API that chasqui mcp uses."`
+	Key `required:"API_KEY"`
+	Assistants
+	Logging
 }
 
 // Chaos is the configuration of `chasqui chaos`, which is for those who work on chasqui; the README's table leaves it out.

@@ -51,6 +51,12 @@ func parse(s setting, value string) error {
 		}
 		s.field.Set(reflect.ValueOf(networks))
 		return nil
+	case "switch":
+		if value != "true" && value != "false" {
+			return errors.New("use true or false")
+		}
+		s.field.SetBool(value == "true")
+		return nil
 	case "list":
 		var list []string
 		for item := range strings.SplitSeq(value, ",") {

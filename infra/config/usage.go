@@ -61,7 +61,7 @@ func Table() string {
 	}{
 		{"dev", new(Dev)}, {"up", new(Up)}, {"api", new(API)}, {"connector", new(Connector)},
 		{"dispatcher", new(Dispatcher)}, {"sandbox", new(Sandbox)}, {"migrate", new(Migrate)},
-		{"backup", new(Backup)}, {"restore", new(Restore)}, {"healthcheck", new(Healthcheck)},
+		{"backup", new(Backup)}, {"restore", new(Restore)}, {"healthcheck", new(Healthcheck)}, {"mcp", new(MCP)},
 	} {
 		settings, _ := inspect(role.target)
 		for _, s := range settings {

@@ -28,6 +28,7 @@ var running struct {
 	APIKey      string `json:"apiKey"`
 	SandboxURL  string `json:"sandboxUrl"`
 	DatabaseURL string `json:"databaseUrl"`
+	binary      string
 }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -49,6 +50,7 @@ func run(m *testing.M) int {
 	ready, log := filepath.Join(dir, "ready.json"), &bytes.Buffer{}
 	dev := exec.Command(binary, "dev", "--data", filepath.Join(dir, "data"), "--port", "0", "--sandbox-port", "0", "--ready-file", ready)
 	dev.Dir, dev.Stdout, dev.Stderr = dir, log, log
+	dev.Env = append(os.Environ(), "MCP_ALLOW_SENDING=true")
 	dev.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := dev.Start(); err != nil {
 		return fail(err)
@@ -69,6 +71,7 @@ func run(m *testing.M) int {
 			}
 		}
 	}
+	running.binary = binary
 	code := m.Run()
 	_ = dev.Process.Signal(syscall.SIGTERM)
 	select {
