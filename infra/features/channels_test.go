@@ -186,7 +186,7 @@ func TestChannelSettings(t *testing.T) {
 		t.Errorf("listed %q", got)
 	}
 	s.gets("channel.updated", func(data map[string]any) bool { return dig(data, "channel", "id") == second.ID }) // the last, so all are in the log
-	if n := s.countOf("channel.updated", all); n != 5 { // two made, and three changes
+	if n := s.countOf("channel.updated", all); n != 5 {                                                          // two made, and three changes
 		t.Errorf("%d events, want 5", n)
 	}
 
