@@ -29,6 +29,23 @@ func (s session) waits(m message, want string) {
 	})
 }
 
+// knowsTheWindow returns once the session's connector has heard of a window that was set just now: until then it sends as before.
+func (s session) knowsTheWindow() {
+	s.t.Helper()
+	nobody := newPhone(s.t, "Dora")
+	eventually(s.t, "the connector to know the window", func() error {
+		m := s.accepted(nobody.number, "is it open?", nil)
+		for m.raw["waitsFor"] != "window" {
+			s.must(200, "GET", "/messages/"+m.ID, nil, &m, "Prefer", "wait=1")
+			if m.Status != "queued" && m.Status != "sending" {
+				return fmt.Errorf("a message is %s", m.Status)
+			}
+		}
+		s.must(200, "POST", "/messages/"+m.ID+"/cancel", nil, nil)
+		return nil
+	})
+}
+
 // health reads how the account fares until want says so.
 func (s session) health(what string, want func(map[string]any) bool) {
 	s.t.Helper()
@@ -49,6 +66,7 @@ func TestSendingWindow(t *testing.T) {
 	hour := func(in time.Duration) string { return time.Now().UTC().Add(in).Format("15:04") }
 	s.paces(map[string]any{"window": map[string]any{"from": hour(2 * time.Hour), "to": hour(3 * time.Hour), "timeZone": "UTC"}})
 
+	s.knowsTheWindow()
 	tomorrow := s.accepted(bert.number, "in the window", nil)
 	s.waits(tomorrow, "window")
 	second := s.accepted(bert.number, "behind it", nil)
