@@ -119,8 +119,8 @@ func TestDocsOverHTTP(t *testing.T) {
 }
 
 // TestDocsInABrowser reads the documentation as a person does: finds an operation by search and an event in the list, sees its parameters,
-// fields, example, curl command and codes, by keyboard on a desk, and on a phone. Every entry of the document is opened
-// once. The page breaks no policy, asks no other host for anything and keeps nothing.
+// fields, example, curl command and codes, by keyboard on a desk, and on a phone. Every entry of the document is opened once. The page breaks no
+// policy, asks no other host for anything and keeps nothing.
 func TestDocsInABrowser(t *testing.T) {
 	t.Parallel()
 	tab := testbrowser.Open(t)
