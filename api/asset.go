@@ -20,12 +20,12 @@ type asset struct {
 	gzipped func() []byte // made when it is first asked for, since most processes never are
 }
 
-// newAsset returns an asset with the headers of every answer, which are name and value in turn.
-func newAsset(content []byte, headers ...string) *asset {
+// newAsset returns an asset with the headers of every answer.
+func newAsset(content []byte, headers map[string]string) *asset {
 	sum := sha256.Sum256(content)
 	a := &asset{header: http.Header{}, etag: hex.EncodeToString(sum[:16]), plain: content}
-	for i := 0; i < len(headers); i += 2 {
-		a.header.Set(headers[i], headers[i+1])
+	for name, value := range headers {
+		a.header.Set(name, value)
 	}
 	a.gzipped = sync.OnceValue(func() []byte {
 		var out bytes.Buffer

@@ -1,8 +1,6 @@
 package api
 
-import (
-	_ "embed"
-)
+import _ "embed"
 
 var (
 	//go:embed docs/index.html
@@ -18,6 +16,8 @@ var (
 // answered 304), so that it is never older than the server.
 var docsPage = func() *asset {
 	page, policy := sealPage(docsHTML, docsStyle, docsScript)
-	return newAsset(page, "Content-Type", "text/html; charset=utf-8", "Cache-Control", "no-cache", "Referrer-Policy", "no-referrer",
-		"Content-Security-Policy", policy+"; require-trusted-types-for 'script'; trusted-types 'none'")
+	return newAsset(page, map[string]string{
+		"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "Referrer-Policy": "no-referrer",
+		"Content-Security-Policy": policy + "; require-trusted-types-for 'script'; trusted-types 'none'",
+	})
 }()

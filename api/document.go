@@ -434,5 +434,5 @@ func (s *Server) describeEvents() {
 // documentAsset is the document in one of its forms. It is asked for anew each time (and answered 304): the page at /docs shows what this
 // server does, and not what it did before an upgrade.
 func documentAsset(contentType string, document []byte) *asset {
-	return newAsset(document, "Content-Type", contentType, "Cache-Control", "no-cache")
+	return newAsset(document, map[string]string{"Content-Type": contentType, "Cache-Control": "no-cache"})
 }
