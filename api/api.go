@@ -153,8 +153,8 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	s.addAssistants()
-	s.router.Get("/openapi.json", s.serveDocument("application/openapi+json", document))
-	s.router.Get("/openapi.yaml", s.serveDocument("application/openapi+yaml", asYAML))
+	s.router.Method(http.MethodGet, "/openapi.json", documentAsset("application/openapi+json", document))
+	s.router.Method(http.MethodGet, "/openapi.yaml", documentAsset("application/openapi+yaml", asYAML))
 	return s, nil
 }
 
@@ -177,6 +177,8 @@ func newRoutes() *Server {
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(s.methodNotAllowed)
 	r.Get("/", s.showFront)
+	r.Method(http.MethodGet, "/docs", docsPage)
+	r.Method(http.MethodGet, "/docs/", http.RedirectHandler("/docs", http.StatusPermanentRedirect))
 	r.Get("/problems/{code}", s.showProblem)
 	s.huma = humachi.New(r, humaConfig())
 	s.huma.UseMiddleware(s.deprecate, s.authenticate, s.takeBody)

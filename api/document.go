@@ -431,11 +431,8 @@ func (s *Server) describeEvents() {
 	document.Webhooks["legacy.message"] = s.describeLegacyWebhook(document.Webhooks[string(events.MessageReceived)])
 }
 
-// serveDocument answers with the document in one of its forms, made once.
-func (s *Server) serveDocument(contentType string, document []byte) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		w.Header().Set("Cache-Control", "public, max-age=300")
-		_, _ = w.Write(document) // a client that left needs no document
-	}
+// documentAsset is the document in one of its forms. It is asked for anew each time (and answered 304): the page at /docs shows what this
+// server does, and not what it did before an upgrade.
+func documentAsset(contentType string, document []byte) *asset {
+	return newAsset(document, map[string]string{"Content-Type": contentType, "Cache-Control": "no-cache"})
 }

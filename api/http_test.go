@@ -317,7 +317,7 @@ func TestPagesAndDocuments(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	for path, contentType := range map[string]string{
-		"/": "text/html; charset=utf-8", "/problems/session_not_found": "text/html; charset=utf-8", "/openapi.json": "application/openapi+json", "/openapi.yaml": "application/openapi+yaml",
+		"/": "text/html; charset=utf-8", "/docs": "text/html; charset=utf-8", "/problems/session_not_found": "text/html; charset=utf-8", "/openapi.json": "application/openapi+json", "/openapi.yaml": "application/openapi+yaml",
 		"/metrics": "text/plain", "/healthz": "application/json", "/readyz": "application/json", "/v1/version": "application/json",
 	} {
 		a := f.must(200, nil, "GET", path, nil, "X-API-Key", "")

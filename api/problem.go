@@ -324,7 +324,7 @@ func isUnavailable(err error) bool {
 var problemPage = template.Must(template.New("problem").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}} · chasqui</title>
 <style>body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}code{background:#8882;padding:.1em .3em}</style>
-<h1>{{.Title}}</h1><p><code>{{.Code}}</code> · HTTP {{.Status}}</p><p>{{.Text}}</p><p><a href="/openapi.yaml">The API's document</a></p></html>
+<h1>{{.Title}}</h1><p><code>{{.Code}}</code> · HTTP {{.Status}}</p><p>{{.Text}}</p><p><a href="/docs">The API's documentation</a></p></html>
 `))
 
 // showProblem is GET /problems/{code}: the page that a problem's type leads a person to.

@@ -5,10 +5,14 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -23,10 +27,11 @@ type Tab struct {
 
 	mu         sync.Mutex
 	complaints []string
+	requests   []string
 }
 
 // Open starts a Chromium that ends with the test. Where there is none the test is skipped, but in CI that is a failure; so is, at the end of
-// the test, an exception that a page did not catch.
+// the test, an exception that a page did not catch, and what its Content-Security-Policy refused.
 func Open(t *testing.T) *Tab {
 	t.Helper()
 	path := ""
@@ -54,14 +59,21 @@ func Open(t *testing.T) *Tab {
 	t.Cleanup(cancel)
 	tab := &Tab{t: t}
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(func(event any) {
-		if e, ok := event.(*runtime.EventExceptionThrown); ok {
+		tab.mu.Lock()
+		defer tab.mu.Unlock()
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
 			complaint := e.ExceptionDetails.Text
 			if e.ExceptionDetails.Exception != nil {
 				complaint += " " + e.ExceptionDetails.Exception.Description
 			}
-			tab.mu.Lock()
-			defer tab.mu.Unlock()
 			tab.complaints = append(tab.complaints, complaint)
+		case *log.EventEntryAdded:
+			if e.Entry.Source == log.EntrySourceSecurity || strings.Contains(e.Entry.Text, "Content Security Policy") {
+				tab.complaints = append(tab.complaints, e.Entry.Text)
+			}
+		case *network.EventRequestWillBeSent:
+			tab.requests = append(tab.requests, e.Request.URL)
 		}
 	}))
 	tab.ctx = ctx
@@ -91,6 +103,32 @@ func (tab *Tab) Await(expression string) {
 		page, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string](`document.body.innerText`))
 		tab.t.Fatalf("wait for %s: %v\n%s", expression, err, page)
 	}
+}
+
+// Requests returns the URLs of everything that the page has asked for so far, whether it was let or not.
+func (tab *Tab) Requests() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	return slices.Clone(tab.requests)
+}
+
+// Complaints returns what would fail the test at its end, and forgets it.
+func (tab *Tab) Complaints() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	complaints := tab.complaints
+	tab.complaints = nil
+	return complaints
+}
+
+// Evaluate returns what an expression is in the page, as text.
+func (tab *Tab) Evaluate(expression string) string {
+	tab.t.Helper()
+	value, err := chromedp.Run(tab.ctx, chromedp.Evaluate[string](`String(`+expression+`)`))
+	if err != nil {
+		tab.t.Fatal(err)
+	}
+	return value
 }
 
 // Screenshot writes what the page shows as a PNG to a file named by an environment variable, where that is set.
