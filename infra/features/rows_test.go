@@ -157,7 +157,7 @@ var table = []struct {
 		"Scoped keys and audit log" + notYet,
 		"OpenTelemetry" + notYet,
 		"Dashboard" + notYet,
-		"SDKs" + notYet,
+		"SDKs: Go, TypeScript, Python",
 		"Tools for assistants, by the Model Context Protocol",
 		"Profile and privacy",
 		"Presence",

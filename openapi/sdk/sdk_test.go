@@ -104,6 +104,7 @@ func (p program) must(t *testing.T, env ...string) {
 	}
 }
 
+// Feature: SDKs: Go, TypeScript, Python
 func TestGo(t *testing.T) {
 	t.Parallel()
 	bin := t.TempDir()
@@ -112,6 +113,7 @@ func TestGo(t *testing.T) {
 	tours(t, program{"go", []string{filepath.Join(bin, "tour")}}, program{"go", []string{filepath.Join(bin, "bot")}})
 }
 
+// Feature: SDKs: Go, TypeScript, Python
 func TestTypeScript(t *testing.T) {
 	t.Parallel()
 	testnode.Install(t, "typescript")
@@ -119,6 +121,7 @@ func TestTypeScript(t *testing.T) {
 	tours(t, program{"typescript", []string{"node", "dist/test/tour.js"}}, program{"typescript", []string{"node", "dist/examples/bot.js"}})
 }
 
+// Feature: SDKs: Go, TypeScript, Python
 func TestPython(t *testing.T) {
 	t.Parallel()
 	if out, err := exec.Command("python3", "-c", "import sys; sys.exit(sys.version_info < (3, 11))").CombinedOutput(); err != nil {
