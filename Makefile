@@ -2,13 +2,15 @@
 SQLC_VERSION     := v1.31.1
 LINT_VERSION     := v2.15.0
 OAPI_VERSION     := v2.8.2
+OASDIFF_VERSION  := v1.36.0
 VULN_VERSION     := v1.9.0
 MINIO_VERSION    := v0.0.0-20260212201848-7aac2a2c5b7c
 TOOLS            := $(CURDIR)/.tools
+OASDIFF          := $(TOOLS)/oasdiff breaking --severity-levels openapi/lint/severity.txt --fail-on ERR
 GO               ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test test/race lint generate generate/check vuln fuzz image verify chaos bench bench/sandbox e2e minio clean
+.PHONY: help up dev test test/race lint generate generate/check openapi/lint openapi/diff vuln fuzz image verify chaos bench bench/sandbox e2e minio clean
 
 help: ## Show this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -49,6 +51,16 @@ generate/check: $(TOOLS)/sqlc $(TOOLS)/oapi-codegen ## Fail if a generated file 
 	cd openapi/sdk/gen && npm ci
 	$(GO) run ./openapi/sdk/gen -check
 
+openapi/lint: ## Hold the OpenAPI documents, 3.1 and 3.0, against redocly and spectral
+	cd openapi/lint && npm ci && for document in ../openapi.yaml ../openapi-3.0.yaml; do \
+	  REDOCLY_TELEMETRY=off node_modules/.bin/redocly lint --config redocly.yaml $$document && \
+	  node_modules/.bin/spectral lint --ruleset spectral.yaml --fail-severity hint $$document || exit 1; done
+
+# The second line makes sure that the first would fail.
+openapi/diff: $(TOOLS)/oasdiff ## Fail if the document would break clients of the released one
+	$(OASDIFF) openapi/released.yaml openapi/openapi.yaml
+	! sed 's#^  /v1/version:#  /v1/removed:#' openapi/openapi.yaml | $(OASDIFF) openapi/released.yaml - >/dev/null
+
 vuln: ## Look for known vulnerabilities in what is called
 	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
 	$(TOOLS)/govulncheck ./...
@@ -61,7 +73,7 @@ fuzz: ## Run each fuzzer for 30 s
 image: ## Build the images with buildah and run docker-compose.yml out of them (root on Debian; 10 minutes)
 	infra/docker/verify.sh
 
-verify: lint generate/check test/race fuzz image ## The long suite: race detector, fuzzers, the longer crash tests, the downloaded PostgreSQL, the images
+verify: lint generate/check openapi/lint openapi/diff test/race fuzz image ## The long suite: race detector, fuzzers, the longer crash tests, the downloaded PostgreSQL, the images
 	CHASQUI_LONG=1 $(GO) test -timeout 60m -count=1 ./events/queue ./infra/devstack ./connector
 	CHASQUI_LONG=1 $(GO) test -timeout 30m -count=1 -p 1 -run 'KilledDispatchers|BlackHoleAmong' ./infra/e2e ./dispatcher
 
@@ -86,6 +98,9 @@ $(TOOLS)/sqlc:
 
 $(TOOLS)/oapi-codegen:
 	GOBIN=$(TOOLS) $(GO) install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_VERSION)
+
+$(TOOLS)/oasdiff:
+	GOBIN=$(TOOLS) $(GO) install github.com/oasdiff/oasdiff@$(OASDIFF_VERSION)
 
 # A process of its own for tests, never linked in: its licence is the AGPL.
 $(TOOLS)/minio:

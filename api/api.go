@@ -152,9 +152,14 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	older, err := document30(document)
+	if err != nil {
+		return nil, err
+	}
 	s.addAssistants()
 	s.router.Method(http.MethodGet, "/openapi.json", documentAsset("application/openapi+json", document))
 	s.router.Method(http.MethodGet, "/openapi.yaml", documentAsset("application/openapi+yaml", asYAML))
+	s.router.Method(http.MethodGet, "/openapi-3.0.json", documentAsset("application/openapi+json", older))
 	return s, nil
 }
 

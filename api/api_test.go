@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -212,14 +211,20 @@ func (f *fixture) count(table string) (n int) {
 	return n
 }
 
-// written is how many rows there are in all tables that a request can write.
+// written is how many rows there are in all tables that a request can write, as text.
 func (f *fixture) written() string {
 	f.t.Helper()
-	var counts []string
+	return fmt.Sprint(f.rows()) // a map is printed in the order of its keys
+}
+
+// rows is how many there are in each table that a request can write.
+func (f *fixture) rows() map[string]int {
+	f.t.Helper()
+	counts := map[string]int{}
 	for _, table := range []string{"sessions", "messages", "chats", "contacts", "webhook_endpoints", "webhook_replays", "idempotency_keys", "stream_tickets", "deliveries", "events", "queue_messages", "queue_lanes"} {
-		counts = append(counts, fmt.Sprintf("%s %d", table, f.count(table)))
+		counts[table] = f.count(table)
 	}
-	return strings.Join(counts, ", ")
+	return counts
 }
 
 // session creates a session and returns its path.

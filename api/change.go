@@ -228,7 +228,7 @@ func (s *Server) listChanges(ctx context.Context, in *struct {
 
 func (s *Server) getChange(ctx context.Context, in *struct {
 	SessionPath
-	ChangeID string `path:"changeId" maxLength:"64" example:"chg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	ChangeID string `path:"changeId" maxLength:"64" doc:"The change that was answered when it was asked for." example:"chg_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 }) (*struct{ Body events.Change }, error) {
 	if _, err := s.sessionRow(ctx, s.pool, in.SessionID); err != nil {
 		return nil, err

@@ -125,7 +125,7 @@ type Attempt struct {
 
 // DeliveryPath is the path parameter of everything below a delivery.
 type DeliveryPath struct {
-	DeliveryID string `path:"deliveryId" maxLength:"64" example:"dlv_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	DeliveryID string `path:"deliveryId" maxLength:"64" doc:"A delivery, as the lists of them name it." example:"dlv_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 }
 
 // A DeliveryFilter chooses deliveries.

@@ -61,7 +61,7 @@ func TestDocsOverHTTP(t *testing.T) {
 		return res, body
 	}
 	for path, contentType := range map[string]string{
-		"/docs": "text/html; charset=utf-8", "/openapi.json": "application/openapi+json", "/openapi.yaml": "application/openapi+yaml",
+		"/docs": "text/html; charset=utf-8", "/openapi.json": "application/openapi+json", "/openapi.yaml": "application/openapi+yaml", "/openapi-3.0.json": "application/openapi+json",
 	} {
 		res, plain := get("GET", path)
 		tag := res.Header.Get("ETag")

@@ -38,7 +38,7 @@ const introduction = `chasqui runs WhatsApp accounts: requests in, signed webhoo
 ` + "`rate_limited`" + ` when there is nothing.
 
 **Growing.** /v1 only ever grows. Accept fields, event types, enum values and problem codes that you do not know. In requests, on the other hand, unknown fields and query
-parameters are refused, so that a typing error is not silently ignored.`
+parameters are refused, so that a typing error is not silently ignored. A query parameter without a value is as one that is not there.`
 
 // Idempotent is the header of every POST that changes something.
 type Idempotent struct {
@@ -76,7 +76,7 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	if o.successor != "" {
 		op.Deprecated, problemShape, examples = true, reflect.TypeFor[LegacyProblem](), "legacy_"
 	}
-	codes := append([]Code{InternalError, Unavailable}, o.codes...)
+	codes := append([]Code{InternalError, Unavailable, BadRequest, ValidationFailed}, o.codes...) // a parameter too many is refused everywhere
 	if o.public {
 		op.Security = []map[string][]string{}
 	} else {
@@ -88,9 +88,6 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	input := reflect.TypeFor[I]()
 	if _, ok := input.FieldByName("IdempotencyKey"); ok {
 		codes = append(codes, IdempotencyInProgress, IdempotencyKeyReused)
-	}
-	if input.NumField() > 0 {
-		codes = append(codes, BadRequest, ValidationFailed)
 	}
 	if _, ok := input.FieldByName("Body"); ok {
 		codes = append(codes, MalformedJSON, PayloadTooLarge, RequestTimeout, UnsupportedMediaType)
@@ -230,6 +227,7 @@ func humaConfig() huma.Config {
 		{Name: "Calls", Description: "Calls that come in. A session sees and rejects them; it carries no voice."},
 		{Name: "Status", Description: "Status updates: what everybody in the account's status audience sees for 24 hours, and what its contacts show. Each is a message, in the chat status@broadcast, and is told by the events of messages."},
 		{Name: "Channels", Description: "Channels and their posts. A post is a message whose chat is the channel; it stands in no list of chats."},
+		{Name: "Changes", Description: "What was asked of WhatsApp and is on its way: a request that does not wait for it, or waits in vain, answers with a change, which ends here."},
 		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},
@@ -276,9 +274,20 @@ func holdsNUL(v any) bool {
 
 // Spec returns the OpenAPI document of this version as YAML: what openapi/openapi.yaml holds.
 func Spec() ([]byte, error) {
-	s := newRoutes()
-	document, err := s.document()
+	document, err := newRoutes().document()
 	if err != nil {
+		return nil, err
+	}
+	return toYAML(document)
+}
+
+// Spec30 returns the same in OpenAPI 3.0.3, for tools that know no 3.1: what openapi/openapi-3.0.yaml holds.
+func Spec30() ([]byte, error) {
+	document, err := newRoutes().document()
+	if err != nil {
+		return nil, err
+	}
+	if document, err = document30(document); err != nil {
 		return nil, err
 	}
 	return toYAML(document)
@@ -295,7 +304,7 @@ func toYAML(document []byte) ([]byte, error) {
 // document returns Huma's document as JSON, made fit for clients:
 //   - answers are open (no additionalProperties: false), since they grow; requests stay closed, as the server checks them
 //   - a union is its oneOf alone; what stands beside it is for the server's error messages
-//   - unused components are left out
+//   - unused components are left out, and what is Huma's own
 func (s *Server) document() ([]byte, error) {
 	s.describeEvents()
 	raw, err := json.Marshal(s.huma.OpenAPI())
@@ -321,6 +330,7 @@ func (s *Server) document() ([]byte, error) {
 			}
 		}
 	}
+	strip(all)
 	for name, schema := range schemas {
 		if !sent[name] && !answered[name] {
 			delete(schemas, name)
@@ -338,11 +348,15 @@ func (s *Server) document() ([]byte, error) {
 			}
 		}
 	}
-	// Members in the order in which people read; encoding/json sorts what is inside.
+	return inOrder(all, "openapi", "info", "servers", "tags", "security", "paths", "webhooks", "components")
+}
+
+// inOrder writes an object with its members in the order in which people read; encoding/json sorts what is inside.
+func inOrder(object map[string]any, members ...string) ([]byte, error) {
 	var out bytes.Buffer
 	out.WriteByte('{')
-	for i, name := range []string{"openapi", "info", "servers", "tags", "security", "paths", "webhooks", "components"} {
-		value, err := json.Marshal(all[name])
+	for i, name := range members {
+		value, err := json.Marshal(object[name])
 		if err != nil {
 			return nil, fmt.Errorf("write document: %w", err)
 		}
@@ -350,11 +364,10 @@ func (s *Server) document() ([]byte, error) {
 			out.WriteByte(',')
 		}
 		fmt.Fprintf(&out, "%q:%s", name, value)
-		delete(all, name)
 	}
 	out.WriteByte('}')
-	if len(all) > 0 {
-		return nil, fmt.Errorf("write document: no place for %v", slices.Sorted(maps.Keys(all)))
+	if len(object) != len(members) {
+		return nil, fmt.Errorf("write document: there is a place for %v alone of %v", members, slices.Sorted(maps.Keys(object)))
 	}
 	return out.Bytes(), nil
 }
@@ -376,6 +389,21 @@ func reach(schemas map[string]any, v any, marked map[string]bool) {
 	case []any:
 		for _, item := range v {
 			reach(schemas, item, marked)
+		}
+	}
+}
+
+// strip removes what is no keyword of OpenAPI but Huma's, for its own messages.
+func strip(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "patternDescription")
+		for _, member := range v {
+			strip(member)
+		}
+	case []any:
+		for _, item := range v {
+			strip(item)
 		}
 	}
 }

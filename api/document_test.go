@@ -5,35 +5,70 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
 
 	"github.com/chasqui/chasqui/events"
 )
 
-var update = flag.Bool("update", false, "rewrite openapi/openapi.yaml")
+var update = flag.Bool("update", false, "rewrite the documents in openapi/")
 
-const committed = "../openapi/openapi.yaml"
-
-// TestSpec fails when openapi/openapi.yaml is not what the code says.
+// TestSpec fails when a document in openapi/ is not what the code says.
 func TestSpec(t *testing.T) {
 	t.Parallel()
-	document, err := Spec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if *update {
-		if err := os.WriteFile(committed, document, 0o644); err != nil {
+	for name, spec := range map[string]func() ([]byte, error){"openapi.yaml": Spec, "openapi-3.0.yaml": Spec30} {
+		document, err := spec()
+		if err != nil {
 			t.Fatal(err)
 		}
+		committed := filepath.Join("..", "openapi", name)
+		if *update {
+			if err := os.WriteFile(committed, document, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		have, err := os.ReadFile(committed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(have, document) {
+			t.Errorf("%s is stale: run go test ./api -run TestSpec -update", committed)
+		}
 	}
-	have, err := os.ReadFile(committed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(have, document) {
-		t.Errorf("%s is stale: run go test ./api -run TestSpec -update", committed)
+}
+
+// TestSpecsAreValid holds both documents against the schemas that the OpenAPI Initiative publishes for their versions.
+func TestSpecsAreValid(t *testing.T) {
+	t.Parallel()
+	for version, spec := range map[string]func() ([]byte, error){"3.1": Spec, "3.0": Spec30} {
+		raw, err := spec()
+		if err != nil {
+			t.Fatal(err)
+		}
+		document, err := libopenapi.NewDocument(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(document.GetVersion(), version) {
+			t.Errorf("the document of %s calls itself %s", version, document.GetVersion())
+		}
+		v, errs := validator.NewValidator(document)
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		if ok, errs := v.ValidateDocument(); !ok {
+			for _, e := range errs {
+				t.Errorf("%s: %v", version, e)
+				for _, cause := range e.SchemaValidationErrors {
+					t.Errorf("%s: %s", version, cause.Error())
+				}
+			}
+		}
 	}
 }
 

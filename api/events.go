@@ -265,7 +265,7 @@ func (s *Server) readEvents(ctx context.Context, from place, filter events.Filte
 }
 
 func (s *Server) getEvent(ctx context.Context, in *struct {
-	EventID string `path:"eventId" maxLength:"64" example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	EventID string `path:"eventId" maxLength:"64" doc:"An event: the webhook-id of a webhook, the id of a stream." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	RawWish
 }) (*eventOutput, error) {
 	id, err := events.EventPrefix.Parse(in.EventID)

@@ -292,6 +292,12 @@ func (s *Server) takeBody(ctx huma.Context, next func(huma.Context)) {
 		s.writeProblem(w, r, problem(BadRequest, "the form is not understood"))
 		return
 	}
+	if o.successor == "" { // the original takes a null as it takes nothing
+		if p := s.refuseNulls(ctx.Operation(), body); p != nil {
+			s.writeProblem(w, r, p)
+			return
+		}
+	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	next(ctx)
 }

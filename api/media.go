@@ -59,7 +59,7 @@ type MediaInfo struct {
 
 // MediaPath is the path parameter of everything below a media.
 type MediaPath struct {
-	MediaID string `path:"mediaId" maxLength:"64" example:"med_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	MediaID string `path:"mediaId" maxLength:"64" doc:"A file: of an upload, or of the content of a message." example:"med_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 }
 
 type mediaOutput struct {
@@ -101,7 +101,7 @@ func (s *Server) addMedia() {
 			"mimetype": {Type: huma.TypeString, Description: "What it is, where the part does not say so."},
 			"fileName": {Type: huma.TypeString, Description: "What it is called, where the part does not say so."},
 		}},
-		request: map[string]any{"fileName": "invoice.pdf"}, response: ready, codes: []Code{MediaTooLarge, UnsupportedMediaType, RequestTimeout, BadRequest, ValidationFailed},
+		request: map[string]any{"file": "%PDF-1.7 ...", "fileName": "invoice.pdf"}, response: ready, codes: []Code{MediaTooLarge, UnsupportedMediaType, RequestTimeout, BadRequest, ValidationFailed},
 	}, s.uploadMedia)
 	register(s, operation{
 		method: "POST", path: "/v1/media/fetch", id: "fetch-media", tag: "Media", status: 201, wait: fetchTimeout,

@@ -56,7 +56,7 @@ type Replay struct {
 
 // ReplayPath is the path parameter of everything below a replay.
 type ReplayPath struct {
-	ReplayID string `path:"replayId" maxLength:"64" example:"rpl_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	ReplayID string `path:"replayId" maxLength:"64" doc:"A replay of the list, or of the answer that began it." example:"rpl_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 }
 
 type replayAccepted struct {

@@ -26,5 +26,5 @@ func (s *Server) thinOr(component string) *huma.Schema {
 		event.Required = append(append([]string{}, event.Required...), "dataUrl")
 		schemas.Map()[thin] = event
 	}
-	return &huma.Schema{OneOf: []*huma.Schema{{Ref: refs + component}, {Ref: refs + thin}}}
+	return &huma.Schema{AnyOf: []*huma.Schema{{Ref: refs + component}, {Ref: refs + thin}}}
 }

@@ -114,7 +114,7 @@ type changeEndpoint struct {
 
 // EndpointPath is the path parameter of everything below an endpoint.
 type EndpointPath struct {
-	EndpointID string `path:"endpointId" maxLength:"64" example:"we_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	EndpointID string `path:"endpointId" maxLength:"64" doc:"A webhook endpoint." example:"we_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 }
 
 type endpointShown struct{ Body Endpoint }

@@ -73,7 +73,7 @@ function typeOf(schema) {
     return types.length > 1 ? make('span', null, of, ' or null') : of;
   }
   if (s.additionalProperties && typeof s.additionalProperties === 'object') return make('span', null, 'object of ', typeOf(s.additionalProperties));
-  if (s.oneOf) type = 'one of several';
+  if (s.oneOf ?? s.anyOf) type = 'one of several';
   if (name) return make('a', { href: `#schemas/${name}` }, name);
   return document.createTextNode((type || 'any') + (s.format ? ` (${s.format})` : ''));
 }
@@ -101,7 +101,7 @@ function inner(schema) {
   const s = resolve(schema);
   if (s?.items) return inner(s.items);
   if (s?.additionalProperties && typeof s.additionalProperties === 'object') return inner(s.additionalProperties);
-  return s?.properties || s?.oneOf ? schema : undefined;
+  return s?.properties || s?.oneOf || s?.anyOf ? schema : undefined;
 }
 
 function field(name, schema, required, description) {
@@ -117,11 +117,12 @@ function field(name, schema, required, description) {
 // fields are the members of an object, or the variants of a union.
 function fields(schema) {
   const s = resolve(inner(schema) ?? schema) ?? {};
-  if (s.oneOf) {
+  const variants = s.oneOf ?? s.anyOf;
+  if (variants) {
     const values = new Map(Object.entries(s.discriminator?.mapping ?? {}).map(([value, ref]) => [ref, value]));
-    return make('ul', { class: 'fields' }, s.oneOf.map((variant) => make('li', null,
+    return make('ul', { class: 'fields' }, variants.map((variant) => make('li', null,
       fold(values.has(variant.$ref) ? `${s.discriminator.propertyName}: "${values.get(variant.$ref)}"` : nameOf(variant) ?? 'variant',
-        () => [...prose(resolve(variant).description), fields(variant)], { open: s.oneOf.length === 1 ? '' : undefined }))));
+        () => [...prose(resolve(variant).description), fields(variant)], { open: variants.length === 1 ? '' : undefined }))));
   }
   if (!s.properties) return make('p', { class: 'type' }, typeOf(schema), ' ', limitsOf(s));
   const required = new Set(s.required);

@@ -26,6 +26,9 @@ const (
 	// they are of; sweep removes those whose process is dead.
 	testPrefix = "chasqui-test-"
 
+	// memory is where Linux has files in memory.
+	memory = "/dev/shm"
+
 	// A test cluster starts at 40 MB and grows with its databases and WAL.
 	testSpace = 512 << 20
 
@@ -145,14 +148,10 @@ func (p *Postgres) canEnter(dir string) bool {
 // temporaryHome makes a fresh folder for a test server, in memory if there is
 // room, and clears away those of dead processes.
 func (p *Postgres) temporaryHome() (string, error) {
-	parent := os.TempDir()
-	for _, candidate := range []string{"/dev/shm", parent} {
-		sweep(p.log, candidate)
+	for _, parent := range []string{memory, os.TempDir()} {
+		sweep(p.log, parent)
 	}
-	if freeBytes("/dev/shm") >= testSpace {
-		parent = "/dev/shm"
-	}
-	home, err := os.MkdirTemp(parent, testPrefix)
+	home, err := TestFolder(testSpace)
 	if err != nil {
 		return "", fmt.Errorf("make PostgreSQL's folder: %w", err)
 	}
@@ -160,6 +159,17 @@ func (p *Postgres) temporaryHome() (string, error) {
 		return "", fmt.Errorf("make PostgreSQL's folder: %w", err)
 	}
 	return filepath.EvalSymlinks(home)
+}
+
+// TestFolder makes a folder for what a test server stores, in memory where that
+// has so many bytes free. Who holds the lock in it (TakeLock) keeps it; the start of
+// a later test server removes it once that is free.
+func TestFolder(space uint64) (string, error) {
+	parent := os.TempDir()
+	if freeBytes(memory) >= space {
+		parent = memory
+	}
+	return os.MkdirTemp(parent, testPrefix)
 }
 
 // sweep removes test servers' folders that a killed process left: those whose

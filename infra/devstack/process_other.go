@@ -18,7 +18,7 @@ func isServer(pid int, _ string) bool { return syscall.Kill(pid, 0) == nil }
 // sharedMemoryInUse leaves the check to PostgreSQL, which makes it as well.
 func sharedMemoryInUse(int) bool { return false }
 
-// freeBytes is asked for /dev/shm only, which is Linux's.
+// freeBytes is asked for memory only, which is Linux's.
 func freeBytes(string) uint64 { return 0 }
 
 // isGo goes by where `go run` puts the programs that it runs.

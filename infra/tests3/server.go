@@ -79,9 +79,9 @@ func startMinIO(ctx context.Context) (*Server, error) {
 	if binary == "" {
 		return nil, errors.New("there is no MinIO at $MINIO_BIN or .tools/minio; make minio builds it")
 	}
-	// A folder of this name whose lock is free is removed by the next embedded
-	// server's start.
-	dir, err := os.MkdirTemp("", "chasqui-test-")
+	// On a disk of which less than 1% is free MinIO stores nothing, as large as the
+	// disk may be (diskFillFraction in its cmd/globals.go).
+	dir, err := devstack.TestFolder(minioSpace)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,12 @@ func startMinIO(ctx context.Context) (*Server, error) {
 	}, nil
 }
 
-const minioUser = "chasqui-test"
+const (
+	minioUser = "chasqui-test"
+	// minioSpace is what all tests of a package store, several times over, and 1 GiB
+	// for each file whose size is not known beforehand, which MinIO wants to have.
+	minioSpace = 4 << 30
+)
 
 type minioProcess struct {
 	binary, dir, address, secret string

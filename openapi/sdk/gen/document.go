@@ -89,7 +89,7 @@ func uniteEvents(doc object) error {
 	hooks := at(doc, "webhooks")
 	for _, eventType := range keys(hooks) {
 		body := at(hooks, eventType, "post", "requestBody", "content", "application/json", "schema")
-		either := list(body, "oneOf") // the event, or the same without its data
+		either := list(body, "anyOf") // the event, or the same without its data
 		if len(either) == 0 {
 			either = []any{body}
 		}

@@ -4836,6 +4836,9 @@ export type ListEventsResponse = ListEventsResponses[keyof ListEventsResponses];
 export type GetEventData = {
     body?: never;
     path: {
+        /**
+         * An event: the webhook-id of a webhook, the id of a stream.
+         */
         eventId: string;
     };
     query?: {
@@ -4916,6 +4919,9 @@ export type FetchMediaResponse = FetchMediaResponses[keyof FetchMediaResponses];
 export type DeleteMediaData = {
     body?: never;
     path: {
+        /**
+         * A file: of an upload, or of the content of a message.
+         */
         mediaId: string;
     };
     query?: never;
@@ -4934,6 +4940,9 @@ export type DeleteMediaResponse = DeleteMediaResponses[keyof DeleteMediaResponse
 export type GetMediaData = {
     body?: never;
     path: {
+        /**
+         * A file: of an upload, or of the content of a message.
+         */
         mediaId: string;
     };
     query?: {
@@ -4957,6 +4966,9 @@ export type GetMediaResponse = GetMediaResponses[keyof GetMediaResponses];
 export type GetMediaContentData = {
     body?: never;
     path: {
+        /**
+         * A file: of an upload, or of the content of a message.
+         */
         mediaId: string;
     };
     query?: never;
@@ -5320,6 +5332,9 @@ export type GetChangeData = {
          * The session's id, as you chose it.
          */
         sessionId: string;
+        /**
+         * The change that was answered when it was asked for.
+         */
         changeId: string;
     };
     query?: never;
@@ -9180,6 +9195,9 @@ export type ListDeliveriesResponse = ListDeliveriesResponses[keyof ListDeliverie
 export type GetDeliveryData = {
     body?: never;
     path: {
+        /**
+         * A delivery, as the lists of them name it.
+         */
         deliveryId: string;
     };
     query?: never;
@@ -9204,6 +9222,9 @@ export type RetryDeliveryData = {
         'Idempotency-Key'?: string;
     };
     path: {
+        /**
+         * A delivery, as the lists of them name it.
+         */
         deliveryId: string;
     };
     query?: never;
@@ -9269,6 +9290,9 @@ export type CreateWebhookEndpointResponse = CreateWebhookEndpointResponses[keyof
 export type DeleteWebhookEndpointData = {
     body?: never;
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: never;
@@ -9287,6 +9311,9 @@ export type DeleteWebhookEndpointResponse = DeleteWebhookEndpointResponses[keyof
 export type GetWebhookEndpointData = {
     body?: never;
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: never;
@@ -9305,6 +9332,9 @@ export type GetWebhookEndpointResponse = GetWebhookEndpointResponses[keyof GetWe
 export type ChangeWebhookEndpointData = {
     body: ChangeEndpoint;
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: never;
@@ -9323,6 +9353,9 @@ export type ChangeWebhookEndpointResponse = ChangeWebhookEndpointResponses[keyof
 export type ListEndpointDeliveriesData = {
     body?: never;
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: {
@@ -9376,6 +9409,9 @@ export type ReplayWebhookEndpointData = {
         'Idempotency-Key'?: string;
     };
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: never;
@@ -9394,6 +9430,9 @@ export type ReplayWebhookEndpointResponse = ReplayWebhookEndpointResponses[keyof
 export type ListReplaysData = {
     body?: never;
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: {
@@ -9421,6 +9460,9 @@ export type ListReplaysResponse = ListReplaysResponses[keyof ListReplaysResponse
 export type GetWebhookSecretData = {
     body?: never;
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: never;
@@ -9445,6 +9487,9 @@ export type RotateWebhookSecretData = {
         'Idempotency-Key'?: string;
     };
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: never;
@@ -9473,6 +9518,9 @@ export type TestWebhookEndpointData = {
         Prefer?: string;
     };
     path: {
+        /**
+         * A webhook endpoint.
+         */
         endpointId: string;
     };
     query?: never;
@@ -9495,6 +9543,9 @@ export type TestWebhookEndpointResponse = TestWebhookEndpointResponses[keyof Tes
 export type GetReplayData = {
     body?: never;
     path: {
+        /**
+         * A replay of the list, or of the answer that began it.
+         */
         replayId: string;
     };
     query?: never;
@@ -9519,6 +9570,9 @@ export type CancelReplayData = {
         'Idempotency-Key'?: string;
     };
     path: {
+        /**
+         * A replay of the list, or of the answer that began it.
+         */
         replayId: string;
     };
     query?: never;
