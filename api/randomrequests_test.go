@@ -92,7 +92,8 @@ func TestRandomRequests(t *testing.T) {
 		}
 		if fits {
 			// The document cannot say that no string holds U+0000.
-			if allowed++; (status == http.StatusBadRequest || status == http.StatusUnsupportedMediaType) && !bytes.Contains(r.body, []byte(`\u0000`)) && !strings.Contains(r.url, "%00") {
+			malformed := status == http.StatusBadRequest || status == http.StatusUnsupportedMediaType && bytes.Contains(body, []byte("the body must be"))
+			if allowed++; malformed && !bytes.Contains(r.body, []byte(`\u0000`)) && !strings.Contains(r.url, "%00") {
 				fail("the document allows it")
 			}
 		} else {
@@ -252,7 +253,7 @@ func (g *generator) request(o *randomOperation, base string) *randomRequest {
 		case 1:
 			r.body = append(body, body...)
 		case 2:
-			r.header.Set("Content-Type", []string{"text/plain", "application/xml", "", "application/json; charset=utf-16", "multipart/form-data"}[g.IntN(5)])
+			r.header.Set("Content-Type", []string{"text/plain", "application/xml", "application/json; charset=utf-16", "multipart/form-data"}[g.IntN(4)])
 		case 3:
 			r.body = bytes.Repeat([]byte("["), 1+g.IntN(20000))
 		}
@@ -333,7 +334,7 @@ func readOperations(t *testing.T) ([]*randomOperation, *generator) {
 			})
 		}
 	}
-	return operations, &generator{Rand: rand.New(rand.NewPCG(*randomSeed, 0)), schemas: document.Components.Schemas, patterns: map[string]*regexp.Regexp{}} //nolint:gosec // a run that can be repeated
+	return operations, &generator{Rand: rand.New(rand.NewPCG(*randomSeed, 0)), schemas: document.Components.Schemas, patterns: map[string]*regexp.Regexp{}}
 }
 
 // TestEveryOperationWantsAKey: but for those that load balancers and people without one ask for, with and without a valid request.
