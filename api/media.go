@@ -101,7 +101,7 @@ func (s *Server) addMedia() {
 			"mimetype": {Type: huma.TypeString, Description: "What it is, where the part does not say so."},
 			"fileName": {Type: huma.TypeString, Description: "What it is called, where the part does not say so."},
 		}},
-		request: map[string]any{"fileName": "invoice.pdf"}, response: ready, codes: []Code{MediaTooLarge, UnsupportedMediaType, RequestTimeout, BadRequest, ValidationFailed},
+		request: map[string]any{"file": "%PDF-1.7 ...", "fileName": "invoice.pdf"}, response: ready, codes: []Code{MediaTooLarge, UnsupportedMediaType, RequestTimeout, BadRequest, ValidationFailed},
 	}, s.uploadMedia)
 	register(s, operation{
 		method: "POST", path: "/v1/media/fetch", id: "fetch-media", tag: "Media", status: 201, wait: fetchTimeout,
