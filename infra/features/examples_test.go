@@ -237,10 +237,10 @@ func (w *walk) request(ctx context.Context, o *documented, is map[string]string,
 		if waits = waits || p.Name == "Prefer"; !p.Required && p.Name != "Prefer" && !slices.Contains(given, p.Name) {
 			continue
 		}
-		if is[p.Name] == "" && len(p.Schema.Examples) == 0 {
+		value, ok := is[p.Name]
+		if !ok && len(p.Schema.Examples) == 0 {
 			w.t.Fatalf("%s: the parameter %s has no example", o.OperationID, p.Name)
 		}
-		value, ok := is[p.Name]
 		if !ok {
 			value = fmt.Sprint(p.Schema.Examples[0])
 		}
@@ -324,10 +324,17 @@ func (w *walk) filled(name string, v any, is map[string]string) any {
 func (w *walk) covered() {
 	w.t.Helper()
 	for _, id := range slices.Sorted(maps.Keys(w.operations)) {
-		if o := w.operations[id]; !w.executed[id] {
-			w.t.Errorf("nothing executes the example of %s %s: add the line\n\tw.do(%q)\nto infra/features/exampleswalk_test.go, behind what makes the things that it names; "+
-				"what the example cannot know follows the id, as in w.do(%[3]q, \"messageId\", m.ID)", strings.ToUpper(o.method), o.path, id)
+		if w.executed[id] {
+			continue
 		}
+		o, line := w.operations[id], fmt.Sprintf("w.do(%q", id)
+		for _, name := range inPath.FindAllStringSubmatch(o.path, -1) {
+			if _, known := w.is[name[1]]; !known && name[1] != "sessionId" {
+				line += fmt.Sprintf(", %q, its value", name[1])
+			}
+		}
+		w.t.Errorf("nothing executes the example of %s %s: add the line\n\t%s)\nto exampleswalk_test.go, behind what makes the things that it is about. "+
+			"What the example has right, such as the contact, needs no value.", strings.ToUpper(o.method), o.path, line)
 	}
 	for id := range refusals {
 		if w.operations[id] == nil {

@@ -38,8 +38,8 @@ func (w *walk) links() {
 	w.numbered("5491187654321", "Ana")
 	w.do("create-session")
 	w.do("ask-pairing-code")
-	w.do("legacy-get-qr")
-	w.s.phone.act("POST", "/scan", map[string]any{"qr": w.do("get-session-qr")["qr"]}, nil)
+	w.do("get-session-qr", "wait", "30")
+	w.s.phone.act("POST", "/scan", map[string]any{"qr": w.do("legacy-get-qr")["qrText"]}, nil)
 
 	guarded := unlinked(w.t, newPhone(w.t, "Guarded"))
 	guarded.phone.act("PUT", "/passkey", nil, nil)
