@@ -28,7 +28,7 @@ func TestExamplesFitTheirSchemas(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.look("", document)
-	if e.checked < 2500 {
+	if e.checked < 3500 {
 		t.Errorf("only %d examples were found", e.checked)
 	}
 }
