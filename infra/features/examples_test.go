@@ -28,7 +28,7 @@ var refusals = map[string]struct{ code, why string }{
 	"confirm-passkey": {"passkey_not_required", "the simulated phone compares codes with no client that proves who it is, as chasqui does"},
 }
 
-// walkLimit bounds the walk. It takes some 10 s where nothing else runs.
+// walkLimit bounds the walk, which takes some 3 s where nothing else runs: only a failure takes that long.
 const walkLimit = 3 * time.Minute
 
 // TestExamples executes the example of every operation of the document, in the order of exampleswalk_test.go, where a new operation gets a line.
@@ -190,7 +190,7 @@ func (w *walk) do(id string, given ...string) map[string]any {
 		w.t.Errorf("%s succeeds: take it out of refusals", id)
 	case refused:
 		if o.Responses[status].Content[kind].Examples[refusal.code] == nil || !bytes.Contains(body, []byte(`"code":"`+refusal.code+`"`)) {
-			w.t.Errorf("%s: the example is answered otherwise than by %s, with which the document has it that %s", says, refusal.code, refusal.why)
+			w.t.Errorf("%s: want the problem %s, and that in the document, since %s", says, refusal.code, refusal.why)
 		}
 	case !slices.Contains(statuses, status):
 		w.t.Errorf("the example of %s does not succeed, %v is promised: %s", id, statuses, says)
