@@ -79,14 +79,19 @@ func (s *Server) retryMessageMedia(ctx context.Context, in *struct {
 			return info, err
 		}
 		asked, err := s.q.MediaAskAgain(ctx, tx, file.ID, in.SessionID)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows) && file.Status == "ready":
-			return s.mediaInfo(file)
-		case errors.Is(err, pgx.ErrNoRows) && file.Status == "expired":
-			return info, notReady(file)
-		case errors.Is(err, pgx.ErrNoRows):
+		if errors.Is(err, pgx.ErrNoRows) {
+			if file, err = s.fileOf(ctx, tx, in.MessagePath); err != nil { // it may have come since it was read
+				return info, err
+			}
+			switch file.Status {
+			case "ready":
+				return s.mediaInfo(file)
+			case "expired":
+				return info, notReady(file)
+			}
 			return info, problem(MediaFetchFailed, "the phone cannot be asked for this file: nothing is known of it that the phone would know it by")
-		case err != nil:
+		}
+		if err != nil {
 			return info, fmt.Errorf("ask for media again: %w", err)
 		}
 		command, err := json.Marshal(events.RetryMediaCommand{MediaID: file.ID, SessionID: in.SessionID})

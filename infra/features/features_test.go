@@ -262,13 +262,19 @@ func linked(t *testing.T, p phone) session {
 	t.Helper()
 	s := session{t, "s" + strconv.FormatInt(lastNumber.Add(1), 10), p}
 	s.must(201, "POST", "/v1/sessions", map[string]any{"id": s.id}, nil)
-	var qr struct{ QR string }
-	if status, raw := call(t, "GET", s.url("/qr?wait=30"), nil, &qr, "Accept", "application/json"); status != 200 {
-		t.Fatalf("QR: %d %s", status, raw)
-	}
-	p.act("POST", "/scan", map[string]string{"qr": qr.QR}, nil)
-	s.awaitState("connected")
+	s.scanned()
 	return s
+}
+
+// scanned makes the phone scan the session's QR code.
+func (s session) scanned() {
+	s.t.Helper()
+	var qr struct{ QR string }
+	if status, raw := call(s.t, "GET", s.url("/qr?wait=30"), nil, &qr, "Accept", "application/json"); status != 200 {
+		s.t.Fatalf("QR: %d %s", status, raw)
+	}
+	s.phone.act("POST", "/scan", map[string]string{"qr": qr.QR}, nil)
+	s.awaitState("connected")
 }
 
 // url is that of a path: one that begins with /v1 of the API, any other below the session.
