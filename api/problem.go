@@ -98,7 +98,7 @@ var explanations = map[Code]explanation{
 	BadRequest:             {400, "Bad request", "The request is not understood: a body is missing, or the URL holds characters that cannot stand there."},
 	MalformedJSON:          {400, "Malformed JSON", "The body is not one valid JSON value. Check quotes and commas; strings cannot hold the character U+0000."},
 	Unauthorized:           {401, "Unauthorized", "Send the API key as X-API-Key, or as Authorization: Bearer. The key is the setting API_KEY; chasqui dev prints it. A ticket opens a stream once, within 60 s."},
-	Forbidden:              {403, "Forbidden", "WhatsApp does not allow the session's account to know or do this. The detail says more."},
+	Forbidden:              {403, "Forbidden", "WhatsApp does not allow the session's account to know or do this, or a page of another origin asks at /mcp. The detail says more."},
 	NotFound:               {404, "Not found", "Nothing has this id or path."},
 	SessionNotFound:        {404, "Session not found", "No session has this id, or it is being deleted. GET /v1/sessions lists them."},
 	MessageNotFound:        {404, "Message not found", "The session has no message with this id. Both the msg_ id and WhatsApp's own are accepted."},
