@@ -247,7 +247,7 @@ func (p *process) startAPI(ctx context.Context, c config.Serving, listener net.L
 	}
 	s, err := api.New(api.Config{
 		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
-		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, Guard: guard(c.Networks), S3: p.s3, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
+		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, SessionRateLimit: c.SessionRateLimit, Guard: guard(c.Networks), S3: p.s3, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
 		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend,
 	})
 	if err != nil {

@@ -44,17 +44,19 @@ const (
 
 // Config is what the API needs to know.
 type Config struct {
-	DSN        string               // PostgreSQL, migrated
-	Addr       string               // host:port to listen on; port 0 picks a free one
-	APIKey     string               // the one key that opens everything
-	PublicURL  string               // the API as its clients reach it; empty: as it listens
-	WebhookURL string               // an endpoint in the original's format that is there from the start; empty: none
-	RateLimit  int                  // requests a minute and key, over all processes; 0: no limit
-	Guard      *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
-	S3         *s3.Store            // where the bytes of media are; its owner closes it, after Stop
-	Logger     *slog.Logger         // nil: slog's default
-	Metrics    *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
-	Version    string               // the program's, for /v1/version
+	DSN        string // PostgreSQL, migrated
+	Addr       string // host:port to listen on; port 0 picks a free one
+	APIKey     string // the one key that opens everything
+	PublicURL  string // the API as its clients reach it; empty: as it listens
+	WebhookURL string // an endpoint in the original's format that is there from the start; empty: none
+	RateLimit  int    // requests a minute and key, over all processes; 0: no limit
+	// SessionRateLimit is how many requests a minute one session may be asked for, by all keys together; 0: no limit.
+	SessionRateLimit int
+	Guard            *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
+	S3               *s3.Store            // where the bytes of media are; its owner closes it, after Stop
+	Logger           *slog.Logger         // nil: slog's default
+	Metrics          *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
+	Version          string               // the program's, for /v1/version
 	// MediaMaxBytes bounds a file; 0 means 256 MiB.
 	MediaMaxBytes int64
 	// MessageExpiry is how long a message without an expiresAt of its own may wait to be sent; 0 means 24 hours.
@@ -105,6 +107,7 @@ type Server struct {
 
 	allowances allowances
 	failures   failures
+	keys       keyCache
 	began      time.Time // of the last Start
 
 	pool  *pgxpool.Pool
@@ -221,6 +224,9 @@ func newRoutes() *Server {
 	s.addEvents()
 	s.addStreams()
 	s.addTickets()
+	s.addKeys()
+	s.addAudit()
+	s.addLinks()
 	s.addLegacy()
 	return s
 }
@@ -276,6 +282,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	})
 	s.running.Go(s.sweep)
 	s.running.Go(s.followLog)
+	s.running.Go(s.followKeys)
 	s.log.InfoContext(ctx, "api ready", "url", s.urlLocked())
 	return nil
 }
@@ -335,11 +342,17 @@ func (s *Server) urlLocked() string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// inTx runs a transaction within the database's budget.
+// inTx runs a transaction within the database's budget. With the first that a request commits goes its entry of the audit log.
 func (s *Server) inTx(ctx context.Context, fn func(context.Context, *queue.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseBudget)
 	defer cancel()
-	return s.queue.InTx(ctx, func(tx *queue.Tx) error { return fn(ctx, tx) })
+	return s.queue.InTx(ctx, func(tx *queue.Tx) error {
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+		s.audit(ctx, tx)
+		return nil
+	})
 }
 
 // await calls look until it says that it is done, or wait is over, the client has left, or the server stops; each of these is no error, but

@@ -48,7 +48,9 @@ const (
 type call struct {
 	id        string            // X-Request-Id
 	route     string            // method and path, what an Idempotency-Key is bound to
-	principal [sha256.Size]byte // SHA-256 of the API key
+	principal [sha256.Size]byte // the caller's
+	caller    *caller           // nil: the operation is public, or nobody was let in
+	change    *auditEntry       // what the audit log is to hold, once something is changed; nil: nothing
 	body      [sha256.Size]byte // SHA-256 of the body's bytes
 	taken     bool              // whether the body has been read
 	release   func()            // gives back the room of a large body; nil: there is none
@@ -164,17 +166,41 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	r, w := humachi.Unwrap(ctx)
-	if s.admit(w, r, func() ([sha256.Size]byte, error) { return s.principalOf(ctx, keyOf(r)) }) {
-		next(ctx)
+	if !s.admit(w, r, func() (*caller, error) { return s.callerOf(ctx, keyOf(r)) }) {
+		return
 	}
+	o, _ := ctx.Operation().Metadata[metaOperation].(operation)
+	c := callOf(r.Context())
+	session := ctx.Param("sessionId")
+	if p := c.caller.authorize(o, session); p != nil {
+		s.writeProblem(w, r, p)
+		return
+	}
+	if session != "" && s.config.SessionRateLimit > 0 {
+		admitted := s.takeRequest(r.Context(), sha256.Sum256([]byte("session "+session)), s.config.SessionRateLimit)
+		admitted.headers(w.Header(), "session", s.config.SessionRateLimit)
+		if !admitted.ok {
+			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this session has had its %d requests of this minute", s.config.SessionRateLimit), admitted.left))
+			return
+		}
+	}
+	if o.method != http.MethodGet && !o.asks {
+		c.change = &auditEntry{operation: o.id, path: r.URL.Path, session: session, remote: r.RemoteAddr}
+	}
+	next(ctx)
 }
 
-// withKey lets only the API key's holder pass to a handler that is no operation.
-func (s *Server) withKey(next http.Handler) http.Handler {
+// withKey lets only the holder of a key with a scope pass to a handler that is no operation.
+func (s *Server) withKey(needed scope, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.admit(w, r, func() ([sha256.Size]byte, error) { return s.principalOfKey(keyOf(r)) }) {
-			next.ServeHTTP(w, r)
+		if !s.admit(w, r, func() (*caller, error) { return s.callerOfKey(r.Context(), keyOf(r)) }) {
+			return
 		}
+		if p := callOf(r.Context()).caller.authorize(operation{scope: needed}, ""); p != nil {
+			s.writeProblem(w, r, p)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -188,12 +214,12 @@ func keyOf(r *http.Request) string {
 }
 
 // admit says whether a request may go on; otherwise it is answered.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, who func() ([sha256.Size]byte, error)) bool {
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, who func() (*caller, error)) bool {
 	if wait := s.failures.blocked(r.RemoteAddr, time.Now()); wait > 0 {
 		s.writeProblem(w, r, rateLimited("too many requests without a valid key came from this address", wait))
 		return false
 	}
-	principal, err := who()
+	c, err := who()
 	if err != nil {
 		p := s.problemOf(r.Context(), err)
 		if p.Code == Unauthorized {
@@ -204,36 +230,34 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, who func() ([sha2
 		s.writeProblem(w, r, p)
 		return false
 	}
-	callOf(r.Context()).principal = principal
-	if s.config.RateLimit > 0 {
-		admitted := s.takeRequest(r.Context(), principal)
-		admitted.headers(w.Header(), s.config.RateLimit)
+	if !c.allows(r.RemoteAddr) {
+		s.writeProblem(w, r, problem(AddressNotAllowed, "this key may not be used from this address"))
+		return false
+	}
+	callOf(r.Context()).caller, callOf(r.Context()).principal = c, c.principal
+	if limit := cmp.Or(c.perMinute, s.config.RateLimit); limit > 0 {
+		admitted := s.takeRequest(r.Context(), c.principal, limit)
+		admitted.headers(w.Header(), "default", limit)
 		if !admitted.ok {
-			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this key has made its %d requests of this minute", s.config.RateLimit), admitted.left))
+			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this key has made its %d requests of this minute", limit), admitted.left))
 			return false
 		}
 	}
 	return true
 }
 
-// principalOf is whose key this is, or whose ticket where one stands in for it.
-func (s *Server) principalOf(ctx huma.Context, key string) ([sha256.Size]byte, error) {
+// callerOf is whose key this is, or whose ticket where one stands in for it.
+func (s *Server) callerOf(ctx huma.Context, key string) (*caller, error) {
 	ticket, purpose := takeTicket(ctx)
 	if key == "" && ticket != "" {
 		return s.redeem(ctx.Context(), ticket, purpose)
 	}
-	return s.principalOfKey(key)
+	return s.callerOfKey(ctx.Context(), key)
 }
 
-// principalOfKey is whose key this is.
-func (s *Server) principalOfKey(key string) ([sha256.Size]byte, error) {
-	switch got := sha256.Sum256([]byte(key)); {
-	case key == "":
-		return got, problem(Unauthorized, "an API key is needed")
-	case subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1:
-		return got, problem(Unauthorized, "this API key is not valid")
-	}
-	return s.principal, nil
+// isOwners compares hashes, in constant time, so that neither content nor length of API_KEY shows in the time it takes.
+func (s *Server) isOwners(hash [sha256.Size]byte) bool {
+	return subtle.ConstantTimeCompare(hash[:], s.principal[:]) == 1
 }
 
 // takeBody reads the body, bounded in size and time, before Huma does: Huma would answer 413 only after reading it all, and the body's hash

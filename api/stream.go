@@ -47,6 +47,7 @@ var defaultLimits = limits{streams: 500, tail: 8192, heartbeat: 15 * time.Second
 // Why a stream ended, where it was not its client who left.
 var (
 	errStopping   = errors.New("the server is stopping")
+	errKeyEnded   = errors.New("its key was changed or has ended")
 	errSlow       = errors.New("the consumer is too slow")
 	errPlaceGone  = errors.New("the events after this place are no longer kept")
 	errClientLeft = errors.New("the client has left")
@@ -136,10 +137,20 @@ func (s *Server) serveStream(kind string, hc huma.Context, at place, filter even
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	s.running.Go(func() {
-		select {
-		case <-s.stopping:
-			cancel(errStopping)
-		case <-ctx.Done():
+		changed := s.waker.Listen(events.WakeKeys)
+		defer changed.Close()
+		look := time.NewTicker(time.Minute)
+		defer look.Stop()
+		for ctx.Err() == nil {
+			select {
+			case <-s.stopping:
+				cancel(errStopping)
+			case <-ctx.Done():
+			case <-changed.C():
+				s.endWithKey(ctx, cancel)
+			case <-look.C: // a key expires without anybody saying so
+				s.endWithKey(ctx, cancel)
+			}
 		}
 	})
 	err := run(&stream{s, ctx, cancel, w, r, at, filter})
@@ -147,6 +158,17 @@ func (s *Server) serveStream(kind string, hc huma.Context, at place, filter even
 		s.streamsCut.WithLabelValues(kind).Inc()
 	}
 	s.log.InfoContext(r.Context(), "event stream ended", "kind", kind, "why", err, "requestId", callOf(r.Context()).id)
+}
+
+// endWithKey ends a stream whose key has ended, or has other rights than when it was opened.
+//
+// Failure policy: while the database cannot be asked, a stream goes on.
+func (s *Server) endWithKey(ctx context.Context, cancel context.CancelCauseFunc) {
+	c := callerOf(ctx)
+	now, err := s.callerOfPrincipal(ctx, c.principal[:])
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && (!now.may(scopeRead) || !slices.Equal(now.sessions, c.sessions)) {
+		cancel(errKeyEnded)
+	}
 }
 
 // pump sends what comes after the stream's beginning until its context ends or the client takes no more; it returns why.
@@ -261,7 +283,9 @@ func (s *Server) streamEvents(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) { s.serveStream("sse", hc, at, in.filter(), (*stream).serveSSE) }}, nil
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		s.serveStream("sse", hc, at, in.filter(callerOf(hc.Context())), (*stream).serveSSE)
+	}}, nil
 }
 
 // serveSSE writes server-sent events. A body is one line, since it is JSON as encoding/json writes it. An id without data moves a client's
@@ -291,7 +315,9 @@ func (s *stream) serveSSE() error {
 		return s.writeError(err)
 	}
 	flush := func() error { return s.writeError(out.Flush()) }
-	shown := s.at.cursor // the last id that the client has
+	// A place in the log may be that of another session's event.
+	reached, id := s.at.cursor, func(cursor string) string { return s.cursor(s.ctx, cursor) }
+	shown := id(reached) // the last id that the client has
 	if err := write("retry: %d\n", reconnectAfter.Milliseconds()); err != nil {
 		return err
 	}
@@ -307,7 +333,8 @@ func (s *stream) serveSSE() error {
 		every: s.limits.heartbeat,
 		send: func(rows []db.EventPageRow) error {
 			for _, row := range rows {
-				shown = events.EventPrefix.Format(row.ID)
+				reached = events.EventPrefix.Format(row.ID)
+				shown = reached
 				if err := write("id: %s\nevent: %s\ndata: %s\n\n", shown, row.Type, row.Body); err != nil {
 					return err
 				}
@@ -315,12 +342,12 @@ func (s *stream) serveSSE() error {
 			return flush()
 		},
 		idle: func(at place) error {
-			id := ""
-			if at.cursor != shown {
-				shown = at.cursor
-				id = "id: " + shown + "\n"
+			moved := ""
+			if at.cursor != reached {
+				reached, shown = at.cursor, id(at.cursor)
+				moved = "id: " + shown + "\n"
 			}
-			return errors.Join(write(":\n%s\n", id), flush())
+			return errors.Join(write(":\n%s\n", moved), flush())
 		},
 	})
 }

@@ -26,6 +26,7 @@ const (
 	WakeLog        = "log"        // the event log grew
 	WakeQueries    = "queries"    // keys: UUIDs of queries that were answered
 	WakeChanges    = "changes"    // keys: UUIDs of changes that ended
+	WakeKeys       = "keys"       // API keys changed
 	WakeMedia      = "media.done" // keys: UUIDs of media whose bytes have come, or will not
 )
 

@@ -51,6 +51,9 @@ func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 		tx, err := d.once(ctx, fn)
 		if err == nil {
 			d.wake(tx)
+			for _, fn := range tx.after {
+				fn()
+			}
 			return nil
 		}
 		if attempt == maxAttemptsInTx || !Retryable(err) {

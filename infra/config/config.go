@@ -50,8 +50,10 @@ func (p Public) Base() string {
 // HTTP is the API's.
 type HTTP struct {
 	Public
-	APIKey    string `env:"API_KEY" kind:"secret" doc:"The key that clients send as X-API-Key or Authorization: Bearer. dev generates one and keeps it in the data directory."`
+	APIKey    string `env:"API_KEY" kind:"secret" doc:"The key that opens everything, which clients send as X-API-Key or Authorization: Bearer; POST /v1/api-keys makes others. dev generates one and keeps it in the data directory."`
 	RateLimit int    `env:"RATE_LIMIT" kind:"limit" default:"12000" doc:"Requests that one key may make in a minute, over all api processes together; 0 is no limit."`
+	// SessionRateLimit is the other way round: it protects the other sessions, whoever asks.
+	SessionRateLimit int `env:"SESSION_RATE_LIMIT" kind:"limit" default:"0" doc:"Requests in a minute that one session may be asked for, by all keys and over all api processes together; 0 is no limit."`
 }
 
 // Assistants is what programs may do that speak the Model Context Protocol.

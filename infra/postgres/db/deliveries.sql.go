@@ -567,12 +567,13 @@ SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_sta
                    AND (i.endpoint_id, i.state, i.event_id) <= (o.id, s.state, $3::uuid)
                    AND (i.event_id < $3::uuid OR i.endpoint_id < $4::uuid)
                  ORDER BY i.endpoint_id DESC, i.state DESC, i.event_id DESC LIMIT $5::int) x
-             WHERE o.state <> 'deleted' AND ($6::uuid IS NULL OR o.id = $6::uuid)
+             WHERE o.state <> 'deleted' AND ($6::text[] IS NULL OR cardinality(o.sessions) > 0 AND o.sessions <@ $6::text[])
+               AND ($7::uuid IS NULL OR o.id = $7::uuid)
              ORDER BY x.event_id DESC, x.endpoint_id DESC LIMIT $5::int) d
       LEFT JOIN LATERAL (SELECT v.type, v.session_id FROM events v WHERE v.id = d.event_id LIMIT 1) e ON true) w
- WHERE cardinality($7::text[]) + cardinality($8::text[]) = 0 OR w.type = ANY ($7::text[]) OR w.type ^@ ANY ($8::text[])
+ WHERE cardinality($8::text[]) + cardinality($9::text[]) = 0 OR w.type = ANY ($8::text[]) OR w.type ^@ ANY ($9::text[])
     OR w.n = $5::int
- ORDER BY w.n LIMIT $9::int
+ ORDER BY w.n LIMIT $10::int
 `
 
 type DeliveryPageParams struct {
@@ -581,6 +582,7 @@ type DeliveryPageParams struct {
 	ToID           uuid.UUID
 	BeforeEndpoint uuid.UUID
 	Scan           int32
+	Sessions       []string
 	EndpointID     *uuid.UUID
 	Types          []string
 	Prefixes       []string
@@ -615,6 +617,7 @@ func (q *Queries) DeliveryPage(ctx context.Context, db DBTX, arg DeliveryPagePar
 		arg.ToID,
 		arg.BeforeEndpoint,
 		arg.Scan,
+		arg.Sessions,
 		arg.EndpointID,
 		arg.Types,
 		arg.Prefixes,

@@ -11,6 +11,24 @@ import (
 	"github.com/google/uuid"
 )
 
+type ApiKey struct {
+	ID            uuid.UUID
+	Principal     []byte
+	Kind          string
+	Name          string
+	Hint          string
+	Hash          []byte
+	PreviousHash  []byte
+	PreviousUntil *time.Time
+	Scopes        []string
+	Sessions      []string
+	Networks      []string
+	RateLimit     *int32
+	ExpiresAt     *time.Time
+	CreatedAt     time.Time
+	LastUsedAt    *time.Time
+}
+
 type Attempt struct {
 	DeliveryID uuid.UUID
 	Attempt    int32
@@ -33,6 +51,18 @@ type AttemptsDefault struct {
 	Headers    json.RawMessage
 	Body       []byte
 	Error      string
+}
+
+type AuditLog struct {
+	ID        uuid.UUID
+	At        time.Time
+	KeyID     *uuid.UUID
+	KeyName   string
+	Operation string
+	Path      string
+	SessionID string
+	Remote    string
+	RequestID string
 }
 
 type Call struct {
@@ -287,6 +317,7 @@ type Media struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	OnDemand     bool
+	UploadedBy   []byte
 }
 
 type Message struct {

@@ -182,7 +182,7 @@ func (q *Queries) ContactListByLID(ctx context.Context, db DBTX, sessionID strin
 const mediaAskAgain = `-- name: MediaAskAgain :one
 UPDATE media SET status = 'pending', asked_at = clock_timestamp(), error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
  WHERE id = $1 AND session_id = $2::text AND message_id IS NOT NULL AND media_key IS NOT NULL AND status IN ('pending', 'failed')
-RETURNING id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand
+RETURNING id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand, uploaded_by
 `
 
 // A received file that could not be had is awaited again: its phone is asked. No row: it is there, its keys are gone, or it never came with a
@@ -212,6 +212,7 @@ func (q *Queries) MediaAskAgain(ctx context.Context, db DBTX, iD uuid.UUID, sess
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.OnDemand,
+		&i.UploadedBy,
 	)
 	return i, err
 }

@@ -271,7 +271,8 @@ SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_sta
                    AND (i.endpoint_id, i.state, i.event_id) <= (o.id, s.state, @to_id::uuid)
                    AND (i.event_id < @to_id::uuid OR i.endpoint_id < @before_endpoint::uuid)
                  ORDER BY i.endpoint_id DESC, i.state DESC, i.event_id DESC LIMIT @scan::int) x
-             WHERE o.state <> 'deleted' AND (sqlc.narg(endpoint_id)::uuid IS NULL OR o.id = sqlc.narg(endpoint_id)::uuid)
+             WHERE o.state <> 'deleted' AND (sqlc.narg(sessions)::text[] IS NULL OR cardinality(o.sessions) > 0 AND o.sessions <@ sqlc.narg(sessions)::text[])
+               AND (sqlc.narg(endpoint_id)::uuid IS NULL OR o.id = sqlc.narg(endpoint_id)::uuid)
              ORDER BY x.event_id DESC, x.endpoint_id DESC LIMIT @scan::int) d
       LEFT JOIN LATERAL (SELECT v.type, v.session_id FROM events v WHERE v.id = d.event_id LIMIT 1) e ON true) w
  WHERE cardinality(@types::text[]) + cardinality(@prefixes::text[]) = 0 OR w.type = ANY (@types::text[]) OR w.type ^@ ANY (@prefixes::text[])
