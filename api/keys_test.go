@@ -292,7 +292,7 @@ func TestALinkLinksOneSessionAndNothingElse(t *testing.T) {
 		if slices.Contains([]string{"get-session-qr", "get-passkey", "ask-pairing-code", "answer-passkey", "confirm-passkey", "legacy-get-qr", "get-link"}, o.id) || public[o.id] {
 			continue
 		}
-		r := g.request(o, f.base)
+		r := g.request(o, f.base, true)
 		if strings.Contains(r.url, "%00") {
 			continue
 		}
