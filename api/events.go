@@ -280,7 +280,7 @@ func (s *Server) getEvent(ctx context.Context, in *struct {
 		return nil, fmt.Errorf("read event: %w", err)
 	}
 	var whose struct{ SessionID string }
-	if c := callerOf(ctx); c.sessions != nil && (json.Unmarshal([]byte(body), &whose) != nil || !c.sees(whose.SessionID)) {
+	if c := callerOf(ctx); c.sessions != nil && (json.Unmarshal(body, &whose) != nil || !c.sees(whose.SessionID)) {
 		return nil, problem(NotFound, "there is no such event, or it is no longer kept")
 	}
 	shown := []storedEvent{body}

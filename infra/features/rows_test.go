@@ -154,7 +154,7 @@ var table = []struct {
 		"Metrics for the operator",
 		"Docker and compose",
 		"A local WhatsApp for any whatsmeow or Baileys program",
-		"Scoped keys and audit log" + notYet,
+		"Scoped keys and audit log",
 		"OpenTelemetry" + notYet,
 		"Dashboard" + notYet,
 		"SDKs: Go, TypeScript, Python",
