@@ -151,7 +151,7 @@ func (s *Server) createReplay(ctx context.Context, in *struct {
 	}
 	slices.Sort(states)
 	replay, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (r Replay, err error) {
-		if _, err := endpointRow(s.q.EndpointGet(ctx, tx, endpoint)); err != nil {
+		if _, err := s.endpointRow(s.q.EndpointGet(ctx, tx, endpoint)); err != nil {
 			return r, err
 		}
 		id, err := s.q.ReplayInsert(ctx, tx, db.ReplayInsertParams{
@@ -216,7 +216,7 @@ func (s *Server) listReplays(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := endpointRow(s.q.EndpointGet(ctx, s.pool, id)); err != nil {
+	if _, err := s.endpointRow(s.q.EndpointGet(ctx, s.pool, id)); err != nil {
 		return nil, err
 	}
 	rows, err := s.q.ReplayList(ctx, s.pool, id, before, in.rows())

@@ -18,6 +18,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 // configuredEndpoint is the id of the endpoint that WEBHOOK_URL describes: always the same, so that every process and every start means the
@@ -215,6 +216,11 @@ func (s *Server) listEndpoints(ctx context.Context, in *struct{ Page }) (*listed
 	if err != nil {
 		return nil, fmt.Errorf("list endpoints: %w", err)
 	}
+	for i := range rows {
+		if err := s.open(&rows[i]); err != nil {
+			return nil, err
+		}
+	}
 	return paged(rows, in.Limit, endpointsPath, url.Values{}, publicEndpoint, func(v db.WebhookEndpoint) string { return events.EndpointPrefix.Format(v.ID) })
 }
 
@@ -246,12 +252,17 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 		if err := lockSequencer(ctx, tx); err != nil {
 			return created, err
 		}
-		row, err := s.q.EndpointInsert(ctx, tx, db.EndpointInsertParams{
-			ID: events.NewID(), Url: in.Body.URL, Events: types, Sessions: texts(in.Body.Sessions), ChatKinds: texts(in.Body.ChatKinds), FromMe: in.Body.FromMe,
-			Format: in.Body.Format, Headers: headers, Secret: secret, TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight),
+		id := events.NewID()
+		sealed, err := s.config.Keys.SealJSON(seal.EndpointHeaders, headers, id.String())
+		if err != nil {
+			return created, err
+		}
+		row, err := s.endpointRow(s.q.EndpointInsert(ctx, tx, db.EndpointInsertParams{
+			ID: id, Url: in.Body.URL, Events: types, Sessions: texts(in.Body.Sessions), ChatKinds: texts(in.Body.ChatKinds), FromMe: in.Body.FromMe,
+			Format: in.Body.Format, Headers: sealed, Secret: s.config.Keys.SealText(secret, seal.EndpointSecret.At(id.String())), TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight),
 			RatePerSecond: in.Body.RatePerSecond, RetrySeconds: in.Body.RetrySeconds, OrderMode: in.Body.Order,
 			WaitForMedia: in.Body.WaitForMedia == nil || *in.Body.WaitForMedia, State: in.Body.State,
-		})
+		}))
 		if err != nil {
 			return created, fmt.Errorf("insert endpoint: %w", err)
 		}
@@ -290,15 +301,20 @@ func parseEndpointID(s string) (uuid.UUID, error) {
 	return id, nil
 }
 
-// endpointRow turns the outcome of a query for one endpoint into not_found where there is none.
-func endpointRow(row db.WebhookEndpoint, err error) (db.WebhookEndpoint, error) {
+// open opens what is sealed in an endpoint's row.
+func (s *Server) open(row *db.WebhookEndpoint) error {
+	return postgres.OpenEndpoint(s.config.Keys, row.ID, &row.Secret, &row.Headers, &row.PreviousSecrets)
+}
+
+// endpointRow turns the outcome of a query for one endpoint into not_found where there is none, and opens what is sealed in it.
+func (s *Server) endpointRow(row db.WebhookEndpoint, err error) (db.WebhookEndpoint, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return row, problem(NotFound, "there is no such webhook endpoint")
 	}
 	if err != nil {
 		return row, fmt.Errorf("read endpoint: %w", err)
 	}
-	return row, nil
+	return row, s.open(&row)
 }
 
 // endpoint finds an endpoint by its public id.
@@ -307,7 +323,7 @@ func (s *Server) endpoint(ctx context.Context, publicID string) (row db.WebhookE
 	if err != nil {
 		return row, err
 	}
-	return endpointRow(s.q.EndpointGet(ctx, s.pool, id))
+	return s.endpointRow(s.q.EndpointGet(ctx, s.pool, id))
 }
 
 func (s *Server) getEndpoint(ctx context.Context, in *struct{ EndpointPath }) (*endpointShown, error) {
@@ -351,7 +367,7 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 		if err := lockSequencer(ctx, tx); err != nil {
 			return err
 		}
-		row, err := endpointRow(s.q.EndpointLock(ctx, tx, id))
+		row, err := s.endpointRow(s.q.EndpointLock(ctx, tx, id))
 		if err != nil {
 			return err
 		}
@@ -362,7 +378,10 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 		if headers != nil {
 			change.Headers = headers
 		}
-		if row, err = s.q.EndpointChange(ctx, tx, change); err != nil {
+		if change.Headers, err = s.config.Keys.SealJSON(seal.EndpointHeaders, change.Headers, id.String()); err != nil {
+			return err
+		}
+		if row, err = s.endpointRow(s.q.EndpointChange(ctx, tx, change)); err != nil {
 			return fmt.Errorf("change endpoint: %w", err)
 		}
 		tx.Notify(events.WakeDeliveries)
@@ -453,6 +472,11 @@ const formatLegacy = "legacy"
 
 var legacyEvents = []string{string(events.MessageReceived)}
 
+// configuredSecret is a new secret for the endpoint of WEBHOOK_URL, as it is stored.
+func (s *Server) configuredSecret() string {
+	return s.config.Keys.SealText(newSecret(), seal.EndpointSecret.At(configuredEndpoint.String()))
+}
+
 // configureEndpoint makes the endpoint of WEBHOOK_URL what the setting says when it has changed, or removes it when there is none any more.
 func (s *Server) configureEndpoint(ctx context.Context) error {
 	raw := s.config.WebhookURL
@@ -471,7 +495,7 @@ func (s *Server) configureEndpoint(ctx context.Context) error {
 			}
 			return nil
 		}
-		if err := s.q.EndpointConfigure(ctx, tx, configuredEndpoint, raw, newSecret()); err != nil {
+		if err := s.q.EndpointConfigure(ctx, tx, configuredEndpoint, raw, s.configuredSecret()); err != nil {
 			return fmt.Errorf("set the endpoint of WEBHOOK_URL: %w", err)
 		}
 		tx.Notify(events.WakeDeliveries)

@@ -58,6 +58,7 @@ var leftOut = map[string]string{
 	"uploads":          "what is to be swept from S3, which is not in the backup",
 	"stream_tickets":   "they have run out by then",
 	"rate_limits":      "they are of one minute",
+	"encryption_keys":  "the file is under the passphrase alone, and what is restored is sealed with the keys of its new place",
 	"queries":          "nobody waits for their answers by then",
 	"queue_lanes":      "commands of messages that are not in the backup",
 	"queue_messages":   "commands of messages that are not in the backup",
