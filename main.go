@@ -35,10 +35,12 @@ import (
 	"github.com/chasqui/chasqui/infra/chaos"
 	"github.com/chasqui/chasqui/infra/config"
 	"github.com/chasqui/chasqui/infra/devstack"
+	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/telemetry"
 )
@@ -68,6 +70,7 @@ func commands() []command {
 		define("dispatcher", "the event log and the webhooks alone; run as many as you like", runDispatcher),
 		define("sandbox", "the simulated WhatsApp alone", runSandbox),
 		define("migrate", "bring the database's schema up to date", runMigrate),
+		define("rekey", "bring all that is sealed under the first key of ENCRYPTION_KEY", runRekey),
 		define("backup", "write all sessions with their keys into one encrypted file", runBackup),
 		define("restore", "bring the sessions of a backup back; they reconnect without a QR code", runRestore),
 		define("healthcheck", "ask a role on this machine whether it works; the exit status tells", runHealthcheck),
@@ -103,7 +106,7 @@ func newLogger(settings any, name string, out io.Writer) *slog.Logger {
 	if s, ok := settings.(interface{ Level() slog.Level }); ok {
 		options.Level = s.Level()
 	}
-	if slices.Contains([]string{"dev", "up", "backup", "restore", "chaos"}, name) {
+	if slices.Contains([]string{"dev", "up", "rekey", "backup", "restore", "chaos"}, name) {
 		return slog.New(slog.NewTextHandler(out, options))
 	}
 	return slog.New(slog.NewJSONHandler(out, options)).With("role", name)
@@ -149,6 +152,7 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, ou
 type process struct {
 	devstack.Group
 	dsn     string
+	keys    *seal.Keys // nil: nothing is sealed
 	s3      *s3.Store
 	owner   string // what is in the names of this process's claims and leases; "": fresh random names
 	metrics *prometheus.Registry
@@ -156,8 +160,8 @@ type process struct {
 	ready   devstack.Ready
 }
 
-func newProcess(dsn string) *process {
-	p := &process{dsn: dsn, metrics: prometheus.NewRegistry(), ready: devstack.Ready{DatabaseURL: dsn}}
+func newProcess(dsn string, keys *seal.Keys) *process {
+	p := &process{dsn: dsn, keys: keys, metrics: prometheus.NewRegistry(), ready: devstack.Ready{DatabaseURL: dsn}}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return p
 }
@@ -217,7 +221,7 @@ func (p *process) openS3(ctx context.Context, c config.ObjectStore, syncDir stri
 func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c config.Connecting, n config.Networks, public config.Public) error {
 	s := connector.New(connector.Config{
 		DSN: p.dsn, Owner: p.name("connector"), TakeOver: p.owner != "", Capacity: c.Capacity,
-		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, PublicURL: public.Base(), Guard: guard(n), S3: p.s3, Metrics: p.metrics,
+		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, PublicURL: public.Base(), Guard: guard(n), S3: p.s3, Keys: p.keys, Metrics: p.metrics,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -229,7 +233,7 @@ func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c confi
 
 func (p *process) startDispatcher(ctx context.Context, c config.Dispatching) error {
 	s := dispatcher.New(dispatcher.Config{
-		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(c.Networks), S3: p.s3,
+		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(c.Networks), S3: p.s3, Keys: p.keys,
 		WhatsAppURL: c.WhatsAppURL, PublicURL: c.Base(), MediaMaxBytes: c.MaxBytes(), MediaRetention: time.Duration(c.MediaDays) * 24 * time.Hour,
 		Retention: time.Duration(c.EventDays) * 24 * time.Hour, Version: version(), Metrics: p.metrics,
 	})
@@ -247,7 +251,7 @@ func (p *process) startAPI(ctx context.Context, c config.Serving, listener net.L
 	}
 	s, err := api.New(api.Config{
 		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
-		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, SessionRateLimit: c.SessionRateLimit, Guard: guard(c.Networks), S3: p.s3, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
+		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, SessionRateLimit: c.SessionRateLimit, Guard: guard(c.Networks), S3: p.s3, Keys: p.keys, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
 		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend,
 	})
 	if err != nil {
@@ -282,8 +286,15 @@ func (p *process) startHealth(ctx context.Context, c config.Health) error {
 	return nil
 }
 
+// warnPlain says that nothing is sealed.
+func warnPlain(keys *seal.Keys) {
+	if keys == nil {
+		slog.Warn("ENCRYPTION_KEY is not set: webhook secrets and WhatsApp's credentials are stored as they are; make one with: openssl rand -hex 32")
+	}
+}
+
 // alone runs what start starts until ctx ends.
-func alone(ctx context.Context, dsn, readyFile string, start func(*process) error) error {
+func alone(ctx context.Context, dsn string, keys *seal.Keys, readyFile string, start func(*process) error) error {
 	if err := devstack.RemoveReady(readyFile); err != nil {
 		return err
 	}
@@ -292,7 +303,7 @@ func alone(ctx context.Context, dsn, readyFile string, start func(*process) erro
 			return err
 		}
 	}
-	p := newProcess(dsn)
+	p := newProcess(dsn, keys)
 	defer p.Stop()
 	if err := start(p); err != nil {
 		return err
@@ -305,7 +316,8 @@ func alone(ctx context.Context, dsn, readyFile string, start func(*process) erro
 }
 
 func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
-	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
+	warnPlain(c.EncryptionKey)
+	return alone(ctx, c.DatabaseURL, c.EncryptionKey, c.ReadyFile, func(p *process) error {
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
@@ -314,7 +326,8 @@ func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 }
 
 func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
-	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
+	warnPlain(c.EncryptionKey)
+	return alone(ctx, c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
@@ -326,7 +339,8 @@ func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 }
 
 func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error {
-	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
+	warnPlain(c.EncryptionKey)
+	return alone(ctx, c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
@@ -338,7 +352,7 @@ func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error
 }
 
 func runSandbox(ctx context.Context, c *config.Sandbox, out io.Writer) error {
-	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
+	return alone(ctx, c.DatabaseURL, nil, c.ReadyFile, func(p *process) error {
 		if err := p.startSandbox(ctx, c.Host, c.Simulation); err != nil {
 			return err
 		}
@@ -362,18 +376,19 @@ func runDev(ctx context.Context, c *config.Dev, out io.Writer) error {
 	c.WebhookAllowCIDRs = append(c.WebhookAllowCIDRs, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	c.Host = cmp.Or(c.Host, "127.0.0.1")
 	if c.WhatsAppURL != "" {
-		return stack(ctx, c.Stack, nil, out)
+		return stack(ctx, c.Stack, nil, true, out)
 	}
-	return stack(ctx, c.Stack, &c.Simulation, out)
+	return stack(ctx, c.Stack, &c.Simulation, true, out)
 }
 
 // runUp is the whole stack with the real WhatsApp.
 func runUp(ctx context.Context, c *config.Up, out io.Writer) error {
-	return stack(ctx, c.Stack, nil, out)
+	return stack(ctx, c.Stack, nil, false, out)
 }
 
-// stack runs every role in this process, with PostgreSQL as its child, and the sandbox where there are settings for it.
-func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, out io.Writer) error {
+// stack runs every role in this process, with PostgreSQL as its child, and the sandbox where there are settings for it. Where there is no encryption
+// key, makesKey makes one, which is kept in the data directory.
+func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, makesKey bool, out io.Writer) error {
 	ctx, cancel := devstack.WithGoRun(ctx)
 	defer cancel()
 	data, err := devstack.OpenData(c.Data)
@@ -389,6 +404,19 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 			return err
 		}
 	}
+	dir := ""
+	if makesKey {
+		if _, err := data.EncryptionKey(); err != nil {
+			return err
+		}
+	}
+	if makesKey || c.DatabaseURL == "" {
+		dir = c.Data
+	}
+	if c.EncryptionKey, err = keptKey(c.EncryptionKey, dir); err != nil {
+		return err
+	}
+	warnPlain(c.EncryptionKey)
 	owner, err := data.Owner()
 	if err != nil {
 		return err
@@ -425,7 +453,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 	}
 	defer func() { _ = listener.Close() }() // the API has closed it, unless the start failed before
 	c.Port = listener.Addr().(*net.TCPAddr).Port
-	p := newProcess(c.DatabaseURL)
+	p := newProcess(c.DatabaseURL, c.EncryptionKey)
 	defer p.Stop()
 	// The data directory's lock is ours, so whoever had these names before is dead.
 	p.owner = owner
@@ -493,11 +521,52 @@ func runMigrate(ctx context.Context, c *config.Migrate, _ io.Writer) error {
 	return errors.Join(devices.Upgrade(ctx), devices.Close())
 }
 
+// keptKey is the setting's key, or the one that dev has made in a data directory, if it has; "": there is none to look in.
+func keptKey(set *seal.Keys, dir string) (*seal.Keys, error) {
+	if set != nil || dir == "" {
+		return set, nil
+	}
+	text, err := devstack.KeptEncryptionKey(dir)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	keys, err := seal.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("the encryption key in the data directory: %w", err)
+	}
+	return keys, nil
+}
+
+// keyOf is keptKey for a command that uses the database of the setting, or that of the data directory.
+func keyOf(set *seal.Keys, dsn, dir string) (*seal.Keys, error) {
+	if dsn != "" {
+		dir = ""
+	}
+	return keptKey(set, dir)
+}
+
+// runRekey may run beside all roles.
+func runRekey(ctx context.Context, c *config.Rekey, out io.Writer) error {
+	keys, err := keyOf(c.EncryptionKey, c.DatabaseURL, c.Data)
+	if err != nil {
+		return err
+	}
+	return devstack.WithDatabase(ctx, c.DatabaseURL, c.Data, false, func(dsn string) error {
+		report, err := keyring.Rekey(ctx, keyring.Config{DSN: dsn, SignalSchema: connector.SignalSchema, Keys: keys})
+		report.Print(out)
+		return err
+	})
+}
+
 func runBackup(ctx context.Context, c *config.Backup, out io.Writer) error {
+	keys, err := keyOf(c.EncryptionKey, c.DatabaseURL, c.Data)
+	if err != nil {
+		return err
+	}
 	return devstack.WithDatabase(ctx, c.DatabaseURL, c.Data, false, func(dsn string) error {
 		var s backup.Summary
 		write := func(to io.Writer) (err error) {
-			s, err = backup.Write(ctx, archive(dsn, c.Archive), to)
+			s, err = backup.Write(ctx, archive(dsn, c.Archive, keys), to)
 			return err
 		}
 		var err error
@@ -524,7 +593,11 @@ func runRestore(ctx context.Context, c *config.Restore, out io.Writer) error {
 		return err
 	}
 	defer source.Close()
-	file, err := backup.Open(archive("", c.Archive), source)
+	file, err := backup.Open(archive("", c.Archive, nil), source)
+	if err != nil {
+		return err
+	}
+	keys, err := keyOf(c.EncryptionKey, c.DatabaseURL, c.Data)
 	if err != nil {
 		return err
 	}
@@ -532,7 +605,7 @@ func runRestore(ctx context.Context, c *config.Restore, out io.Writer) error {
 		if err := runMigrate(ctx, &config.Migrate{Database: config.Database{DatabaseURL: dsn}}, out); err != nil {
 			return err
 		}
-		s, err := file.Restore(ctx, archive(dsn, c.Archive), c.Only)
+		s, err := file.Restore(ctx, archive(dsn, c.Archive, keys), c.Only)
 		if err != nil {
 			return err
 		}
@@ -543,8 +616,8 @@ func runRestore(ctx context.Context, c *config.Restore, out io.Writer) error {
 	})
 }
 
-func archive(dsn string, a config.Archive) backup.Config {
-	return backup.Config{DSN: dsn, SignalSchema: connector.SignalSchema, Passphrase: a.Passphrase, Version: version()}
+func archive(dsn string, a config.Archive, keys *seal.Keys) backup.Config {
+	return backup.Config{DSN: dsn, SignalSchema: connector.SignalSchema, Keys: keys, Passphrase: a.Passphrase, Version: version()}
 }
 
 // runMCP ends with its client, or with the process.

@@ -24,12 +24,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/mediainfo"
 	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -54,6 +56,7 @@ type Config struct {
 	SessionRateLimit int
 	Guard            *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
 	S3               *s3.Store            // where the bytes of media are; its owner closes it, after Stop
+	Keys             *seal.Keys           // seal secrets in the database and open what is sealed there; nil: they are stored as they are
 	Logger           *slog.Logger         // nil: slog's default
 	Metrics          *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
 	Version          string               // the program's, for /v1/version
@@ -249,6 +252,9 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		}
 	}()
 	if err := postgres.CheckSchema(ctx, pool); err != nil {
+		return err
+	}
+	if err := keyring.Check(ctx, pool, s.config.Keys); err != nil {
 		return err
 	}
 	notifier := queue.NewNotifier(pool)

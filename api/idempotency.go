@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -52,7 +54,7 @@ func once[T any](ctx context.Context, s *Server, key string, effect func(context
 		if err != nil {
 			return fmt.Errorf("encode answer: %w", err)
 		}
-		if err := s.q.IdempotencyAnswer(ctx, tx, callOf(ctx).principal[:], key, answer); err != nil {
+		if err := s.q.IdempotencyAnswer(ctx, tx, callOf(ctx).principal[:], key, s.config.Keys.Seal(answer, answerAt(ctx, key))); err != nil {
 			return fmt.Errorf("store answer: %w", err)
 		}
 		return nil
@@ -101,7 +103,17 @@ func (s *Server) takeKey(ctx context.Context, tx *queue.Tx, key string) (stored 
 	case held.Route != c.route || !bytes.Equal(held.BodyHash, c.body[:]):
 		return nil, problem(IdempotencyKeyReused, "this Idempotency-Key was used for another request")
 	}
-	return held.Response, nil
+	stored, err = s.config.Keys.Open(held.Response, answerAt(ctx, key))
+	if err != nil {
+		return nil, fmt.Errorf("open stored answer: %w", err)
+	}
+	return stored, nil
+}
+
+// answerAt is where the answer to the current request is sealed: it may be that of a new webhook endpoint, with its secret.
+func answerAt(ctx context.Context, key string) string {
+	principal := callOf(ctx).principal
+	return seal.IdempotencyResponse.At(hex.EncodeToString(principal[:]), key)
 }
 
 // replayedHeader is the value of Idempotency-Replayed.

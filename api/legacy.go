@@ -206,7 +206,7 @@ func (s *Server) legacyConfigureWebhook(ctx context.Context, in *struct {
 			}
 			return LegacyWebhook{Success: true}, nil
 		}
-		if err := s.q.EndpointAssign(ctx, tx, configuredEndpoint, *target, newSecret()); err != nil {
+		if err := s.q.EndpointAssign(ctx, tx, configuredEndpoint, *target, s.configuredSecret()); err != nil {
 			return LegacyWebhook{}, fmt.Errorf("set endpoint: %w", err)
 		}
 		tx.Notify(events.WakeDeliveries)

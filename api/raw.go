@@ -10,6 +10,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/waproto"
 )
 
@@ -33,7 +34,11 @@ func (s *Server) raws(ctx context.Context, from db.DBTX, ids []uuid.UUID) (map[u
 	}
 	left, raws := 2*maxRawBytes, make(map[uuid.UUID]json.RawMessage, len(rows))
 	for _, row := range rows {
-		text, err := waproto.JSON(row.Raw)
+		raw, err := s.config.Keys.Open(row.Raw, seal.RawMessage.At(row.SessionID))
+		if err != nil {
+			return nil, fmt.Errorf("open raw message: %w", err)
+		}
+		text, err := waproto.JSON(raw)
 		if err != nil {
 			s.log.InfoContext(ctx, "a message's raw form is not shown", "message", row.ID, "error", err)
 			continue

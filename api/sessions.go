@@ -196,7 +196,7 @@ func (s *Server) createSession(ctx context.Context, in *struct {
 	if !callerOf(ctx).sees(in.Body.ID) {
 		return nil, problem(InsufficientScope, "this key is for certain sessions alone, whose ids GET /v1/me lists")
 	}
-	settings, err := s.settingsJSON(ctx, in.Body.Settings, "body.settings")
+	settings, err := s.settingsJSON(ctx, in.Body.ID, in.Body.Settings, "body.settings")
 	if err != nil {
 		return nil, err
 	}
@@ -221,8 +221,8 @@ func (s *Server) createSession(ctx context.Context, in *struct {
 	return &sessionOutput{Status: http.StatusCreated, Location: "/v1/sessions/" + session.ID, Replayed: replayedHeader(replayed), Body: session}, nil
 }
 
-// settingsJSON returns the members that a request sets.
-func (s *Server) settingsJSON(ctx context.Context, settings sessionSettings, location string) (json.RawMessage, error) {
+// settingsJSON returns the members that a request sets, as they are stored.
+func (s *Server) settingsJSON(ctx context.Context, session string, settings sessionSettings, location string) (json.RawMessage, error) {
 	for key := range settings.Metadata {
 		if len(key) > 64 {
 			return nil, invalid(location+".metadata", "expected keys of at most 64 bytes")
@@ -240,6 +240,11 @@ func (s *Server) settingsJSON(ctx context.Context, settings sessionSettings, loc
 		if err := s.guard.CheckProxy(ctx, *proxy); err != nil {
 			return nil, invalid(location+".proxy", err.Error())
 		}
+		sealed, err := s.config.Keys.SealProxy(*proxy, session)
+		if err != nil {
+			return nil, err
+		}
+		settings.Proxy = &sealed
 	}
 	return json.Marshal(settings)
 }
@@ -279,7 +284,7 @@ func (s *Server) changeSession(ctx context.Context, in *struct {
 	SessionPath
 	Body changeSession
 }) (*sessionShown, error) {
-	settings, err := s.settingsJSON(ctx, in.Body.Settings, "body.settings")
+	settings, err := s.settingsJSON(ctx, in.SessionID, in.Body.Settings, "body.settings")
 	if err != nil {
 		return nil, err
 	}

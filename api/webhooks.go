@@ -18,6 +18,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 // configuredEndpoint is the id of the endpoint that WEBHOOK_URL describes: always the same, so that every process and every start means the
@@ -215,6 +216,11 @@ func (s *Server) listEndpoints(ctx context.Context, in *struct{ Page }) (*listed
 	if err != nil {
 		return nil, fmt.Errorf("list endpoints: %w", err)
 	}
+	for i := range rows {
+		if err := s.open(&rows[i]); err != nil {
+			return nil, err
+		}
+	}
 	return paged(rows, in.Limit, endpointsPath, url.Values{}, publicEndpoint, func(v db.WebhookEndpoint) string { return events.EndpointPrefix.Format(v.ID) })
 }
 
@@ -250,14 +256,19 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 		if err := lockSequencer(ctx, tx); err != nil {
 			return created, err
 		}
+		id := events.NewID()
+		sealed, err := s.config.Keys.SealJSON(seal.EndpointHeaders, headers, id.String())
+		if err != nil {
+			return created, err
+		}
 		row, err := s.q.EndpointInsert(ctx, tx, db.EndpointInsertParams{
-			ID: events.NewID(), Url: in.Body.URL, Events: types, Sessions: sessions, ChatKinds: texts(in.Body.ChatKinds), FromMe: in.Body.FromMe,
-			Format: in.Body.Format, Headers: headers, Secret: secret, TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight),
+			ID: id, Url: in.Body.URL, Events: types, Sessions: sessions, ChatKinds: texts(in.Body.ChatKinds), FromMe: in.Body.FromMe,
+			Format: in.Body.Format, Headers: sealed, Secret: s.config.Keys.SealText(secret, seal.EndpointSecret.At(id.String())), TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight),
 			RatePerSecond: in.Body.RatePerSecond, RetrySeconds: in.Body.RetrySeconds, OrderMode: in.Body.Order,
 			WaitForMedia: in.Body.WaitForMedia == nil || *in.Body.WaitForMedia, State: in.Body.State,
 		})
-		if err != nil {
-			return created, fmt.Errorf("insert endpoint: %w", err)
+		if row, err = s.endpointRow(ctx, row, err); err != nil {
+			return created, err
 		}
 		created.Secret = row.Secret
 		created.Endpoint, err = publicEndpoint(row)
@@ -311,21 +322,26 @@ func (c *caller) endpointSessions(asked []sessionFilter) ([]string, error) {
 	return nil, invalid("body.sessions", "expected sessions of this key: GET /v1/me lists them")
 }
 
-// endpointRow turns the outcome of a query for one endpoint into not_found where there is none, or none for the caller.
-func endpointRow(ctx context.Context, row db.WebhookEndpoint, err error) (db.WebhookEndpoint, error) {
+// open opens what is sealed in an endpoint's row.
+func (s *Server) open(row *db.WebhookEndpoint) error {
+	return postgres.OpenEndpoint(s.config.Keys, row.ID, &row.Secret, &row.Headers, &row.PreviousSecrets)
+}
+
+// endpointRow turns the outcome of a query for one endpoint into not_found where there is none, or none for the caller, and opens what is sealed in it.
+func (s *Server) endpointRow(ctx context.Context, row db.WebhookEndpoint, err error) (db.WebhookEndpoint, error) {
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && !callerOf(ctx).seesEndpoint(row.Sessions) {
 		return row, problem(NotFound, "there is no such webhook endpoint")
 	}
 	if err != nil {
 		return row, fmt.Errorf("read endpoint: %w", err)
 	}
-	return row, nil
+	return row, s.open(&row)
 }
 
 // lockedEndpoint is an endpoint that nobody else changes until the transaction ends.
 func (s *Server) lockedEndpoint(ctx context.Context, tx *queue.Tx, id uuid.UUID) (db.WebhookEndpoint, error) {
 	row, err := s.q.EndpointLock(ctx, tx, id)
-	return endpointRow(ctx, row, err)
+	return s.endpointRow(ctx, row, err)
 }
 
 // endpoint finds an endpoint by its public id.
@@ -339,7 +355,7 @@ func (s *Server) endpoint(ctx context.Context, publicID string) (row db.WebhookE
 
 func (s *Server) endpointByID(ctx context.Context, from db.DBTX, id uuid.UUID) (db.WebhookEndpoint, error) {
 	row, err := s.q.EndpointGet(ctx, from, id)
-	return endpointRow(ctx, row, err)
+	return s.endpointRow(ctx, row, err)
 }
 
 func (s *Server) getEndpoint(ctx context.Context, in *struct{ EndpointPath }) (*endpointShown, error) {
@@ -397,8 +413,12 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 		if headers != nil {
 			change.Headers = headers
 		}
-		if row, err = s.q.EndpointChange(ctx, tx, change); err != nil {
-			return fmt.Errorf("change endpoint: %w", err)
+		if change.Headers, err = s.config.Keys.SealJSON(seal.EndpointHeaders, change.Headers, id.String()); err != nil {
+			return err
+		}
+		row, err = s.q.EndpointChange(ctx, tx, change)
+		if row, err = s.endpointRow(ctx, row, err); err != nil {
+			return err
 		}
 		tx.Notify(events.WakeDeliveries)
 		out.Body, err = publicEndpoint(row)
@@ -487,6 +507,11 @@ const formatLegacy = "legacy"
 
 var legacyEvents = []string{string(events.MessageReceived)}
 
+// configuredSecret is a new secret for the endpoint of WEBHOOK_URL, as it is stored.
+func (s *Server) configuredSecret() string {
+	return s.config.Keys.SealText(newSecret(), seal.EndpointSecret.At(configuredEndpoint.String()))
+}
+
 // configureEndpoint makes the endpoint of WEBHOOK_URL what the setting says when it has changed, or removes it when there is none any more.
 func (s *Server) configureEndpoint(ctx context.Context) error {
 	raw := s.config.WebhookURL
@@ -505,7 +530,7 @@ func (s *Server) configureEndpoint(ctx context.Context) error {
 			}
 			return nil
 		}
-		if err := s.q.EndpointConfigure(ctx, tx, configuredEndpoint, raw, newSecret()); err != nil {
+		if err := s.q.EndpointConfigure(ctx, tx, configuredEndpoint, raw, s.configuredSecret()); err != nil {
 			return fmt.Errorf("set the endpoint of WEBHOOK_URL: %w", err)
 		}
 		tx.Notify(events.WakeDeliveries)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -128,11 +129,15 @@ func (s *Server) rotateEndpointSecret(ctx context.Context, in *struct {
 			}
 			previous = slices.Insert(previous, 0, postgres.PreviousSecret{Secret: row.Secret, Until: out.PreviousValidUntil})
 		}
-		kept, err := json.Marshal(append([]postgres.PreviousSecret{}, previous...)) // never null
+		var kept json.RawMessage
+		kept, err = json.Marshal(append([]postgres.PreviousSecret{}, previous...)) // never null
 		if err != nil {
 			return out, fmt.Errorf("encode previous secrets: %w", err)
 		}
-		if err := s.q.EndpointSetSecret(ctx, tx, next, kept, id); err != nil {
+		if kept, err = s.config.Keys.SealJSON(seal.EndpointPreviousSecrets, kept, id.String()); err != nil {
+			return out, err
+		}
+		if err := s.q.EndpointSetSecret(ctx, tx, s.config.Keys.SealText(next, seal.EndpointSecret.At(id.String())), kept, id); err != nil {
 			return out, fmt.Errorf("set secret: %w", err)
 		}
 		return out, nil

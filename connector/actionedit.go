@@ -74,8 +74,12 @@ func (c *connection) edit(ctx context.Context, ch change, p events.Editing) (fun
 
 // revise makes the new form of a message, and what is sent to make it so.
 func (c *connection) revise(ctx context.Context, t target, p events.Editing) (says, message *waE2E.Message, err error) {
+	raw, err := c.s.openRaw(t.Raw)
+	if err != nil {
+		return nil, nil, err
+	}
 	original := &waE2E.Message{}
-	if err := proto.Unmarshal(t.Raw, original); err != nil {
+	if err := proto.Unmarshal(raw, original); err != nil {
 		return nil, nil, fmt.Errorf("parse message: %w", err)
 	}
 	original, _ = unwrap(original)

@@ -181,7 +181,7 @@ func (c *connection) edited(ctx context.Context, m *waE2E.Message) (effect, erro
 			return nil
 		}
 		if p.KeepRaw = !whole; whole {
-			p.Raw = raw
+			p.Raw = c.s.sealRaw(raw)
 		}
 		changed, err := c.s.c.queries.AddOnEdit(ctx, tx, p)
 		if err != nil {

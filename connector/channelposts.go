@@ -137,6 +137,7 @@ func (c *connection) post(channel types.JID, id string, number int, at time.Time
 		return p, nil, false, err
 	}
 	p.Raw, err = rawOf(raw)
+	p.Raw = c.s.sealRaw(p.Raw)
 	return p, file, err == nil, err
 }
 
@@ -172,7 +173,7 @@ func (c *connection) keepPost(ctx context.Context, tx *queue.Tx, p db.ChannelPos
 	}
 	err = c.s.c.queries.HistoryMedia(ctx, tx, db.HistoryMediaParams{
 		ID: file.ID, SessionID: &p.SessionID, MessageID: id, Mimetype: file.Mimetype, FileName: file.FileName, Size: file.Size, Sha256: file.Sha256, Kind: file.Kind,
-		DirectPath: file.DirectPath, MediaKey: file.MediaKey, EncSha256: file.EncSha256, RemoteAt: &p.Timestamp,
+		DirectPath: file.DirectPath, MediaKey: c.sealMediaKey(*file), EncSha256: file.EncSha256, RemoteAt: &p.Timestamp,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("write file of post: %w", err)

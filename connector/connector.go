@@ -27,11 +27,13 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
@@ -68,6 +70,8 @@ type Config struct {
 	Guard *netguard.Guard
 	// S3 holds the bytes of media that are sent. Its owner closes it, after Stop.
 	S3 *s3.Store
+	// Keys seal credentials in the database, and open what is sealed there; nil: they are stored as they are.
+	Keys *seal.Keys
 	// MaxConns bounds the pool of connections for messages and the one for Signal state; 0 means 16 each.
 	MaxConns int32
 	// Logger takes what happens; nil means slog.Default. Texts, keys and QR codes are never logged.
@@ -194,6 +198,9 @@ func (c *Connector) start(ctx context.Context) (err error) {
 	if err := postgres.CheckSchema(ctx, c.pool); err != nil {
 		return err
 	}
+	if err := keyring.Check(ctx, c.pool, c.cfg.Keys); err != nil {
+		return err
+	}
 	if c.control, err = postgres.Open(ctx, c.cfg.DSN, postgres.Options{Name: "connector claims", MaxConns: controlConns}); err != nil {
 		return err
 	}
@@ -202,7 +209,7 @@ func (c *Connector) start(ctx context.Context) (err error) {
 		return err
 	}
 	c.store, err = signalstore.Open(ctx, signalstore.Config{
-		DSN: c.cfg.DSN, Schema: SignalSchema, MaxConns: int(c.cfg.MaxConns), Logger: c.cfg.Logger,
+		DSN: c.cfg.DSN, Schema: SignalSchema, MaxConns: int(c.cfg.MaxConns), Keys: c.cfg.Keys, Logger: c.cfg.Logger,
 	})
 	if err != nil {
 		return err

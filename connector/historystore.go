@@ -395,7 +395,7 @@ func (h *historian) attach(ctx context.Context, tx *queue.Tx, m pastMessage) err
 	if f := m.media; f != nil {
 		if err := h.c.s.c.queries.HistoryMedia(ctx, tx, db.HistoryMediaParams{
 			ID: f.ID, SessionID: &m.SessionID, MessageID: &m.ID, Mimetype: f.Mimetype, FileName: f.FileName, Size: f.Size, Sha256: f.Sha256, Kind: f.Kind,
-			DirectPath: f.DirectPath, MediaKey: f.MediaKey, EncSha256: f.EncSha256, RemoteAt: &m.Timestamp,
+			DirectPath: f.DirectPath, MediaKey: h.c.sealMediaKey(*f), EncSha256: f.EncSha256, RemoteAt: &m.Timestamp,
 		}); err != nil {
 			return fmt.Errorf("write media: %w", err)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -150,11 +151,28 @@ func (c *connection) keep(ctx context.Context, info *types.MessageInfo, said tol
 	return err
 }
 
+// sealRaw returns WhatsApp's own form of a message as it is stored.
+func (s *session) sealRaw(raw []byte) []byte { return s.c.cfg.Keys.Seal(raw, seal.RawMessage.At(s.id)) }
+
+// openRaw returns WhatsApp's own form of a message.
+func (s *session) openRaw(raw []byte) ([]byte, error) {
+	raw, err := s.c.cfg.Keys.Open(raw, seal.RawMessage.At(s.id))
+	if err != nil {
+		return nil, fmt.Errorf("open raw message: %w", err)
+	}
+	return raw, nil
+}
+
+// sealMediaKey returns a file's key as it is stored.
+func (c *connection) sealMediaKey(m db.Media) []byte {
+	return c.s.c.cfg.Keys.Seal(m.MediaKey, seal.MediaKey.At(m.ID.String()))
+}
+
 // keepMedia writes the media of a message that was just written, and publishes the job to fetch it.
 func (c *connection) keepMedia(ctx context.Context, tx *queue.Tx, p db.MessageReceiveParams, message *uuid.UUID, m db.Media) error {
 	err := c.s.c.queries.MediaReceive(ctx, tx, db.MediaReceiveParams{
 		ID: m.ID, SessionID: &p.SessionID, MessageID: message, Mimetype: m.Mimetype, FileName: m.FileName, Size: m.Size, Sha256: m.Sha256, Kind: m.Kind,
-		DirectPath: m.DirectPath, MediaKey: m.MediaKey, EncSha256: m.EncSha256, RemoteAt: &p.Timestamp,
+		DirectPath: m.DirectPath, MediaKey: c.sealMediaKey(m), EncSha256: m.EncSha256, RemoteAt: &p.Timestamp,
 	})
 	if err != nil {
 		return fmt.Errorf("write media: %w", err)
@@ -188,7 +206,7 @@ func (c *connection) row(ctx context.Context, info *types.MessageInfo, said told
 	}
 	p = db.MessageReceiveParams{
 		ID: events.NewID(), SessionID: c.s.id, Owner: c.s.c.cfg.Owner, Epoch: c.s.epoch, ChatID: room.id, ChatKind: string(events.KindOf(room.id)),
-		WhatsappID: info.ID, Timestamp: info.Timestamp, Type: content.Type, Content: body, QuotedChats: []string{}, QuotedAuthors: []string{}, Raw: said.raw,
+		WhatsappID: info.ID, Timestamp: info.Timestamp, Type: content.Type, Content: body, QuotedChats: []string{}, QuotedAuthors: []string{}, Raw: c.s.sealRaw(said.raw),
 	}
 	beside, err := c.readContext(ctx, said.info, room, &p)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -156,6 +157,9 @@ func (c *connection) upload(ctx context.Context, id uuid.UUID, contentType strin
 	if err != nil {
 		return m, up, fmt.Errorf("read media: %w", err)
 	}
+	if m.MediaKey, err = c.s.c.cfg.Keys.Open(m.MediaKey, seal.MediaKey.At(id.String())); err != nil {
+		return m, up, fmt.Errorf("open media key: %w", err)
+	}
 	kind := kinds[contentType]
 	if len(m.MediaKey) == 32 && m.DirectPath != nil && m.Kind != nil && *m.Kind == kind.name && time.Since(*m.RemoteAt) < uploadKept {
 		return m, whatsmeow.UploadResponse{
@@ -181,7 +185,7 @@ func (c *connection) upload(ctx context.Context, id uuid.UUID, contentType strin
 		return m, up, fmt.Errorf("upload media: %w", err)
 	}
 	if err := c.s.c.queries.MediaRemember(ctx, c.s.c.pool, db.MediaRememberParams{
-		ID: id, Kind: &kind.name, DirectPath: &up.DirectPath, MediaKey: up.MediaKey, EncSha256: up.FileEncSHA256,
+		ID: id, Kind: &kind.name, DirectPath: &up.DirectPath, MediaKey: c.s.c.cfg.Keys.Seal(up.MediaKey, seal.MediaKey.At(id.String())), EncSha256: up.FileEncSHA256,
 	}); err != nil {
 		c.s.log.WarnContext(ctx, "an upload is not remembered for further messages", "error", err)
 	}

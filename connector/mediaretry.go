@@ -18,6 +18,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 // retryMedia asks the phone to upload a file again that WhatsApp has no more. The answer comes as an event, some day: the phone may be off.
@@ -33,6 +34,9 @@ func (s *session) retryMedia(ctx context.Context, id uuid.UUID) (outcome string,
 	}
 	if err != nil {
 		return s.again(fmt.Errorf("read media: %w", err))
+	}
+	if m.MediaKey, err = s.c.cfg.Keys.Open(m.MediaKey, seal.MediaKey.At(id.String())); err != nil {
+		return s.again(fmt.Errorf("open media key: %w", err))
 	}
 	info := types.MessageInfo{ID: m.WhatsappID, MessageSource: types.MessageSource{IsFromMe: m.Direction == events.Outgoing}}
 	if info.Chat, err = types.ParseJID(m.ChatID); err != nil {
@@ -65,7 +69,11 @@ func (c *connection) mediaRetried(ctx context.Context, e *waevents.MediaRetry) e
 		return fmt.Errorf("list media asked for: %w", err)
 	}
 	for _, m := range asked {
-		answer, err := whatsmeow.DecryptMediaRetryNotification(e, m.MediaKey)
+		key, err := s.c.cfg.Keys.Open(m.MediaKey, seal.MediaKey.At(m.ID.String()))
+		if err != nil {
+			return fmt.Errorf("open media key: %w", err)
+		}
+		answer, err := whatsmeow.DecryptMediaRetryNotification(e, key)
 		switch {
 		case errors.Is(err, whatsmeow.ErrMediaNotAvailableOnPhone), errors.Is(err, whatsmeow.ErrUnknownMediaRetryError):
 			return c.mediaMissing(ctx, m.ID)

@@ -101,7 +101,7 @@ func (s *session) sendNow(ctx context.Context, id uuid.UUID, turn bool) (outcome
 	}
 	sent, err := conn.send(ctx, id, m)
 	if err == nil {
-		return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &sent.at, Raw: sent.raw, Content: sent.content, ServerID: sent.number})
+		return s.finish(ctx, id, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &sent.at, Raw: s.sealRaw(sent.raw), Content: sent.content, ServerID: sent.number})
 	}
 	return s.refused(ctx, conn, id, err)
 }
@@ -239,7 +239,11 @@ func (c *connection) prepare(ctx context.Context, m db.MessageBeginSendRow) (d *
 		return nil, nil, err
 	}
 	if d.beside.Forwarded > 0 {
-		message, err = forwarded(m.Raw, d.content, d.beside)
+		raw, err := c.s.openRaw(m.Raw)
+		if err != nil {
+			return d, nil, err
+		}
+		message, err = forwarded(raw, d.content, d.beside)
 		return d, message, err
 	}
 	began := time.Now()

@@ -304,6 +304,12 @@ func (s *session) readSettings(row db.SessionListControlRow) (settings events.Se
 	if json.Unmarshal(row.Settings, &settings) != nil { // the text of the error may hold them
 		s.log.WarnContext(s.ctx, "settings cannot be read")
 	}
+	proxy, err := s.c.cfg.Keys.OpenProxy(string(settings.Proxy), s.id)
+	if err != nil { // the proxy gets a user that it does not know, and nothing goes past it
+		s.log.ErrorContext(s.ctx, "the proxy's password cannot be read", "error", err)
+		return settings
+	}
+	settings.Proxy = events.ProxyURL(proxy)
 	return settings
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -53,14 +54,20 @@ type target struct {
 	timeout time.Duration
 	// previous are earlier secrets that sign too, until their time.
 	previous []postgres.PreviousSecret
-	waits    []time.Duration // between attempts; nil: the standard ones
-	slots    int             // how many at once it was thought to bear when they were claimed
-	most     int             // how many at once it may have
+	// unreadable is why the secret or the headers do not open; such an endpoint gets nothing, and costs no other one anything.
+	unreadable error
+	waits      []time.Duration // between attempts; nil: the standard ones
+	slots      int             // how many at once it was thought to bear when they were claimed
+	most       int             // how many at once it may have
 }
 
-func newTarget(e db.EndpointListTargetsRow) (*target, error) {
+func newTarget(keys *seal.Keys, e db.EndpointListTargetsRow) (*target, error) {
+	unreadable := postgres.OpenEndpoint(keys, e.ID, &e.Secret, &e.Headers, &e.PreviousSecrets)
+	if unreadable != nil {
+		e.Headers, e.PreviousSecrets = json.RawMessage(`{}`), json.RawMessage(`[]`)
+	}
 	t := &target{
-		id: e.ID, url: e.Url, secret: e.Secret, format: e.Format, timeout: time.Duration(e.TimeoutSeconds) * time.Second,
+		unreadable: unreadable, id: e.ID, url: e.Url, secret: e.Secret, format: e.Format, timeout: time.Duration(e.TimeoutSeconds) * time.Second,
 		slots: int(e.Slots), most: int(e.MaxInFlight),
 	}
 	if err := json.Unmarshal(e.Headers, &t.headers); err != nil {
@@ -311,7 +318,7 @@ func (d *Dispatcher) targets(ctx context.Context, tx pgx.Tx, rows []db.DeliveryC
 		return nil, fmt.Errorf("read endpoints: %w", err)
 	}
 	for _, e := range endpoints {
-		if targets[e.ID], err = newTarget(e); err != nil {
+		if targets[e.ID], err = newTarget(d.cfg.Keys, e); err != nil {
 			return nil, err
 		}
 	}

@@ -26,8 +26,8 @@ var whatsAppKinds = map[string]whatsmeow.MediaType{
 	"image": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo, "audio": whatsmeow.MediaAudio, "document": whatsmeow.MediaDocument,
 }
 
-// seal encrypts as whatsmeow's Upload does, with its own functions.
-func seal(t testing.TB, kind string, content []byte) sealed {
+// encrypted encrypts as whatsmeow's Upload does, with its own functions.
+func encrypted(t testing.TB, kind string, content []byte) sealed {
 	t.Helper()
 	key := bytes.Repeat([]byte{7}, 32)
 	keys := hkdfutil.SHA256(key, nil, []byte(whatsAppKinds[kind]), 112)
@@ -63,7 +63,7 @@ func TestDecryptsWhatWhatsmeowEncrypts(t *testing.T) {
 	for kind := range whatsAppKinds {
 		for _, size := range []int{0, 1, 15, 16, 17, 31, 32, 1000, decryptChunk - 26, decryptChunk - 1, decryptChunk, decryptChunk + 1, decryptChunk + 26, 3*decryptChunk + 5} {
 			content := noise(size)
-			f := seal(t, kind, content)
+			f := encrypted(t, kind, content)
 			for name, in := range map[string]func(io.Reader) io.Reader{"whole": whole, "by halves": iotest.HalfReader, "byte by byte": iotest.OneByteReader, "the end with the data": iotest.DataErrReader} {
 				if got, err := open(kind, f.key, f.encHash, in(bytes.NewReader(f.data))); err != nil || !bytes.Equal(got, content) {
 					t.Errorf("%s of %d bytes, %s: %d bytes, %v", kind, size, name, len(got), err)
@@ -85,7 +85,7 @@ func TestDecryptsWhatWhatsmeowEncrypts(t *testing.T) {
 func TestATruncatedFileIsCorrupt(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 16, 40} {
-		f := seal(t, "image", noise(size))
+		f := encrypted(t, "image", noise(size))
 		for n := range f.data {
 			cut := f.data[:n]
 			own := sha256.Sum256(cut) // a sender may say that of it
@@ -104,7 +104,7 @@ func TestATruncatedFileIsCorrupt(t *testing.T) {
 
 func TestAFlippedBitIsCorrupt(t *testing.T) {
 	t.Parallel()
-	f := seal(t, "document", noise(40))
+	f := encrypted(t, "document", noise(40))
 	for bit := range len(f.data) * 8 {
 		changed := bytes.Clone(f.data)
 		changed[bit/8] ^= 1 << (bit % 8)
@@ -119,7 +119,7 @@ func TestAFlippedBitIsCorrupt(t *testing.T) {
 
 func TestOtherKeysDecryptNothing(t *testing.T) {
 	t.Parallel()
-	f := seal(t, "image", noise(100))
+	f := encrypted(t, "image", noise(100))
 	other := bytes.Repeat([]byte{8}, 32)
 	for name, c := range map[string]struct {
 		kind      string
@@ -144,7 +144,7 @@ func FuzzDecrypt(f *testing.F) {
 	f.Add([]byte{}, 0, byte(0))
 	f.Add(noise(64), 70, byte(128))
 	f.Fuzz(func(t *testing.T, content []byte, at int, change byte) {
-		s := seal(t, "audio", content)
+		s := encrypted(t, "audio", content)
 		data := s.data
 		if at >= 0 && at < len(data) {
 			data[at] ^= change
@@ -169,7 +169,7 @@ func FuzzDecrypt(f *testing.F) {
 
 // BenchmarkDecrypt is the decryption and checking of a 16 MiB file, as it streams by and as whatsmeow's Download does it in memory.
 func BenchmarkDecrypt(b *testing.B) {
-	f := seal(b, "document", noise(16<<20))
+	f := encrypted(b, "document", noise(16<<20))
 	b.Run("whatsmeow", func(b *testing.B) {
 		b.SetBytes(f.size)
 		b.ReportAllocs()

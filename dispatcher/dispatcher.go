@@ -28,11 +28,13 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/sinks"
 )
 
@@ -68,6 +70,8 @@ type Config struct {
 	Retention time.Duration
 	// S3 is where the bytes of media go. Its owner closes it, after Stop.
 	S3 *s3.Store
+	// Keys open what is sealed in the database; nil: nothing is.
+	Keys *seal.Keys
 	// WhatsAppURL (ws://host:port/ws/chat) leads to another server than WhatsApp's own, for its media.
 	WhatsAppURL string
 	// PublicURL is the API's address as clients reach it, without a slash at its end, for the links to media in events.
@@ -226,6 +230,9 @@ func (d *Dispatcher) open(ctx context.Context) (err error) {
 
 func (d *Dispatcher) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := postgres.CheckSchema(ctx, pool); err != nil {
+		return err
+	}
+	if err := keyring.Check(ctx, pool, d.cfg.Keys); err != nil {
 		return err
 	}
 	if d.cfg.TakeOver {

@@ -18,6 +18,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -114,10 +115,16 @@ func (w *mediaWorker) handle(msg *message.Message) error {
 	if m.Status != "pending" {
 		return nil
 	}
+	if m.MediaKey, err = d.cfg.Keys.Open(m.MediaKey, seal.MediaKey.At(m.ID.String())); err != nil {
+		return d.troubled(ctx, job.MediaID, fmt.Errorf("open media key: %w", err))
+	}
 	proxy := ""
 	if m.SessionID != nil {
 		if proxy, err = d.queries.SessionProxy(ctx, d.pool, *m.SessionID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return d.troubled(ctx, job.MediaID, fmt.Errorf("read the session's proxy: %w", err))
+		}
+		if proxy, err = d.cfg.Keys.OpenProxy(proxy, *m.SessionID); err != nil {
+			return d.troubled(ctx, job.MediaID, fmt.Errorf("open the session's proxy: %w", err))
 		}
 	}
 	began := time.Now()

@@ -110,7 +110,7 @@ func TestAWebhookWaitsForItsMedia(t *testing.T) {
 	b.addEndpoint(hasty.URL, "wait_for_media = false")
 	b.start(waitLong)
 	content := noise(100)
-	file := b.media("s", "a", seal(t, "image", content))
+	file := b.media("s", "a", encrypted(t, "image", content))
 	withFile := b.publishFile("s", "a", 0, file, false)
 	eventually(t, "the endpoint that does not wait has it", func() bool { return hasty.has(withFile) })
 	texts := b.publish("s", "a", 1, 1) // without order nothing waits behind it
@@ -132,7 +132,7 @@ func TestTextsWaitBehindMediaInTheirChatAlone(t *testing.T) {
 	b.addEndpoint(r.URL, "order_mode = 'chat'")
 	b.start(waitLong)
 	content := noise(100)
-	file := b.media("s", "a", seal(t, "image", content))
+	file := b.media("s", "a", encrypted(t, "image", content))
 	first := b.publishFile("s", "a", 0, file, false)
 	behind, beside := b.publish("s", "a", 1, 2), b.publish("s", "b", 0, 2)
 	eventually(t, "the other chat's texts", func() bool { return r.has(beside...) })
@@ -147,7 +147,7 @@ func TestAWebhookWaitsNoLongerThanItMay(t *testing.T) {
 	b.addEndpoint(r.URL, "order_mode = 'chat'")
 	const wait = 700 * time.Millisecond
 	b.start(func(d *Dispatcher) { d.mediaWait = wait })
-	file := b.media("s", "a", seal(t, "image", noise(100)))
+	file := b.media("s", "a", encrypted(t, "image", noise(100)))
 	published := time.Now()
 	first := b.publishFile("s", "a", 0, file, false)
 	behind := b.publish("s", "a", 1, 1)
@@ -169,9 +169,9 @@ func TestMediaThatCameBeforeItsEventIsNotWaitedFor(t *testing.T) {
 	r := receive(t, nil)
 	b.addEndpoint(r.URL)
 	content := noise(100)
-	ready := b.media("s", "a", seal(t, "image", content))
+	ready := b.media("s", "a", encrypted(t, "image", content))
 	b.ready(ready, content)
-	failed := b.media("s", "a", seal(t, "image", content))
+	failed := b.media("s", "a", encrypted(t, "image", content))
 	b.exec(`UPDATE media SET status = 'failed' WHERE id = $1`, failed)
 	ids := []string{b.publishFile("s", "a", 0, ready, false), b.publishFile("s", "b", 0, failed, false), b.publishFile("s", "c", 0, uuid.New(), false)}
 	b.start(waitLong)
@@ -225,7 +225,7 @@ func TestAFileIsFetchedAndItsWebhookFollows(t *testing.T) {
 	b.addEndpoint(r.URL)
 	d := b.start(waitLong, f.whatsApp)
 	content := noise(6 << 20) // more than one part
-	s := seal(t, "image", content)
+	s := encrypted(t, "image", content)
 	id := b.media("s", "a", s)
 	f.serve(id, func(w http.ResponseWriter, r *http.Request) {
 		if q := r.URL.Query(); q.Get("ccb") != "1" || q.Get("mms-type") != "image" || q.Get("hash") == "" || r.Header.Get("Origin") != mediaOrigin {
@@ -255,7 +255,7 @@ func TestAFileThatIsNotThereIsAskedOfThePhoneOnce(t *testing.T) {
 	r, f := receive(t, nil), serveFiles(t)
 	b.addEndpoint(r.URL)
 	d := b.start(waitLong, f.whatsApp)
-	id := b.media("s", "a", seal(t, "image", noise(100)))
+	id := b.media("s", "a", encrypted(t, "image", noise(100)))
 	event := b.publishFile("s", "a", 0, id, true)
 	commands := `SELECT count(*) FROM queue_messages WHERE lane = '` + events.TopicCommands + "/" + events.MediaLane("s") + `'`
 	eventually(t, "the phone is asked", func() bool { return b.count(commands) == 1 })
@@ -292,7 +292,7 @@ func TestAFileThatIsNotThereIsAskedOfThePhoneOnce(t *testing.T) {
 		t.Errorf("it was told again: %v", err)
 	}
 	// What the phone uploaded again is gone as well.
-	again := b.media("s", "b", seal(t, "image", noise(100)))
+	again := b.media("s", "b", encrypted(t, "image", noise(100)))
 	b.exec(`UPDATE media SET asked_at = now() WHERE id = $1`, again)
 	b.publishFile("s", "b", 0, again, true)
 	eventually(t, "it has failed", func() bool { return b.status(again) == "failed media_fetch_failed" })
@@ -306,7 +306,7 @@ func TestAFileThatIsTooLargeFails(t *testing.T) {
 	b := setup(t)
 	f := serveFiles(t)
 	b.start(waitLong, f.whatsApp, func(d *Dispatcher) { d.cfg.MediaMaxBytes = 1000 })
-	s := seal(t, "image", noise(1001))
+	s := encrypted(t, "image", noise(1001))
 	said, lied := b.media("s", "a", s), b.media("s", "b", s)
 	b.exec(`UPDATE media SET size = 5 WHERE id = $1`, lied)
 	f.serve(lied, give(s.data))
@@ -325,7 +325,7 @@ func TestADamagedFileIsNotKept(t *testing.T) {
 	b := setup(t)
 	f := serveFiles(t)
 	d := b.start(f.whatsApp)
-	s := seal(t, "image", noise(5000))
+	s := encrypted(t, "image", noise(5000))
 	changed := bytes.Clone(s.data)
 	changed[3000] ^= 1
 	for name, c := range map[string]struct {
@@ -370,7 +370,7 @@ func TestASessionIsDeletedWhileItsFileIsFetched(t *testing.T) {
 	b := setup(t)
 	f := serveFiles(t)
 	d := b.start(waitLong, f.whatsApp)
-	s := seal(t, "document", noise(100000))
+	s := encrypted(t, "document", noise(100000))
 	id := b.media("s", "a", s)
 	begun, deleted := make(chan struct{}), make(chan struct{})
 	f.serve(id, func(w http.ResponseWriter, _ *http.Request) {

@@ -14,7 +14,7 @@ func TestTheFileOfAPostIsFetchedAsItIs(t *testing.T) {
 	b.addEndpoint(r.URL)
 	b.start(waitLong, f.whatsApp)
 	public := func(chat string, data []byte) uuid.UUID {
-		id := b.media("s", chat, seal(t, "image", data))
+		id := b.media("s", chat, encrypted(t, "image", data))
 		b.exec(`UPDATE media SET media_key = NULL, enc_sha256 = NULL WHERE id = $1`, id)
 		return id
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/tests3"
 	"github.com/chasqui/chasqui/infra/testwire"
 )
@@ -119,7 +121,7 @@ func TestAFileWaitsForAStoreThatIsDown(t *testing.T) {
 	r := receiveLegacy(t)
 	b.addEndpoint(r.URL, "format = 'legacy'", "events = '{message.received}'")
 	content := noise(300_000)
-	file := b.media("mi-sesion-01", "a", seal(t, "image", content))
+	file := b.media("mi-sesion-01", "a", encrypted(t, "image", content))
 	b.ready(file, content)
 	b.start(quick)
 	wire.Cut()
@@ -154,7 +156,7 @@ func TestAWebhookDoesNotWaitForAStoreThatIsDown(t *testing.T) {
 	const wait = time.Second
 	b.start(f.whatsApp, func(d *Dispatcher) { d.mediaWait = wait })
 	wire.Cut()
-	sealed := seal(t, "image", noise(1000))
+	sealed := encrypted(t, "image", noise(1000))
 	file := b.media("s", "a", sealed)
 	f.serve(file, give(sealed.data))
 	published := time.Now()
@@ -171,4 +173,42 @@ func TestAWebhookDoesNotWaitForAStoreThatIsDown(t *testing.T) {
 	if !r.has(event) {
 		t.Errorf("%d webhooks came", len(r.hooks()))
 	}
+}
+
+// TestASecretThatDoesNotOpenHoldsUpItsEndpointAlone has one endpoint whose secret this process has no key for, beside one that it can read.
+func TestASecretThatDoesNotOpenHoldsUpItsEndpointAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	keysOf := func(setting string) *seal.Keys {
+		keys, err := seal.Parse(setting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	mine, theirs := keysOf(strings.Repeat("1a", 32)), keysOf(strings.Repeat("2b", 32))
+	r, other := receivertest.New(t, testSecret), receivertest.New(t, testSecret)
+	unreadable, readable := b.addEndpoint(other.URL), b.addEndpoint(r.URL)
+	sealed := func(keys *seal.Keys, e endpoint) {
+		headers, err := keys.SealJSON(seal.EndpointHeaders, []byte(`{"X-Token": "tok"}`), e.id.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.exec(`UPDATE webhook_endpoints SET secret = $2, headers = $3 WHERE id = $1`, e.id, keys.SealText(testSecret, seal.EndpointSecret.At(e.id.String())), headers)
+	}
+	sealed(theirs, unreadable)
+	sealed(mine, readable)
+	b.start(quick, func(d *Dispatcher) { d.cfg.Keys = mine })
+	ids := b.publish("s", "1@s.whatsapp.net", 0, 3)
+	eventually(t, "the readable one has all", func() bool { return len(r.Hooks()) == len(ids) })
+	wantOnce(t, r.Hooks(), ids)
+	eventually(t, "why the other waits is told", func() bool {
+		return b.count(`SELECT count(*) FROM attempts a JOIN deliveries d ON d.id = a.delivery_id WHERE d.endpoint_id = $1 AND a.class = 'storage' AND a.error LIKE '%' || $2 || '%'`,
+			unreadable.id, theirs.ID()) > 0
+	})
+	if n := b.count(`SELECT count(*) FROM deliveries WHERE endpoint_id = $1 AND (state <> 'pending' OR attempt > 0)`, unreadable.id); n > 0 || len(other.Hooks()) > 0 {
+		t.Errorf("%d deliveries of the unreadable endpoint are dealt with", n)
+	}
+	sealed(mine, unreadable)
+	eventually(t, "it has all once it can be read", func() bool { return len(other.Hooks()) == len(ids) })
 }

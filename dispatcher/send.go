@@ -140,6 +140,9 @@ func (d *Dispatcher) exchange(ctx context.Context, c delivery, at time.Time, fil
 
 // newRequest makes the request of a delivery. A body with a file in it is read twice: to sign it, and to send it.
 func (d *Dispatcher) newRequest(ctx context.Context, c delivery, body *content, at time.Time) (*http.Request, error) {
+	if c.target.unreadable != nil {
+		return nil, &storeError{c.target.unreadable}
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target.url, http.NoBody)
 	if err != nil {
 		return nil, errors.New("make request: the endpoint's URL is not valid")

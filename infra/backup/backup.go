@@ -13,7 +13,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
 
@@ -23,6 +25,9 @@ type Config struct {
 	SignalSchema string // the PostgreSQL schema of the devices' Signal state
 	Passphrase   string // encrypts the file
 	Version      string // of this program, for the file's header
+	// Keys open what is sealed in the database that is backed up, and seal what is restored; nil: nothing is sealed. In the file itself everything is
+	// as it is, under the passphrase, so that it can be restored where there is another key, or none.
+	Keys *seal.Keys
 
 	factor int // scrypt's work factor; 0 means workFactor. Tests need no second for each file.
 }
@@ -33,6 +38,9 @@ func (c *Config) workFactor() int {
 	}
 	return workFactor
 }
+
+// sealedSince is the version of the schema that has the table encryption_keys.
+const sealedSince = 54
 
 // Summary is what a file holds, or what was restored of it.
 type Summary struct {
@@ -68,6 +76,11 @@ func Write(ctx context.Context, c Config, dst io.Writer) (Summary, error) {
 	}
 	if err != nil {
 		return Summary{}, err
+	}
+	if h.Schema.Public >= sealedSince {
+		if err := keyring.Verify(ctx, tx, c.Keys); err != nil {
+			return Summary{}, err
+		}
 	}
 	rows, err := tx.Query(ctx, "SELECT id, coalesce(jid, '') FROM public.sessions ORDER BY id")
 	if err != nil {
@@ -127,7 +140,11 @@ func (c *Config) copyTable(ctx context.Context, tx pgx.Tx, w *writer, name, wher
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := w.row(rows.RawValues()[0]); err != nil {
+		row, err := keyring.OpenRow(c.Keys, name, rows.RawValues()[0])
+		if err != nil {
+			return err
+		}
+		if err := w.row(row); err != nil {
 			return err
 		}
 	}
@@ -146,6 +163,7 @@ func connect(ctx context.Context, dsn, idle string) (*pgx.Conn, error) {
 	}
 	cfg.RuntimeParams["application_name"] = "chasqui backup"
 	cfg.RuntimeParams["timezone"] = "UTC"
+	cfg.RuntimeParams["bytea_output"] = "hex"
 	cfg.RuntimeParams["statement_timeout"] = "0"
 	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = idle
 	conn, err := pgx.ConnectConfig(ctx, cfg)

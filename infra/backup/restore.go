@@ -14,6 +14,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/signalstore"
 )
@@ -145,6 +146,9 @@ func (f *File) Restore(ctx context.Context, c Config, only []string) (Summary, e
 	if r.tx, err = conn.Begin(ctx); err != nil {
 		return Summary{}, fmt.Errorf("begin: %w", err)
 	}
+	if err := keyring.CheckIn(ctx, r.tx, c.Keys); err != nil {
+		return Summary{}, err
+	}
 	if err := r.checkAbsent(ctx, chosen); err != nil {
 		return Summary{}, err
 	}
@@ -224,6 +228,9 @@ func (r *restoring) rows(ctx context.Context, from *reader) error {
 		}
 		if !wanted {
 			continue
+		}
+		if row, err = keyring.SealRow(r.Keys, t.Name, row); err != nil {
+			return ErrDamaged
 		}
 		if len(r.pending) > 0 {
 			r.pending = append(r.pending, ',')

@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
 )
@@ -324,4 +327,85 @@ func TestAnEmptyDatabaseSaysWhatToDo(t *testing.T) {
 	if _, err := Write(t.Context(), c, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "chasqui migrate") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestRestoresUnderAnotherKey backs up a database whose secrets are sealed, and restores it where there is another key, and none: the file holds the
+// same as one of the same database without a key.
+func TestRestoresUnderAnotherKey(t *testing.T) {
+	t.Parallel()
+	keysOf := func(setting string) *seal.Keys {
+		keys, err := seal.Parse(setting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	from, source := setup(t)
+	fill(t, &from, source)
+	exec(t, source, `UPDATE sessions SET settings = '{"proxy": "socks5://user:password@proxy:1080"}' WHERE id = 'shop'`)
+	want := dump(t, &from)
+	from.Keys = keysOf(strings.Repeat("1a", 32))
+	if _, err := keyring.Rekey(t.Context(), keyring.Config{DSN: from.DSN, SignalSchema: from.SignalSchema, Keys: from.Keys}); err != nil {
+		t.Fatal(err)
+	}
+	proxies := func(pool *pgxpool.Pool) (proxy string) {
+		if err := pool.QueryRow(t.Context(), `SELECT settings ->> 'proxy' FROM sessions WHERE id = 'shop'`).Scan(&proxy); err != nil {
+			t.Fatal(err)
+		}
+		return proxy
+	}
+	if proxy := proxies(source); strings.Contains(proxy, "password") {
+		t.Fatalf("the proxy is not sealed: %s", proxy)
+	}
+	file := backedUp(t, from)
+	unkeyed := from
+	unkeyed.Keys = nil
+	if _, err := Write(t.Context(), unkeyed, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "ENCRYPTION_KEY is not set") {
+		t.Errorf("a backup without the key: %v", err)
+	}
+	for name, keys := range map[string]*seal.Keys{"another key": keysOf(strings.Repeat("2b", 32)), "no key": nil} {
+		to, target := setup(t)
+		to.Keys = keys
+		exec(t, target, `CREATE TABLE whatsmeow.whatsmeow_a_later_one (our_jid text REFERENCES whatsmeow.whatsmeow_device (jid), value bytea, n bigint)`)
+		if _, err := restore(t.Context(), to, file); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if proxy := proxies(target); strings.Contains(proxy, "password") != (keys == nil) {
+			t.Errorf("%s: the proxy is stored as %s", name, proxy)
+		}
+		var plain int
+		if err := target.QueryRow(t.Context(), `SELECT count(*) FROM whatsmeow.whatsmeow_device WHERE length(identity_key) = 32`).Scan(&plain); err != nil || (plain > 0) != (keys == nil) {
+			t.Errorf("%s: %d devices have their keys as they are, %v", name, plain, err)
+		}
+		got := dump(t, &to)
+		for i := range got {
+			got[i] = canonical(t, got[i])
+		}
+		expected := slices.Clone(want)
+		for i := range expected {
+			expected[i] = canonical(t, expected[i])
+		}
+		slices.Sort(got)
+		slices.Sort(expected)
+		// Own sender keys are forgotten by a restore.
+		without := func(rows []string) []string {
+			return slices.DeleteFunc(rows, func(row string) bool { return strings.HasPrefix(row, "whatsmeow_sender_keys ") })
+		}
+		equal(t, without(got), without(expected))
+	}
+}
+
+// canonical is a row of dump with its members in order.
+func canonical(t *testing.T, row string) string {
+	t.Helper()
+	name, text, _ := strings.Cut(row, " ")
+	var members map[string]any
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		t.Fatal(err)
+	}
+	sorted, err := json.Marshal(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name + " " + string(sorted)
 }

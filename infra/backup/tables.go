@@ -60,6 +60,7 @@ var leftOut = map[string]string{
 	"api_keys":         "they are of whoever runs the gateway, who makes new ones; a backup would bring back those that were deleted since",
 	"audit_log":        "history",
 	"rate_limits":      "they are of one minute",
+	"encryption_keys":  "the file is under the passphrase alone, and what is restored is sealed with the keys of its new place",
 	"queries":          "nobody waits for their answers by then",
 	"queue_lanes":      "commands of messages that are not in the backup",
 	"queue_messages":   "commands of messages that are not in the backup",

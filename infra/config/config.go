@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 // Logging is every role's.
@@ -23,6 +25,11 @@ func (l Logging) Level() slog.Level { return l.LogLevel }
 // Database is every role's; dev and up bring their own when it is unset.
 type Database struct {
 	DatabaseURL string `env:"DATABASE_URL" kind:"postgres" doc:"PostgreSQL 15 or newer, as postgres://user:password@host/database. Unset, dev and up run an embedded one, which backup and restore find in the data directory, and the sandbox keeps everything in memory."`
+}
+
+// Encryption is that of every role that reads or writes what is sealed.
+type Encryption struct {
+	EncryptionKey *seal.Keys `env:"ENCRYPTION_KEY" kind:"encryption" doc:"What secrets and WhatsApp's credentials are sealed with in the database: 32 bytes in hex or base64, the same for every role. Several are separated by commas: the first seals, the others only open. dev generates one and keeps it in the data directory; unset elsewhere, they are stored as they are. Without it what is sealed is lost: keep a copy."`
 }
 
 // Listener is where the HTTP service of a role listens.
@@ -149,7 +156,7 @@ func (s *Simulation) check() error {
 
 // Directory is where dev and up keep what they have.
 type Directory struct {
-	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's key. One process at a time may use it."`
+	Data string `env:"DATA_DIR" flag:"data" kind:"path" default:".chasqui" doc:"The data directory of dev and up: the database and dev's keys. One process at a time may use it."`
 }
 
 // Stack is what dev and up have in common: all roles and their database in one
@@ -158,6 +165,7 @@ type Stack struct {
 	Serving
 	Directory
 	Database
+	Encryption
 	ObjectStore
 	MediaKeeping
 	WhatsApp
@@ -198,8 +206,9 @@ type Serving struct {
 
 // API is the configuration of `chasqui api`.
 type API struct {
-	Serving     `required:"API_KEY"`
-	Database    `required:"DATABASE_URL"`
+	Serving  `required:"API_KEY"`
+	Database `required:"DATABASE_URL"`
+	Encryption
 	ObjectStore `required:"S3_ENDPOINT"`
 	Logging
 }
@@ -216,7 +225,8 @@ type Connecting struct {
 
 // Connector is the configuration of `chasqui connector`.
 type Connector struct {
-	Database    `required:"DATABASE_URL"`
+	Database `required:"DATABASE_URL"`
+	Encryption
 	ObjectStore `required:"S3_ENDPOINT"`
 	Public
 	WhatsApp
@@ -243,7 +253,8 @@ type Dispatching struct {
 
 // Dispatcher is the configuration of `chasqui dispatcher`.
 type Dispatcher struct {
-	Database    `required:"DATABASE_URL"`
+	Database `required:"DATABASE_URL"`
+	Encryption
 	ObjectStore `required:"S3_ENDPOINT"`
 	Dispatching
 	Health
@@ -264,6 +275,14 @@ type Migrate struct {
 	Logging
 }
 
+// Rekey is the configuration of `chasqui rekey`.
+type Rekey struct {
+	Encryption
+	Database
+	Directory
+	Logging
+}
+
 // Archive is a backup's file and what opens it.
 type Archive struct {
 	File    string `env:"BACKUP_FILE" flag:"file" kind:"path" doc:"The backup's file; - is standard output for backup, standard input for restore. An existing file is never overwritten."`
@@ -279,6 +298,7 @@ type Sealing struct {
 type Backup struct {
 	Archive `required:"BACKUP_FILE"`
 	Database
+	Encryption
 	Directory
 	Logging
 }
@@ -287,6 +307,7 @@ type Backup struct {
 type Restore struct {
 	Archive `required:"BACKUP_FILE"`
 	Database
+	Encryption
 	Directory
 	Only []string `env:"RESTORE_ONLY" flag:"only" kind:"list" doc:"Ids of the sessions to restore, separated by commas. Unset, all of the backup's."`
 	Logging

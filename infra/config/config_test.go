@@ -46,13 +46,14 @@ func TestReadsEverySetting(t *testing.T) {
 		"DATABASE_URL":        "postgres://u:p%40ss@db:5432/chasqui",
 		"WHATSAPP_URL":        "ws://127.0.0.1:3001/ws/chat",
 		"WHATSAPP_ROOT_KEY":   strings.Repeat("0a", 32),
+		"ENCRYPTION_KEY":      strings.Repeat("0b", 32) + ", " + strings.Repeat("0c", 32),
 		"WEBHOOK_ALLOW_CIDRS": "172.16.1.2/12, 10.0.0.7,::1",
 		"LOG_LEVEL":           "WARN",
 	}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.APIKey != "key" || c.PublicURL != "https://chat.example.com" || c.LogLevel != slog.LevelWarn || len(c.WhatsAppRootKey) != 32 {
+	if c.APIKey != "key" || c.PublicURL != "https://chat.example.com" || c.LogLevel != slog.LevelWarn || len(c.WhatsAppRootKey) != 32 || c.EncryptionKey.ID() == "" {
 		t.Errorf("got %+v", c)
 	}
 	want := []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("10.0.0.7/32"), netip.MustParsePrefix("::1/128")}
@@ -86,6 +87,7 @@ func TestReportsAllProblemsTogether(t *testing.T) {
 		"WEBHOOK_ALLOW_CIDRS":  "10.0.0.0/40",
 		"WHATSAPP_URL":         "http://example.com",
 		"WHATSAPP_ROOT_KEY":    "hunter2",
+		"ENCRYPTION_KEY":       "hunter2",
 		"CONNECTOR_CAPACITY":   "0",
 		"EVENT_RETENTION_DAYS": "-1",
 		"LISTEN_HOST":          "0.0.0.0:3000",
@@ -95,7 +97,7 @@ func TestReportsAllProblemsTogether(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, name := range []string{"--port", "API_KEY", "PUBLIC_URL", "DATABASE_URL", "WEBHOOK_URL", "WEBHOOK_ALLOW_CIDRS", "WHATSAPP_URL",
-		"WHATSAPP_ROOT_KEY", "CONNECTOR_CAPACITY", "EVENT_RETENTION_DAYS", "LISTEN_HOST", "LOG_LEVEL"} {
+		"WHATSAPP_ROOT_KEY", "ENCRYPTION_KEY", "CONNECTOR_CAPACITY", "EVENT_RETENTION_DAYS", "LISTEN_HOST", "LOG_LEVEL"} {
 		if strings.Count(err.Error(), name+": ") != 1 {
 			t.Errorf("%s is not reported once in:\n%v", name, err)
 		}

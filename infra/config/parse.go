@@ -13,11 +13,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/chasqui/chasqui/infra/netguard"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 // secretKinds are the kinds whose values never appear in a message: a URL may hold
 // a password.
-var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true, "passphrase": true}
+var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true, "passphrase": true, "encryption": true}
 
 // goodName is what buckets (3 to 63 characters) and regions of S3 are called, as far as all servers agree.
 var goodName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
@@ -72,6 +73,13 @@ func parse(s setting, value string) error {
 			return errors.New("use 64 hex digits")
 		}
 		s.field.SetBytes(key)
+		return nil
+	case "encryption":
+		keys, err := seal.Parse(value)
+		if err != nil {
+			return err
+		}
+		s.field.Set(reflect.ValueOf(keys))
 		return nil
 	case "http":
 		parsed, err = parseURL(value, "http", "https")

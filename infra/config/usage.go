@@ -60,7 +60,7 @@ func Table() string {
 		target any
 	}{
 		{"dev", new(Dev)}, {"up", new(Up)}, {"api", new(API)}, {"connector", new(Connector)},
-		{"dispatcher", new(Dispatcher)}, {"sandbox", new(Sandbox)}, {"migrate", new(Migrate)},
+		{"dispatcher", new(Dispatcher)}, {"sandbox", new(Sandbox)}, {"migrate", new(Migrate)}, {"rekey", new(Rekey)},
 		{"backup", new(Backup)}, {"restore", new(Restore)}, {"healthcheck", new(Healthcheck)}, {"mcp", new(MCP)},
 	} {
 		settings, _ := inspect(role.target)

@@ -74,6 +74,26 @@ func (d *Data) PostgresDir() string { return filepath.Join(d.dir, postgresFolder
 // bits in hex.
 func (d *Data) APIKey() (string, error) { return d.keep("api-key", 32) }
 
+// encryptionFile holds the key that was generated for a data directory.
+const encryptionFile = "encryption-key"
+
+// EncryptionKey is the key that was generated when it was first asked for: 256
+// random bits in hex.
+func (d *Data) EncryptionKey() (string, error) { return d.keep(encryptionFile, 32) }
+
+// KeptEncryptionKey is the key that dev has generated in a data directory; "" where
+// it has not.
+func KeptEncryptionKey(dir string) (string, error) {
+	content, err := os.ReadFile(filepath.Join(dir, encryptionFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", encryptionFile, err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
+
 // Owner names whoever runs on this directory, the same from start to start: 64
 // random bits in hex. Since the directory's lock is held, whatever a process of
 // that name still claims is a dead predecessor's.

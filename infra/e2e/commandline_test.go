@@ -44,7 +44,7 @@ func commands(t *testing.T) (names []string) {
 }
 
 func TestHelpListsEveryCommand(t *testing.T) {
-	want := "dev up api connector dispatcher sandbox migrate backup restore healthcheck mcp openapi chaos"
+	want := "dev up api connector dispatcher sandbox migrate rekey backup restore healthcheck mcp openapi chaos"
 	if got := strings.Join(commands(t), " "); got != want {
 		t.Errorf("help lists %q, want %q", got, want)
 	}

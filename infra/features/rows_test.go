@@ -142,7 +142,7 @@ var table = []struct {
 		"Presigned on request",
 		"Retention of media",
 		"Voice notes transcoded, with a waveform",
-		"Credentials sealed at rest, with a key that rotates" + notYet,
+		"Credentials sealed at rest, with a key that rotates",
 	}},
 	{"Operations", []string{
 		"One command, no phone",

@@ -4,6 +4,8 @@
 //   - A ratchet.Guard keeps encryption and decryption apart, which otherwise undo each other's ratchet steps, and makes an error of the
 //     database a ratchet.Failure, after which the Device refuses everything.
 //   - Every write carries a Fence, so that a process that lost the device's ownership, and does not know it yet, writes nothing.
+//
+// Private keys, sessions and what they have opened are sealed, see the type sealed.
 package signalstore
 
 import (
@@ -26,9 +28,11 @@ import (
 	"go.mau.fi/whatsmeow/store/sqlstore"
 	"go.mau.fi/whatsmeow/store/sqlstore/upgrades"
 	"go.mau.fi/whatsmeow/types"
+	waLog "go.mau.fi/whatsmeow/util/log"
 
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/ratchet"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 // Config says where the devices are.
@@ -36,6 +40,7 @@ type Config struct {
 	DSN      string       // a PostgreSQL URL or keyword string
 	Schema   string       // holds the tables; several containers of one database differ in it
 	MaxConns int          // open connections at most; 0 means 16
+	Keys     *seal.Keys   // what is secret is sealed with; nil: it is stored as it is
 	Logger   *slog.Logger // nil discards
 }
 
@@ -47,6 +52,8 @@ type Container struct {
 	sql  *sqlstore.Container
 	lids atomic.Pointer[sqlstore.CachedLIDMap]
 	name string // of the schema
+	keys *seal.Keys
+	log  waLog.Logger
 
 	mu    sync.Mutex
 	locks map[types.JID]*ratchet.Lock // one, and small, for each JID this process ever loaded
@@ -124,7 +131,7 @@ func Open(ctx context.Context, cfg Config) (*Container, error) {
 	// A server may vanish without a word; idle connections to it end within 25 s.
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	pgxConfig.DialFunc = dialer.DialContext
-	c := &Container{cfg: pgxConfig, name: cfg.Schema, locks: make(map[types.JID]*ratchet.Lock)}
+	c := &Container{cfg: pgxConfig, name: cfg.Schema, keys: cfg.Keys, log: SlogLogger(cfg.Logger), locks: make(map[types.JID]*ratchet.Lock)}
 	c.pool = sql.OpenDB(connector{stdlib.GetConnector(*pgxConfig)})
 	c.pool.SetMaxOpenConns(cfg.MaxConns)
 	// With database/sql's default of two idle connections most queries connect anew: 2.1-2.7 ms of PostgreSQL's time per message
@@ -139,7 +146,7 @@ func Open(ctx context.Context, cfg Config) (*Container, error) {
 	}
 	c.db.UpgradeTable = upgrades.Table
 	c.db.VersionTable = "whatsmeow_version"
-	c.sql = sqlstore.NewWithWrappedDB(c.db, SlogLogger(cfg.Logger))
+	c.sql = sqlstore.NewWithWrappedDB(c.db, c.log)
 	c.dropLIDs()
 	return c, nil
 }
@@ -177,7 +184,45 @@ func (c *Container) Upgrade(ctx context.Context) error {
 	if err := postgres.Persist(ctx, cfg, func() error { return db.Upgrade(ctx) }); err != nil {
 		return fmt.Errorf("upgrade signal store: %w", err)
 	}
+	if err := postgres.Persist(ctx, cfg, func() error { return c.widen(ctx, pool) }); err != nil {
+		return fmt.Errorf("make room for sealed keys: %w", err)
+	}
 	return nil
+}
+
+// widen drops the constraints by which columns of private keys have exactly 32 bytes; what is read is measured here (openKey).
+func (c *Container) widen(ctx context.Context, pool *sql.DB) error {
+	narrow, err := c.narrow(ctx, pool)
+	for _, constraint := range narrow {
+		if _, err := pool.ExecContext(ctx, "ALTER TABLE "+pgx.Identifier{c.name, constraint.table}.Sanitize()+
+			" DROP CONSTRAINT IF EXISTS "+pgx.Identifier{constraint.name}.Sanitize()); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// constraint is one of a table's.
+type constraint struct{ table, name string }
+
+// narrow lists the constraints that keep sealed keys out of their columns.
+func (c *Container) narrow(ctx context.Context, pool *sql.DB) (found []constraint, err error) {
+	rows, err := pool.QueryContext(ctx, `SELECT t.relname, k.conname FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+		JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY (k.conkey)
+		WHERE k.contype = 'c' AND n.nspname = $1 AND (t.relname = 'whatsmeow_pre_keys' AND a.attname = 'key'
+		   OR t.relname = 'whatsmeow_device' AND a.attname IN ('noise_key', 'identity_key', 'signed_pre_key'))`, c.name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var one constraint
+		if err := rows.Scan(&one.table, &one.name); err != nil {
+			return nil, err
+		}
+		found = append(found, one)
+	}
+	return found, rows.Err()
 }
 
 // ErrSchemaOld says that the schema lacks tables or columns this program needs: Upgrade has not run.
@@ -197,6 +242,13 @@ func (c *Container) CheckVersion(ctx context.Context) error {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
 	if version < SchemaVersion() {
+		return ErrSchemaOld
+	}
+	narrow, err := c.narrow(ctx, c.pool)
+	if err != nil {
+		return fmt.Errorf("look for constraints on keys: %w", err)
+	}
+	if len(narrow) > 0 {
 		return ErrSchemaOld
 	}
 	return nil
@@ -219,12 +271,12 @@ func (c *Container) NewDevice(o Options) *store.Device {
 // Device loads a stored device, or returns ErrNoDevice. It makes every Device loaded earlier for this JID in this process unable to
 // write.
 func (c *Container) Device(ctx context.Context, jid types.JID, o Options) (*store.Device, error) {
-	device, err := c.sql.GetDevice(ctx, jid)
+	device, err := c.getDevice(ctx, jid)
+	if errors.Is(err, ErrNoDevice) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load device: %w", err)
-	}
-	if device == nil {
-		return nil, ErrNoDevice
 	}
 	if len(device.Account.GetDetails()) == 0 {
 		device.Account = nil // a phone's, see Adopt

@@ -23,7 +23,7 @@ type deviceStore struct {
 	*ratchet.Guard // set by attach, when the JID is known
 	container      *Container
 	options        Options
-	inner          *sqlstore.SQLStore
+	inner          *sealed
 	jid            types.JID
 	states         ratchet.AppStates
 }
@@ -35,7 +35,7 @@ var (
 
 func (s *deviceStore) attach(jid types.JID) {
 	s.jid = jid
-	s.inner = sqlstore.NewSQLStore(s.container.sql, jid)
+	s.inner = &sealed{SQLStore: sqlstore.NewSQLStore(s.container.sql, jid), keys: s.container.keys, db: s.container.db}
 	s.Guard = ratchet.New(s.container.lock(jid), tables{s.inner, s.container.db, s.options.Fence}, ratchet.Options{
 		Bound: func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithTimeout(bind(ctx, binding{fence: s.options.Fence}), callTimeout)
@@ -63,9 +63,9 @@ func get[T any](ctx context.Context, s *deviceStore, call func(context.Context) 
 	return ratchet.Get(ctx, s.Guard, call)
 }
 
-// tables is what the Guard stands before. Sealing at rest would wrap it, and inner, which are the only ways to the device's tables.
+// tables is what the Guard stands before.
 type tables struct {
-	*sqlstore.SQLStore
+	*sealed
 	db    *dbutil.Database
 	fence Fence
 }
@@ -141,15 +141,15 @@ func (s *deviceStore) PutDevice(ctx context.Context, device *store.Device) error
 	return err
 }
 
-// put writes the device's row, by way of a copy: sqlstore would put its own stores into the device.
+// put writes the device's row.
 func (s *deviceStore) put(ctx context.Context, device *store.Device) error {
-	row := *device
-	if row.Account == nil {
-		row.Account = &waAdv.ADVSignedDeviceIdentity{ // a phone's; the columns want these lengths
+	account := device.Account
+	if account == nil {
+		account = &waAdv.ADVSignedDeviceIdentity{ // a phone's; the columns want these lengths
 			Details: []byte{}, AccountSignature: make([]byte, 64), AccountSignatureKey: make([]byte, 32), DeviceSignature: make([]byte, 64),
 		}
 	}
-	return s.container.sql.PutDevice(ctx, &row)
+	return s.container.putDevice(ctx, device, account)
 }
 
 // DeleteDevice removes the device and all its state.

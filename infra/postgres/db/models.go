@@ -234,6 +234,12 @@ type Delivery struct {
 	MediaID    *uuid.UUID
 }
 
+type EncryptionKey struct {
+	ID         string
+	CheckValue []byte
+	CreatedAt  time.Time
+}
+
 type Event struct {
 	Seq        int64
 	ID         uuid.UUID

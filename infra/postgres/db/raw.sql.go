@@ -12,15 +12,16 @@ import (
 )
 
 const messageRawMany = `-- name: MessageRawMany :many
-SELECT w.id, m.raw FROM (
+SELECT w.id, m.session_id, m.raw FROM (
     SELECT r.id, sum(octet_length(r.raw)) OVER (ORDER BY r.id DESC) AS bytes FROM messages r WHERE r.id = ANY ($1::uuid[]) AND r.raw IS NOT NULL) w
   JOIN messages m ON m.id = w.id
  WHERE w.bytes <= $2::bigint ORDER BY w.id DESC
 `
 
 type MessageRawManyRow struct {
-	ID  uuid.UUID
-	Raw []byte
+	ID        uuid.UUID
+	SessionID string
+	Raw       []byte
 }
 
 // WhatsApp's own form of messages, the newest first, up to max_bytes in all.
@@ -33,7 +34,7 @@ func (q *Queries) MessageRawMany(ctx context.Context, db DBTX, ids []uuid.UUID, 
 	items := []MessageRawManyRow{}
 	for rows.Next() {
 		var i MessageRawManyRow
-		if err := rows.Scan(&i.ID, &i.Raw); err != nil {
+		if err := rows.Scan(&i.ID, &i.SessionID, &i.Raw); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
