@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/keyring"
@@ -278,11 +279,11 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	s.began, s.address = time.Now(), s.urlLocked()
 	s.waker.Start()
 	s.http = &http.Server{
-		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: s.limits.request, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: s.router, ReadHeaderTimeout: s.limits.header, WriteTimeout: s.limits.request, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken connections, which are their clients' business
 	}
 	s.running.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(netutil.LimitListener(listener, s.limits.conns)); !errors.Is(err, http.ErrServerClosed) {
 			s.log.ErrorContext(ctx, "the API no longer listens", "error", err)
 		}
 	})

@@ -38,11 +38,13 @@ type limits struct {
 	ping      time.Duration // of silence on a WebSocket
 	write     time.Duration // that one event may take to leave, and a pong to come: who is slower is cut off
 	request   time.Duration // the server's WriteTimeout, which streams must outlive
+	header    time.Duration // that the header of a request may take
+	conns     int           // connections at once; more wait to be accepted
 	stall     time.Duration // that a client may neither send nor take anything of a file
 	content   time.Duration // that a GET of a file waits while it is on its way
 }
 
-var defaultLimits = limits{streams: 500, tail: 8192, heartbeat: 15 * time.Second, ping: 20 * time.Second, write: 10 * time.Second, request: writeTimeout, stall: transferStall, content: contentWait}
+var defaultLimits = limits{streams: 500, tail: 8192, heartbeat: 15 * time.Second, ping: 20 * time.Second, write: 10 * time.Second, request: writeTimeout, header: headerTimeout, conns: 8192, stall: transferStall, content: contentWait}
 
 // Why a stream ended, where it was not its client who left.
 var (
