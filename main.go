@@ -245,14 +245,15 @@ func (p *process) startDispatcher(ctx context.Context, c config.Dispatching) err
 	return nil
 }
 
-func (p *process) startAPI(ctx context.Context, c config.Serving, listener net.Listener) error {
+// startAPI starts the API; role is the configuration of the whole process, which it shows.
+func (p *process) startAPI(ctx context.Context, c config.Serving, role any, listener net.Listener) error {
 	if len(c.APIKey) < 16 {
 		slog.Warn("API_KEY is short enough to be guessed; make one with: openssl rand -hex 32")
 	}
 	s, err := api.New(api.Config{
 		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
 		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, SessionRateLimit: c.SessionRateLimit, Guard: guard(c.Networks), S3: p.s3, Keys: p.keys, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
-		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend,
+		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend, Settings: settingsInForce(role),
 	})
 	if err != nil {
 		return fmt.Errorf("start api: %w", err)
@@ -321,7 +322,7 @@ func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
-		return p.startAPI(ctx, c.Serving, nil)
+		return p.startAPI(ctx, c.Serving, c, nil)
 	})
 }
 
@@ -479,7 +480,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, m
 			})
 		},
 		func() error { return p.startHealth(ctx, c.Health) },
-		func() error { return p.startAPI(ctx, c.Serving, listener) },
+		func() error { return p.startAPI(ctx, c.Serving, c, listener) },
 		func() error { return devstack.Answers(ctx, p.ready.URL+"/readyz") },
 	} {
 		if err := start(); err != nil {
@@ -658,6 +659,14 @@ func runOpenAPI(_ context.Context, _ *config.None, out io.Writer) error {
 	}
 	_, err = out.Write(document)
 	return err
+}
+
+// settingsInForce is the configuration as GET /v1/settings shows it.
+func settingsInForce(role any) (shown []api.Setting) {
+	for _, v := range config.Values(role) {
+		shown = append(shown, api.Setting{Name: v.Name, Value: v.Value, Default: v.Default, Secret: v.Secret, Description: v.Doc})
+	}
+	return shown
 }
 
 func guard(n config.Networks) *netguard.Guard {

@@ -65,6 +65,8 @@ type Config struct {
 	MediaMaxBytes int64
 	// MessageExpiry is how long a message without an expiresAt of its own may wait to be sent; 0 means 24 hours.
 	MessageExpiry time.Duration
+	// Settings is what GET /v1/settings shows. Nothing in it is secret.
+	Settings []Setting
 	// MCPMaySend lets assistants that use /mcp write, and not only read.
 	MCPMaySend bool
 	// SignalSchema is the schema of the linked devices' own stores, of which erasing a contact takes what is about him; empty: there are none.
@@ -231,6 +233,7 @@ func newRoutes() *Server {
 	s.addKeys()
 	s.addAudit()
 	s.addLinks()
+	s.addSettings()
 	s.addLegacy()
 	return s
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -167,6 +168,36 @@ func TestUsageNamesEverySetting(t *testing.T) {
 	for _, want := range []string{"--port, PORT\n", "API_KEY\n", "Required.", "Default: 3000.", "--ready-file"} {
 		if !strings.Contains(usage, want) {
 			t.Errorf("%q is not in:\n%s", want, usage)
+		}
+	}
+}
+
+// TestValuesShowNoSecret: what a role was given is shown, but for secrets and for addresses, which may hold them.
+func TestValuesShowNoSecret(t *testing.T) {
+	t.Parallel()
+	given := map[string]string{
+		"DATABASE_URL": "postgres://u:hush1@h/d", "API_KEY": "hush2hush2hush2hush2", "S3_ENDPOINT": "https://hush3@s3.example.com", "S3_ACCESS_KEY": "hush4", "S3_SECRET_KEY": "hush5",
+		"ENCRYPTION_KEY": strings.Repeat("ab", 32), "WEBHOOK_URL": "https://u:hush6@example.com/", "RATE_LIMIT": "77", "MCP_ALLOW_SENDING": "true", "WEBHOOK_ALLOW_CIDRS": "10.0.0.0/8,172.16.0.0/12",
+	}
+	var role API
+	if err := Load(&role, nil, func(name string) string { return given[name] }); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]string{}
+	for _, v := range Values(&role) {
+		shown[v.Name] = v.Value
+		if strings.Contains(fmt.Sprint(v), "hush") || strings.Contains(fmt.Sprint(v), "abab") {
+			t.Errorf("%s shows %v", v.Name, v)
+		}
+		if given[v.Name] != "" && v.Value == "" {
+			t.Errorf("%s is set, and shown as unset", v.Name)
+		}
+	}
+	for name, want := range map[string]string{
+		"RATE_LIMIT": "77", "SESSION_RATE_LIMIT": "0", "MCP_ALLOW_SENDING": "true", "API_KEY": "***", "S3_REGION": "us-east-1", "PUBLIC_URL": "", "WEBHOOK_ALLOW_CIDRS": "10.0.0.0/8 172.16.0.0/12", "LOG_LEVEL": "INFO",
+	} {
+		if shown[name] != want {
+			t.Errorf("%s is shown as %q, want %q", name, shown[name], want)
 		}
 	}
 }

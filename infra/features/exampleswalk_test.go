@@ -82,6 +82,7 @@ func (w *walk) keys() {
 	w.do("rotate-api-key")
 	w.do("delete-api-key")
 	w.do("list-audit-log")
+	w.do("list-settings")
 }
 
 // writes sends messages, and does things to one of them.
