@@ -30,6 +30,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -55,6 +56,7 @@ type Config struct {
 	Logger     *slog.Logger         // nil: slog's default
 	Metrics    *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
 	Version    string               // the program's, for /v1/version
+	Tracer     *trace.Tracer        // nil: no spans are made
 	// MediaMaxBytes bounds a file; 0 means 256 MiB.
 	MediaMaxBytes int64
 	// MessageExpiry is how long a message without an expiresAt of its own may wait to be sent; 0 means 24 hours.

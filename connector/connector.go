@@ -33,6 +33,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/signalstore"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -74,6 +75,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics takes the connector's metrics; nil leaves them uncollected.
 	Metrics prometheus.Registerer
+	// Tracer makes spans; nil makes none.
+	Tracer *trace.Tracer
 }
 
 // Connector runs sessions. Make one with New.

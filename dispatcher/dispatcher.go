@@ -34,6 +34,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sinks"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -84,6 +85,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics takes the dispatcher's metrics; nil leaves them uncollected.
 	Metrics prometheus.Registerer
+	// Tracer makes spans; nil makes none.
+	Tracer *trace.Tracer
 }
 
 // Dispatcher runs the sequencer and the deliveries. Make one with New.

@@ -205,15 +205,16 @@ type Delivery struct {
 }
 
 type Event struct {
-	Seq        int64
-	ID         uuid.UUID
-	SessionID  string
-	Type       string
-	OrderKey   string
-	OccurredAt time.Time
-	Body       []byte
-	CreatedAt  time.Time
-	FromMe     *bool
+	Seq         int64
+	ID          uuid.UUID
+	SessionID   string
+	Type        string
+	OrderKey    string
+	OccurredAt  time.Time
+	Body        []byte
+	CreatedAt   time.Time
+	FromMe      *bool
+	Traceparent *string
 }
 
 type EventsDefault struct {
