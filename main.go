@@ -43,6 +43,7 @@ import (
 	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/telemetry"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 func main() {
@@ -106,10 +107,14 @@ func newLogger(settings any, name string, out io.Writer) *slog.Logger {
 	if s, ok := settings.(interface{ Level() slog.Level }); ok {
 		options.Level = s.Level()
 	}
-	if slices.Contains([]string{"dev", "up", "rekey", "backup", "restore", "chaos"}, name) {
-		return slog.New(slog.NewTextHandler(out, options))
+	traces := func(h slog.Handler) slog.Handler { return h }
+	if s, ok := settings.(interface{ Traced() bool }); ok && s.Traced() {
+		traces = telemetry.LogTraces
 	}
-	return slog.New(slog.NewJSONHandler(out, options)).With("role", name)
+	if slices.Contains([]string{"dev", "up", "rekey", "backup", "restore", "chaos"}, name) {
+		return slog.New(traces(slog.NewTextHandler(out, options)))
+	}
+	return slog.New(traces(slog.NewJSONHandler(out, options))).With("role", name)
 }
 
 // run is main without the process: it returns the exit status.
@@ -156,6 +161,7 @@ type process struct {
 	s3      *s3.Store
 	owner   string // what is in the names of this process's claims and leases; "": fresh random names
 	metrics *prometheus.Registry
+	tracer  *trace.Tracer  // nil: no traces are made
 	health  []func() error // of the roles that do not tell it themselves
 	ready   devstack.Ready
 }
@@ -172,6 +178,22 @@ func (p *process) name(role string) string {
 		return ""
 	}
 	return role + "-" + p.owner
+}
+
+// startTracing comes first, so that it stops last.
+func (p *process) startTracing(ctx context.Context, c config.Tracing, role string) error {
+	if !c.Traced() {
+		return nil
+	}
+	t, err := telemetry.StartTracing(ctx, telemetry.TracingConfig{
+		Endpoint: c.OTLPEndpoint, Headers: c.OTLPHeaders, Ratio: c.TraceRatio, Role: role, Version: version(),
+	})
+	if err != nil {
+		return err
+	}
+	p.tracer = t.Tracer
+	p.OnStop("tracing", t.Stop)
+	return nil
 }
 
 func (p *process) startSandbox(ctx context.Context, host string, c config.Simulation) error {
@@ -222,6 +244,7 @@ func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c confi
 	s := connector.New(connector.Config{
 		DSN: p.dsn, Owner: p.name("connector"), TakeOver: p.owner != "", Capacity: c.Capacity,
 		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, PublicURL: public.Base(), Guard: guard(n), S3: p.s3, Keys: p.keys, Metrics: p.metrics,
+		Tracer: p.tracer,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -236,6 +259,7 @@ func (p *process) startDispatcher(ctx context.Context, c config.Dispatching) err
 		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(c.Networks), S3: p.s3, Keys: p.keys,
 		WhatsAppURL: c.WhatsAppURL, PublicURL: c.Base(), MediaMaxBytes: c.MaxBytes(), MediaRetention: time.Duration(c.MediaDays) * 24 * time.Hour,
 		Retention: time.Duration(c.EventDays) * 24 * time.Hour, Version: version(), Metrics: p.metrics,
+		Tracer: p.tracer,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
@@ -253,7 +277,7 @@ func (p *process) startAPI(ctx context.Context, c config.Serving, role any, list
 	s, err := api.New(api.Config{
 		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
 		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, SessionRateLimit: c.SessionRateLimit, Guard: guard(c.Networks), S3: p.s3, Keys: p.keys, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
-		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend, Settings: settingsInForce(role),
+		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend, Settings: settingsInForce(role), Tracer: p.tracer,
 	})
 	if err != nil {
 		return fmt.Errorf("start api: %w", err)
@@ -319,6 +343,9 @@ func alone(ctx context.Context, dsn string, keys *seal.Keys, readyFile string, s
 func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
 	return alone(ctx, c.DatabaseURL, c.EncryptionKey, c.ReadyFile, func(p *process) error {
+		if err := p.startTracing(ctx, c.Tracing, "api"); err != nil {
+			return err
+		}
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
@@ -329,6 +356,9 @@ func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
 	return alone(ctx, c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
+		if err := p.startTracing(ctx, c.Tracing, "connector"); err != nil {
+			return err
+		}
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
@@ -342,6 +372,9 @@ func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
 	return alone(ctx, c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
+		if err := p.startTracing(ctx, c.Tracing, "dispatcher"); err != nil {
+			return err
+		}
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
@@ -472,6 +505,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, m
 		}
 	}
 	for _, start := range []func() error{
+		func() error { return p.startTracing(ctx, c.Tracing, "all") },
 		func() error { return p.openS3(ctx, c.ObjectStore, syncDir) },
 		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Networks, c.Public) },
 		func() error {

@@ -33,6 +33,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/seal"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -59,6 +60,7 @@ type Config struct {
 	S3               *s3.Store            // where the bytes of media are; its owner closes it, after Stop
 	Keys             *seal.Keys           // seal secrets in the database and open what is sealed there; nil: they are stored as they are
 	Logger           *slog.Logger         // nil: slog's default
+	Tracer           *trace.Tracer        // nil: no spans are made
 	Metrics          *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
 	Version          string               // the program's, for /v1/version
 	// MediaMaxBytes bounds a file; 0 means 256 MiB.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -27,6 +28,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 // Limits of a request. A client that is slower than these, or sends more, is cut off: a slow loris holds one connection for 10 s of header or
@@ -99,11 +102,21 @@ func identify(next http.Handler) http.Handler {
 	})
 }
 
-// observe writes the one log line of a request and counts it. The query stays out of the log: it may hold what is nobody's business.
+// unseen are the paths whose requests are no part of any trace: probes and scrapes, which come every few seconds.
+var unseen = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
+// observe writes the one log line of a request, counts it and makes its span. The query stays out of all of these: it may hold what is nobody's
+// business.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		var span trace.Span
+		if s.config.Tracer != nil && !unseen[r.URL.Path] {
+			var ctx context.Context
+			ctx, span = s.config.Tracer.Start(s.config.Tracer.Join(r.Context(), r.Header.Get(trace.Header)), r.Method, trace.Server)
+			r = r.WithContext(ctx)
+		}
 		s.inFlight.Inc()
 		defer func() {
 			s.inFlight.Dec()
@@ -112,17 +125,38 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				status = http.StatusOK
 			}
 			took := time.Since(began)
-			route := chi.RouteContext(r.Context()).RoutePattern() // a pattern, so that the number of series is bounded
+			routed := chi.RouteContext(r.Context())
+			route, session := routed.RoutePattern(), routed.URLParam("sessionId") // a pattern, so that the number of series is bounded
 			if route == "" {
 				route = "none"
 			}
+			if span.On() {
+				endSpan(span, r.Method, route, session, callOf(r.Context()).id, status)
+			}
 			s.requests.WithLabelValues(r.Method, route, fmt.Sprint(status)).Inc()
 			s.durations.WithLabelValues(r.Method, route).Observe(took.Seconds())
-			s.log.InfoContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", status, "bytes", wrapped.BytesWritten(),
-				"ms", took.Milliseconds(), "remote", r.RemoteAddr, "requestId", callOf(r.Context()).id)
+			s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
+				slog.Int("bytes", wrapped.BytesWritten()), slog.Int64("ms", took.Milliseconds()), slog.String("remote", r.RemoteAddr),
+				slog.String("requestId", callOf(r.Context()).id), slog.String("session", session))
 		}()
 		next.ServeHTTP(wrapped, r)
 	})
+}
+
+// endSpan ends the span of a request, which has its route's name.
+func endSpan(span trace.Span, method, route, session, requestID string, status int) {
+	span.Rename(method + " " + route)
+	span.Set("http.request.method", method)
+	span.Set("http.route", route)
+	span.SetInt("http.response.status_code", status)
+	span.Set("requestId", requestID)
+	if session != "" {
+		span.Set("session", session)
+	}
+	if status >= http.StatusInternalServerError {
+		span.Fail(fmt.Sprint(status))
+	}
+	span.End()
 }
 
 // recoverPanics answers 500 to a request whose handler panicked, and logs where. One bad request must not end the others.

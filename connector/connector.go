@@ -35,6 +35,7 @@ import (
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -78,6 +79,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics takes the connector's metrics; nil leaves them uncollected.
 	Metrics prometheus.Registerer
+	// Tracer makes spans; nil makes none.
+	Tracer *trace.Tracer
 }
 
 // Connector runs sessions. Make one with New.

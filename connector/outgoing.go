@@ -185,7 +185,9 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: c.s.c.pace.ack, MediaHandle: d.handle}
 	before := c.s.sending.handed
 	c.s.sending.handed = true
-	resp, err := c.client.SendMessage(ctx, d.chat, message, extra)
+	within, told := c.whatsAppSpan(ctx)
+	resp, err := c.client.SendMessage(within, d.chat, message, extra)
+	told(resp, err)
 	if c.s.c.timed != nil {
 		c.s.c.timed(d.chat, resp.DebugTimings)
 	}
@@ -291,7 +293,7 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 			}
 			return s.publishSent(tx, m, *p.Timestamp)
 		}
-		return publishEnd(tx, unsent{id, s.id, m.ChatID, m.WhatsappID, p.ErrorCode, p.ErrorMessage}, events.MessageStatus(p.Status), now)
+		return publishEnd(tx, unsent{ID: id, SessionID: s.id, ChatID: m.ChatID, WhatsappID: m.WhatsappID, ErrorCode: p.ErrorCode, ErrorMessage: p.ErrorMessage}, events.MessageStatus(p.Status), now)
 	})
 	if err != nil {
 		return s.again(err)
@@ -326,6 +328,7 @@ type unsent struct {
 	WhatsappID   string
 	ErrorCode    *string
 	ErrorMessage *string
+	Trace        string
 }
 
 // publishEnd tells that a message will not be sent, and why.

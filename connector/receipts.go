@@ -10,6 +10,7 @@ import (
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 // receiptStatus is what a receipt of the recipient's says. Others are about the account's own devices or the protocol. "inactive" comes from
@@ -58,6 +59,9 @@ func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 			return s.hold(ctx, tx)
 		}
 		for _, m := range moved {
+			within, span := c.receiptSpan(ctx, m.Trace, p.Status)
+			defer span.End()
+			tx.Join(trace.Parent(within))
 			if !wasSent(events.MessageStatus(m.Before)) {
 				v, err := s.c.queries.MessageShow(ctx, tx, m.ID)
 				if err != nil {

@@ -36,6 +36,7 @@ import (
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/sinks"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -88,6 +89,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics takes the dispatcher's metrics; nil leaves them uncollected.
 	Metrics prometheus.Registerer
+	// Tracer makes spans; nil makes none.
+	Tracer *trace.Tracer
 }
 
 // Dispatcher runs the sequencer and the deliveries. Make one with New.

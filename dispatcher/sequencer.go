@@ -169,6 +169,7 @@ func eventRows(messages []queue.Fetched) (db.EventInsertManyParams, error) {
 		r.FromMes = append(r.FromMes, fromMe(m.Metadata))
 		r.OccurredAts = append(r.OccurredAts, at)
 		r.Bodies = append(r.Bodies, m.Payload)
+		r.Traceparents = append(r.Traceparents, m.Metadata[queue.MetaTrace])
 	}
 	return r, nil
 }

@@ -24,6 +24,7 @@ type Tx struct {
 	last   []pgx.QueuedQuery              // what Last was given
 	after  []func()                       // what After was
 	wakes  map[string]map[string]struct{} // by topic; no keys: wake everyone
+	trace  string                         // the traceparent that what is published now gets; "": none
 }
 
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
@@ -162,7 +163,18 @@ func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 
 // Publish adds a message to what leaves with the commit. Order within one lane is the order of the calls. A message that breaks a limit of
 // Message fails the commit.
-func (t *Tx) Publish(topic string, m Message) { t.out[topic] = append(t.out[topic], m) }
+func (t *Tx) Publish(topic string, m Message) {
+	if t.trace != "" && m.Metadata[MetaTrace] == "" {
+		metadata := make(map[string]string, len(m.Metadata)+1)
+		maps.Copy(metadata, m.Metadata)
+		metadata[MetaTrace] = t.trace
+		m.Metadata = metadata
+	}
+	t.out[topic] = append(t.out[topic], m)
+}
+
+// Join makes what is published from now on part of another trace than that of InTx's context, by its traceparent; "" makes it part of none.
+func (t *Tx) Join(traceparent string) { t.trace = traceparent }
 
 // Notify wakes the listeners of a wake-up topic after the commit: those of the keys, or without keys all of them.
 func (t *Tx) Notify(topic string, keys ...string) {

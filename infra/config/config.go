@@ -172,6 +172,7 @@ type Stack struct {
 	Connecting
 	Retention
 	Health
+	Tracing
 	Logging
 }
 
@@ -210,7 +211,25 @@ type API struct {
 	Database `required:"DATABASE_URL"`
 	Encryption
 	ObjectStore `required:"S3_ENDPOINT"`
+	Tracing
 	Logging
+}
+
+// Tracing is where the spans of OpenTelemetry go.
+type Tracing struct {
+	OTLPEndpoint string            `env:"OTEL_EXPORTER_OTLP_ENDPOINT" kind:"http" doc:"A collector of OpenTelemetry that takes OTLP over HTTP, as http://host:4318, for traces from the API's request to the webhook. Unset, none are made."`
+	OTLPHeaders  map[string]string `env:"OTEL_EXPORTER_OTLP_HEADERS" kind:"headers" doc:"Headers of the requests to that collector, as name=value, separated by commas, values percent-encoded."`
+	TraceRatio   float64           `env:"OTEL_TRACES_SAMPLER_ARG" kind:"ratio" default:"1" doc:"How many of the traces that begin here are recorded, from 0 to 1. One that comes with a request (traceparent) is recorded as it says."`
+}
+
+// Traced says whether traces are made.
+func (t Tracing) Traced() bool { return t.OTLPEndpoint != "" }
+
+func (t *Tracing) check() error {
+	if len(t.OTLPHeaders) > 0 && t.OTLPEndpoint == "" {
+		return problem{"OTEL_EXPORTER_OTLP_HEADERS", "it goes with OTEL_EXPORTER_OTLP_ENDPOINT, which is not set: set that too, or unset this"}
+	}
+	return nil
 }
 
 // Health is where a role without an API tells how it is.
@@ -233,6 +252,7 @@ type Connector struct {
 	Connecting
 	Networks
 	Health
+	Tracing
 	Logging
 }
 
@@ -258,6 +278,7 @@ type Dispatcher struct {
 	ObjectStore `required:"S3_ENDPOINT"`
 	Dispatching
 	Health
+	Tracing
 	Logging
 }
 

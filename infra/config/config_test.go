@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -76,6 +77,38 @@ func TestPassphraseAndList(t *testing.T) {
 	err = Load(new(Restore), []string{"--file", "b"}, environment(map[string]string{"BACKUP_PASSPHRASE": "hunter2"}))
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "12 characters") {
 		t.Errorf("a short passphrase: %v", err)
+	}
+}
+
+func TestTracing(t *testing.T) {
+	t.Parallel()
+	var c Connector
+	base := map[string]string{"DATABASE_URL": "postgres://db/chasqui", "S3_ENDPOINT": "http://s3", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b"}
+	with := func(more ...string) func(string) string {
+		all := maps.Clone(base)
+		for i := 0; i < len(more); i += 2 {
+			all[more[i]] = more[i+1]
+		}
+		return environment(all)
+	}
+	if err := Load(&c, nil, with()); err != nil || c.Traced() || c.TraceRatio != 1 {
+		t.Errorf("unset: %+v, %v", c.Tracing, err)
+	}
+	err := Load(&c, nil, with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/", "OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%3Db, X-Tenant=7", "OTEL_TRACES_SAMPLER_ARG", "0.25"))
+	if err != nil || !c.Traced() || c.OTLPEndpoint != "http://collector:4318" || c.TraceRatio != 0.25 || !maps.Equal(c.OTLPHeaders, map[string]string{"api-key": "a=b", "X-Tenant": "7"}) {
+		t.Errorf("got %+v, %v", c.Tracing, err)
+	}
+	for _, bad := range [][]string{
+		{"OTEL_TRACES_SAMPLER_ARG", "1.5"}, {"OTEL_TRACES_SAMPLER_ARG", "NaN"}, {"OTEL_EXPORTER_OTLP_HEADERS", "hunter2"},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "hunter2=%zz"}, {"OTEL_EXPORTER_OTLP_HEADERS", "a b=hunter2"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"},
+	} {
+		given := append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"}, bad...)
+		if err := Load(new(Connector), nil, with(given...)); err == nil || strings.Count(err.Error(), bad[0]+": ") != 1 || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+	if err := Load(new(Connector), nil, with("OTEL_EXPORTER_OTLP_HEADERS", "a=b")); err == nil || strings.Count(err.Error(), "OTEL_EXPORTER_OTLP_HEADERS: ") != 1 {
+		t.Errorf("headers for nobody: %v", err)
 	}
 }
 

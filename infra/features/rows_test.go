@@ -155,7 +155,7 @@ var table = []struct {
 		"Docker and compose",
 		"A local WhatsApp for any whatsmeow or Baileys program",
 		"Scoped keys and audit log",
-		"OpenTelemetry" + notYet,
+		"OpenTelemetry",
 		"Dashboard" + notYet,
 		"SDKs: Go, TypeScript, Python",
 		"Tools for assistants, by the Model Context Protocol",

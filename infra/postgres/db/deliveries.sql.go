@@ -129,18 +129,19 @@ WITH picked AS MATERIALIZED (
       FROM picked u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at, coalesce(e.traceparent, '')::text AS traceparent
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> ''
 `
 
 type DeliveryClaimDueRow struct {
-	ID         uuid.UUID
-	EventID    uuid.UUID
-	EndpointID uuid.UUID
-	Attempt    int32
-	Early      bool
-	Body       []byte
-	OccurredAt *time.Time
+	ID          uuid.UUID
+	EventID     uuid.UUID
+	EndpointID  uuid.UUID
+	Attempt     int32
+	Early       bool
+	Body        []byte
+	OccurredAt  *time.Time
+	Traceparent string
 }
 
 // Claiming, finishing and sweeping deliveries. Times are statement_timestamp(), the server's clock when the statement came: now() would be
@@ -171,6 +172,7 @@ func (q *Queries) DeliveryClaimDue(ctx context.Context, db DBTX, room int32, cla
 			&i.Early,
 			&i.Body,
 			&i.OccurredAt,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -191,7 +193,7 @@ WITH claimed AS (
                    unnest($5::int[]) AS lease_seconds) u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at, coalesce(e.traceparent, '')::text AS traceparent
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> ''
 `
 
@@ -204,13 +206,14 @@ type DeliveryClaimManyParams struct {
 }
 
 type DeliveryClaimManyRow struct {
-	ID         uuid.UUID
-	EventID    uuid.UUID
-	EndpointID uuid.UUID
-	Attempt    int32
-	Early      bool
-	Body       []byte
-	OccurredAt *time.Time
+	ID          uuid.UUID
+	EventID     uuid.UUID
+	EndpointID  uuid.UUID
+	Attempt     int32
+	Early       bool
+	Body        []byte
+	OccurredAt  *time.Time
+	Traceparent string
 }
 
 // Leases last as long as the attempt may take and 30 s more, for the wait before it and the finish after it. body is NULL when the event is
@@ -238,6 +241,7 @@ func (q *Queries) DeliveryClaimMany(ctx context.Context, db DBTX, arg DeliveryCl
 			&i.Early,
 			&i.Body,
 			&i.OccurredAt,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}

@@ -241,15 +241,16 @@ type EncryptionKey struct {
 }
 
 type Event struct {
-	Seq        int64
-	ID         uuid.UUID
-	SessionID  string
-	Type       string
-	OrderKey   string
-	OccurredAt time.Time
-	Body       []byte
-	CreatedAt  time.Time
-	FromMe     *bool
+	Seq         int64
+	ID          uuid.UUID
+	SessionID   string
+	Type        string
+	OrderKey    string
+	OccurredAt  time.Time
+	Body        []byte
+	CreatedAt   time.Time
+	FromMe      *bool
+	Traceparent *string
 }
 
 type EventsDefault struct {

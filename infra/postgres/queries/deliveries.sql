@@ -29,7 +29,7 @@ WITH picked AS MATERIALIZED (
       FROM picked u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at, coalesce(e.traceparent, '')::text AS traceparent
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> '';
 
 -- name: EndpointListLimited :many
@@ -96,7 +96,7 @@ WITH claimed AS (
                    unnest(@lease_seconds::int[]) AS lease_seconds) u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at, coalesce(e.traceparent, '')::text AS traceparent
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> '';
 
 -- name: EndpointListUnwell :many
