@@ -514,7 +514,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, m
 			})
 		},
 		func() error { return p.startHealth(ctx, c.Health) },
-		func() error { return p.startAPI(ctx, c.Serving, c, listener) },
+		func() error { return p.startAPI(ctx, c.Serving, &c, listener) },
 		func() error { return devstack.Answers(ctx, p.ready.URL+"/readyz") },
 	} {
 		if err := start(); err != nil {
