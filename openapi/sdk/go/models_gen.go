@@ -5833,6 +5833,30 @@ type SetTyping struct {
 // SetTypingState What is shown in the chat.
 type SetTypingState string
 
+// Setting defines model for Setting.
+type Setting struct {
+	// Default What it is when it is not set.
+	Default string `json:"default,omitempty"`
+
+	// Description What it does.
+	Description string `json:"description"`
+
+	// Name The environment variable.
+	Name string `json:"name"`
+
+	// Secret Whether the value is never shown.
+	Secret bool `json:"secret"`
+
+	// Value What is in force, by default or because it was set. *** stands for a secret, and for addresses that may hold one; empty is unset.
+	Value string `json:"value"`
+}
+
+// SettingList defines model for SettingList.
+type SettingList struct {
+	// Data In the order of --help.
+	Data []Setting `json:"data"`
+}
+
 // Settings defines model for Settings.
 type Settings struct {
 	// Calls What is done to calls that come in.
@@ -9803,6 +9827,9 @@ type requestsInterface interface {
 	// StopSession performs a POST /v1/sessions/{sessionId}/stop (the `StopSession` operationId) request.
 	StopSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
 
+	// ListSettings performs a GET /v1/settings (the `ListSettings` operationId) request.
+	ListSettings(ctx context.Context, reqEditors ...Option) (*http.Response, error)
+
 	// CreateStreamTicketWithBody performs a POST /v1/stream-tickets (the `CreateStreamTicket` operationId) request,
 	// with any type of body and a specified content type.
 	CreateStreamTicketWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
@@ -12372,6 +12399,19 @@ func (c *requests) ListStatusViewers(ctx context.Context, sessionID string, stat
 // StopSession performs a POST /v1/sessions/{sessionId}/stop (the `StopSession` operationId) request.
 func (c *requests) StopSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewStopSessionRequest(c.Server, sessionID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSettings performs a GET /v1/settings (the `ListSettings` operationId) request.
+func (c *requests) ListSettings(ctx context.Context, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewListSettingsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -20010,6 +20050,33 @@ func NewStopSessionRequest(server string, sessionID string) (*http.Request, erro
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSettingsRequest constructs an http.Request for the ListSettings method
+func NewListSettingsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/settings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}

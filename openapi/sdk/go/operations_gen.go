@@ -1400,6 +1400,14 @@ func (c *Client) AllSessions(ctx context.Context, params *ListSessionsParams, op
 	})
 }
 
+// ListSettings: List the settings in force. GET /v1/settings
+//
+// What the api process that answers runs by, without secrets. They are set in its environment and change with its next start; other roles
+// have their own.
+func (c *Client) ListSettings(ctx context.Context, options ...Option) (*SettingList, error) {
+	return one[SettingList](c.requests.ListSettings(ctx, options...))
+}
+
 // ListStatusUpdates: List status updates. GET /v1/sessions/{sessionId}/status-updates
 //
 // The status updates that are shown now, of the account and of its contacts, newest first: those of the last 24 hours that were not

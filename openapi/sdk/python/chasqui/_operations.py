@@ -1991,6 +1991,15 @@ class Operations(Sender):
             if not page["hasMore"] or cursor is None:
                 return
 
+    def list_settings(
+        self,
+    ) -> models.SettingList:
+        """List the settings in force. GET /v1/settings
+
+        What the api process that answers runs by, without secrets. They are set in its environment and change with its next start; other
+        roles have their own."""
+        return cast("models.SettingList", self.request("GET", "/v1/settings"))
+
     def list_status_updates(
         self,
         session_id: str,

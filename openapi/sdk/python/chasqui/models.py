@@ -3008,6 +3008,26 @@ class SetTyping(TypedDict):
     state: Literal["typing", "recording", "paused"]
 
 
+class Setting(TypedDict):
+    """Setting."""
+    # What it is when it is not set.
+    default: NotRequired[str]
+    # What it does.
+    description: str
+    # The environment variable.
+    name: str
+    # Whether the value is never shown.
+    secret: bool
+    # What is in force, by default or because it was set. *** stands for a secret, and for addresses that may hold one; empty is unset.
+    value: str
+
+
+class SettingList(TypedDict):
+    """SettingList."""
+    # In the order of --help.
+    data: List[Setting]
+
+
 class Settings(TypedDict):
     """Settings."""
     # What is done to calls that come in.

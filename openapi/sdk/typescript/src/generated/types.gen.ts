@@ -4511,6 +4511,36 @@ export type SetTyping = {
     state: 'typing' | 'recording' | 'paused';
 };
 
+export type Setting = {
+    /**
+     * What it is when it is not set.
+     */
+    default?: string;
+    /**
+     * What it does.
+     */
+    description: string;
+    /**
+     * The environment variable.
+     */
+    name: string;
+    /**
+     * Whether the value is never shown.
+     */
+    secret: boolean;
+    /**
+     * What is in force, by default or because it was set. *** stands for a secret, and for addresses that may hold one; empty is unset.
+     */
+    value: string;
+};
+
+export type SettingList = {
+    /**
+     * In the order of --help.
+     */
+    data: Array<Setting>;
+};
+
 export type Settings = {
     /**
      * What is done to calls that come in.
@@ -9582,6 +9612,22 @@ export type StopSessionResponses = {
 };
 
 export type StopSessionResponse = StopSessionResponses[keyof StopSessionResponses];
+
+export type ListSettingsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/settings';
+};
+
+export type ListSettingsResponses = {
+    /**
+     * OK
+     */
+    200: SettingList;
+};
+
+export type ListSettingsResponse = ListSettingsResponses[keyof ListSettingsResponses];
 
 export type CreateStreamTicketData = {
     body: CreateTicket;
