@@ -94,7 +94,7 @@ func TestTickets(t *testing.T) {
 func TestTicketOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	other, err := New(Config{DSN: f.config.DSN, Addr: "127.0.0.1:0", APIKey: testKey, Logger: slog.New(slog.DiscardHandler)})
+	other, err := New(Config{DSN: f.config.DSN, Addr: "127.0.0.1:0", APIKey: testKey, Keys: testKeys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
