@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/testdb"
 	"github.com/chasqui/chasqui/infra/testpoll"
 	"github.com/chasqui/chasqui/infra/tests3"
@@ -60,11 +62,20 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
+// testKeys are those of all servers in tests, since what is sealed goes through more than what is not.
+var testKeys = func() *seal.Keys {
+	keys, err := seal.Parse(strings.Repeat("a7", 32))
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}()
+
 func setup(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, log: &logBuffer{}}
 	config := Config{
-		DSN: testdb.DSN(t), Addr: "127.0.0.1:0", APIKey: testKey, Version: "test", S3: tests3.Open(t),
+		DSN: testdb.DSN(t), Addr: "127.0.0.1:0", APIKey: testKey, Version: "test", S3: tests3.Open(t), Keys: testKeys,
 		Guard:  netguard.New(netguard.Config{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}),
 		Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

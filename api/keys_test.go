@@ -28,7 +28,7 @@ func (f *fixture) key(rules map[string]any) (key, id string) {
 // another is a second process with the same database.
 func (f *fixture) another() *fixture {
 	f.t.Helper()
-	other, err := New(Config{DSN: f.config.DSN, Addr: "127.0.0.1:0", APIKey: testKey, Logger: slog.New(slog.DiscardHandler)})
+	other, err := New(Config{DSN: f.config.DSN, Addr: "127.0.0.1:0", APIKey: testKey, Keys: testKeys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -36,7 +36,8 @@ func (s *Server) raws(ctx context.Context, from db.DBTX, ids []uuid.UUID) (map[u
 	for _, row := range rows {
 		raw, err := s.config.Keys.Open(row.Raw, seal.RawMessage.At(row.SessionID))
 		if err != nil {
-			return nil, fmt.Errorf("open raw message: %w", err)
+			s.log.WarnContext(ctx, "a message's raw form is not shown", "message", row.ID, "error", err)
+			continue
 		}
 		text, err := waproto.JSON(raw)
 		if err != nil {

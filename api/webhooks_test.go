@@ -156,7 +156,7 @@ func TestConfiguredEndpoint(t *testing.T) {
 	if back, _ := read(start("https://203.0.113.9/b")); len(back.Data) != 1 || back.Data[0].ID != first.Data[0].ID {
 		t.Errorf("back again: %+v", back)
 	}
-	s, err := New(Config{DSN: dsn, Addr: "127.0.0.1:0", APIKey: testKey, WebhookURL: "http://127.0.0.1:9", Guard: netguard.New(netguard.Config{})})
+	s, err := New(Config{DSN: dsn, Addr: "127.0.0.1:0", APIKey: testKey, Keys: testKeys, WebhookURL: "http://127.0.0.1:9", Guard: netguard.New(netguard.Config{})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestConfiguredEndpoint(t *testing.T) {
 		t.Errorf("a blocked WEBHOOK_URL: %v", err)
 		_ = s.Stop(t.Context())
 	}
-	s, err = New(Config{DSN: dsn, Addr: "127.0.0.1:0", APIKey: testKey, WebhookURL: "http://127.0.0.1:9",
+	s, err = New(Config{DSN: dsn, Addr: "127.0.0.1:0", APIKey: testKey, Keys: testKeys, WebhookURL: "http://127.0.0.1:9",
 		Guard: netguard.New(netguard.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})})
 	if err != nil {
 		t.Fatal(err)

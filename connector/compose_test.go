@@ -18,6 +18,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 func TestComposedMessages(t *testing.T) {
@@ -129,7 +130,11 @@ func (b *bench) sendContent(session, number string, content events.Content, besi
 func (b *bench) raw(id uuid.UUID) *waE2E.Message {
 	b.Helper()
 	var m waE2E.Message
-	if err := proto.Unmarshal(one[[]byte](b, `SELECT coalesce(raw, '') FROM messages WHERE id = $1`, id), &m); err != nil {
+	raw, err := testKeys.Open(one[[]byte](b, `SELECT coalesce(raw, '') FROM messages WHERE id = $1`, id), seal.RawMessage.At(one[string](b, `SELECT session_id FROM messages WHERE id = $1`, id)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := proto.Unmarshal(raw, &m); err != nil {
 		b.Fatal(err)
 	}
 	return &m

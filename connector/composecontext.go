@@ -107,6 +107,9 @@ func (c *connection) quote(ctx context.Context, d *draft, info *waE2E.ContextInf
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // it was deleted since
 		return fmt.Errorf("read quoted message: %w", err)
 	}
+	if raw, err = c.s.openRaw(raw); err != nil {
+		return err
+	}
 	info.StanzaID, info.RemoteJID = proto.String(r.WhatsAppID), optional(r.ChatID)
 	if r.From != nil && r.From.ID != "" {
 		author, err := c.member(ctx, d.chat, r.From.ID)

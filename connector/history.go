@@ -18,6 +18,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -48,7 +49,7 @@ func (c *connection) historyOffered(ctx context.Context, info *types.MessageInfo
 		return fmt.Errorf("encode command: %w", err)
 	}
 	return c.s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) error {
-		n, err := c.s.c.queries.HistoryOffer(ctx, tx, id, c.s.id, info.ID, notification)
+		n, err := c.s.c.queries.HistoryOffer(ctx, tx, id, c.s.id, info.ID, c.s.c.cfg.Keys.Seal(notification, seal.HistoryOffer.At(c.s.id)))
 		if err != nil {
 			return fmt.Errorf("write offer of history: %w", err)
 		}
@@ -86,8 +87,12 @@ func (s *session) history(ctx context.Context, id uuid.UUID) (outcome string, er
 	if err != nil {
 		return s.again(fmt.Errorf("read part of history: %w", err))
 	}
+	notification, err := s.c.cfg.Keys.Open(row.Notification, seal.HistoryOffer.At(s.id))
+	if err != nil {
+		return s.again(fmt.Errorf("open part of history: %w", err))
+	}
 	var offer waE2E.HistorySyncNotification
-	if err := proto.Unmarshal(row.Notification, &offer); err != nil {
+	if err := proto.Unmarshal(notification, &offer); err != nil {
 		return s.giveUpHistory(ctx, id, events.HistoryData{Kind: "other", Missing: events.HistoryUnreadable}, "", err)
 	}
 	past, err := conn.loadHistory(ctx, &offer)

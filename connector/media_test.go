@@ -29,6 +29,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/tests3"
 )
 
@@ -376,6 +377,9 @@ func TestAFileFromAPhoneIsFetchedLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := db.New().MediaGet(b.ctx(), b.pool, id)
+	if err == nil {
+		m.MediaKey, err = testKeys.Open(m.MediaKey, seal.MediaKey.At(id.String()))
+	}
 	if err != nil || m.Status != "pending" || *m.SessionID != "sales" || *m.MessageID != mustParse(t, message.ID) || *m.Kind != "document" || !strings.HasPrefix(*m.DirectPath, "/") ||
 		len(m.MediaKey) != 32 || len(m.EncSha256) != 32 || m.RemoteAt == nil || m.Object != nil || hex.EncodeToString(m.Sha256) != hashOf(data) {
 		t.Errorf("written: %+v, %v", m, err)

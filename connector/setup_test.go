@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
 	"github.com/chasqui/chasqui/infra/testpoll"
@@ -95,9 +97,18 @@ func (b *bench) connector(change ...func(*Config)) *Connector {
 	return c
 }
 
+// testKeys are those of all connectors in tests, since what is sealed goes through more than what is not.
+var testKeys = func() *seal.Keys {
+	keys, err := seal.Parse(strings.Repeat("c7", 32))
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}()
+
 func (b *bench) prepared(change ...func(*Config)) *Connector {
 	root := b.sandbox.RootKey()
-	cfg := Config{DSN: b.dsn, WhatsAppURL: b.sandbox.WhatsAppURL(), WhatsAppRootKey: root[:], S3: b.s3, PublicURL: "http://api.test", Logger: quiet(), MaxConns: 8}
+	cfg := Config{DSN: b.dsn, WhatsAppURL: b.sandbox.WhatsAppURL(), WhatsAppRootKey: root[:], S3: b.s3, PublicURL: "http://api.test", Keys: testKeys, Logger: quiet(), MaxConns: 8}
 	for _, fn := range change {
 		fn(&cfg)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/seal"
 )
 
 const (
@@ -187,7 +188,8 @@ func (c *Connector) sweepHistory(ctx context.Context, tx *queue.Tx) ([]int64, er
 		c.log.ErrorContext(ctx, "part of history given up: its command failed or ended the process each time", "session", row.SessionID)
 		told := events.HistoryData{Kind: "other"}
 		var offer waE2E.HistorySyncNotification
-		if proto.Unmarshal(row.Notification, &offer) == nil {
+		notification, err := c.cfg.Keys.Open(row.Notification, seal.HistoryOffer.At(row.SessionID))
+		if err == nil && proto.Unmarshal(notification, &offer) == nil {
 			told = offeredHistory(&offer, nil)
 		}
 		told.Missing, told.Messages = events.HistoryUnreadable, int(row.Messages)

@@ -110,7 +110,7 @@ func (s *stack) startRoles() error {
 	common := []string{
 		"API_KEY=" + apiKey, "RATE_LIMIT=0", "LOG_LEVEL=info", "WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "PUBLIC_URL=" + s.api.bases[0], "LISTEN_HOST=127.0.0.1",
 		"S3_ENDPOINT=" + s.s3.Endpoint(), "S3_ACCESS_KEY=" + s.s3.AccessKey(), "S3_SECRET_KEY=" + s.s3.SecretKey(),
-		"WHATSAPP_ROOT_KEY=" + hex.EncodeToString(root[:]),
+		"WHATSAPP_ROOT_KEY=" + hex.EncodeToString(root[:]), "ENCRYPTION_KEY=" + strings.Repeat("5c", 32),
 	}
 	direct := append(common, "DATABASE_URL="+s.postgres.DSN(), "WHATSAPP_URL="+s.sandbox.WhatsAppURL())
 	migrate, err := s.add("migrate", "migrate", direct)

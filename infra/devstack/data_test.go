@@ -148,3 +148,28 @@ func TestAnswersWaitsForStatus200(t *testing.T) {
 		t.Errorf("after %d requests: %v", asked.Load(), err)
 	}
 }
+
+func TestTheEncryptionKeyStays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if key, err := KeptEncryptionKey(dir); key != "" || err != nil {
+		t.Errorf("before there is one: %q, %v", key, err)
+	}
+	data, err := OpenData(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer data.Close()
+	made, err := data.EncryptionKey()
+	if err != nil || len(made) != 64 {
+		t.Fatalf("made %d characters, %v", len(made), err)
+	}
+	again, err := data.EncryptionKey()
+	kept, keptErr := KeptEncryptionKey(dir)
+	if again != made || kept != made || err != nil || keptErr != nil {
+		t.Errorf("it is another one: %v, %v", err, keptErr)
+	}
+	if api, err := data.APIKey(); api == made || err != nil {
+		t.Errorf("it is the API key too, %v", err)
+	}
+}

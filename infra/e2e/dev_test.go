@@ -113,7 +113,18 @@ func TestDev(t *testing.T) {
 	p.wait(t, 10*time.Second)
 	eventually(t, 15*time.Second, "PostgreSQL to end with its parent", func() error { return gone(pg) })
 
+	key, err := os.ReadFile(filepath.Join(dir, "data", "encryption-key"))
+	if info, statErr := os.Stat(filepath.Join(dir, "data", "encryption-key")); err != nil || statErr != nil || len(key) != 65 || info.Mode().Perm() != 0o600 {
+		t.Fatalf("dev keeps %d bytes as its encryption key, %v", len(key), errors.Join(err, statErr))
+	}
+	if strings.Contains(p.log.String(), strings.TrimSpace(string(key))) {
+		t.Error("dev shows its encryption key")
+	}
 	p, r2 := startDev(t, dir, binary)
+	// It has the same key, and so has what works on its data directory beside it.
+	if out := done(t, nil, "rekey", "--data", filepath.Join(dir, "data")); !strings.Contains(out, "all values have the form that ENCRYPTION_KEY asks for") {
+		t.Errorf("rekey says\n%s", out)
+	}
 	if r2.APIKey != r.APIKey {
 		t.Error("the second start has another API key")
 	}

@@ -241,18 +241,18 @@ func identity(v any) string {
 func (w *walk) reseal(p seal.Place, r row) (next any, changed bool, err error) {
 	switch v := r.value.(type) {
 	case []byte:
-		return first3(w.Keys.Reseal(v, p.At(r.identity...)))
+		return asAny(w.Keys.Reseal(v, p.At(r.identity...)))
 	case string:
 		if p.Form == seal.JSON {
 			raw, changed, err := w.Keys.ResealJSON(p, json.RawMessage(v), r.identity...)
 			return string(raw), changed, err
 		}
-		return first3(w.Keys.ResealText(v, p.At(r.identity...)))
+		return asAny(w.Keys.ResealText(v, p.At(r.identity...)))
 	}
 	return nil, false, fmt.Errorf("a value of the type %T", r.value)
 }
 
-func first3[T any](v T, changed bool, err error) (any, bool, error) { return v, changed, err }
+func asAny[T any](v T, changed bool, err error) (any, bool, error) { return v, changed, err }
 
 // replace writes a value unless somebody has written another meanwhile. Each is a transaction of its own, so that no two rows are ever locked
 // together, and is not waited for.

@@ -49,6 +49,8 @@ var (
 	MediaKey                = Place{Table: "media", Column: "media_key", Identity: []string{"id"}}
 	// RawMessage holds the keys of a message's file and of what is added to it. A forwarded message takes it over by SQL.
 	RawMessage = Place{Table: "messages", Column: "raw", Identity: []string{"session_id"}}
+	// HistoryOffer holds the key of a file with a part of the history, until it is stored.
+	HistoryOffer = Place{Table: "history_parts", Column: "notification", Identity: []string{"session_id"}}
 
 	NoiseKey        = Place{Table: "whatsmeow_device", Column: "noise_key", Identity: []string{"jid"}}
 	IdentityKey     = Place{Table: "whatsmeow_device", Column: "identity_key", Identity: []string{"jid"}}
@@ -67,7 +69,7 @@ var (
 
 // Places are all of them.
 var Places = []Place{
-	EndpointSecret, EndpointPreviousSecrets, EndpointHeaders, SessionProxy, IdempotencyResponse, MediaKey, RawMessage,
+	EndpointSecret, EndpointPreviousSecrets, EndpointHeaders, SessionProxy, IdempotencyResponse, MediaKey, RawMessage, HistoryOffer,
 	NoiseKey, IdentityKey, SignedPreKey, AdvSecret, PreKey, SignalSession, SenderKey, AppStateSyncKey, MessageSecret, PrivacyToken, NCTSalt, BufferedEvent, OutgoingEvent,
 }
 

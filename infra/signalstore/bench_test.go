@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -94,8 +95,12 @@ func TestRoundTripsOfEachUse(t *testing.T) {
 func BenchmarkUses(b *testing.B) {
 	s := setup(b)
 	raw, wrapped, trips := s.variants(b)
+	d, err := open(s.ctx, b, Config{DSN: s.dsn, Schema: "whatsmeow", Keys: keysOf(b, strings.Repeat("1a", 32))}).Adopt(s.ctx, keyed("222", 0), Options{Fence: s.fence(b, "t")})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for _, use := range uses {
-		for name, stores := range map[string]store.AllSessionSpecificStores{"sqlstore": raw, "wrapped": wrapped} {
+		for name, stores := range map[string]store.AllSessionSpecificStores{"sqlstore": raw, "wrapped": wrapped, "sealed": storeOf(d)} {
 			b.Run(use.name+"/"+name, func(b *testing.B) {
 				before := trips.Load()
 				for b.Loop() {
