@@ -162,9 +162,13 @@ type process struct {
 	ready   devstack.Ready
 }
 
-func newProcess(dsn string) *process {
+// newProcess is given the role, or "all".
+func newProcess(dsn, role string) *process {
 	p := &process{dsn: dsn, metrics: prometheus.NewRegistry(), ready: devstack.Ready{DatabaseURL: dsn}}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "chasqui_build_info", Help: "1: which version runs.", ConstLabels: prometheus.Labels{"role": role, "version": version()},
+	}, func() float64 { return 1 }))
 	return p
 }
 
@@ -307,7 +311,7 @@ func (p *process) startHealth(ctx context.Context, c config.Health) error {
 }
 
 // alone runs what start starts until ctx ends.
-func alone(ctx context.Context, dsn, readyFile string, start func(*process) error) error {
+func alone(ctx context.Context, role, dsn, readyFile string, start func(*process) error) error {
 	if err := devstack.RemoveReady(readyFile); err != nil {
 		return err
 	}
@@ -316,7 +320,7 @@ func alone(ctx context.Context, dsn, readyFile string, start func(*process) erro
 			return err
 		}
 	}
-	p := newProcess(dsn)
+	p := newProcess(dsn, role)
 	defer p.Stop()
 	if err := start(p); err != nil {
 		return err
@@ -329,7 +333,7 @@ func alone(ctx context.Context, dsn, readyFile string, start func(*process) erro
 }
 
 func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
-	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
+	return alone(ctx, "api", c.DatabaseURL, c.ReadyFile, func(p *process) error {
 		if err := p.startTracing(ctx, c.Tracing, "api"); err != nil {
 			return err
 		}
@@ -341,7 +345,7 @@ func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 }
 
 func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
-	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
+	return alone(ctx, "connector", c.DatabaseURL, "", func(p *process) error {
 		if err := p.startTracing(ctx, c.Tracing, "connector"); err != nil {
 			return err
 		}
@@ -356,7 +360,7 @@ func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 }
 
 func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error {
-	return alone(ctx, c.DatabaseURL, "", func(p *process) error {
+	return alone(ctx, "dispatcher", c.DatabaseURL, "", func(p *process) error {
 		if err := p.startTracing(ctx, c.Tracing, "dispatcher"); err != nil {
 			return err
 		}
@@ -371,7 +375,7 @@ func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error
 }
 
 func runSandbox(ctx context.Context, c *config.Sandbox, out io.Writer) error {
-	return alone(ctx, c.DatabaseURL, c.ReadyFile, func(p *process) error {
+	return alone(ctx, "sandbox", c.DatabaseURL, c.ReadyFile, func(p *process) error {
 		if err := p.startSandbox(ctx, c.Host, c.Simulation); err != nil {
 			return err
 		}
@@ -458,7 +462,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, o
 	}
 	defer func() { _ = listener.Close() }() // the API has closed it, unless the start failed before
 	c.Port = listener.Addr().(*net.TCPAddr).Port
-	p := newProcess(c.DatabaseURL)
+	p := newProcess(c.DatabaseURL, "all")
 	defer p.Stop()
 	// The data directory's lock is ours, so whoever had these names before is dead.
 	p.owner = owner

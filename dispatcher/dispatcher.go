@@ -94,6 +94,7 @@ type Dispatcher struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics
+	stats   stats
 	queries *db.Queries
 	client  *http.Client
 	sinks   *sinks.Pool
@@ -203,6 +204,7 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	d.looping.Go(d.runPartitions)
 	d.looping.Go(d.runMediaSweeps)
 	d.looping.Go(d.runReplays)
+	d.looping.Go(d.runStats)
 	return nil
 }
 
@@ -272,6 +274,11 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 	close(d.results)
 	d.finishing.Wait()
 	d.tokenDue.Stop()
+	last, cancel := context.WithTimeout(d.life, lastWords)
+	if err := d.writeStats(last); err != nil {
+		d.log.WarnContext(last, "the last stats are lost", "error", err)
+	}
+	cancel()
 	d.endLife()
 	d.owning.Wait()
 
