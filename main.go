@@ -37,6 +37,7 @@ import (
 	"github.com/chasqui/chasqui/infra/devstack"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/readiness"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/signalstore"
@@ -157,8 +158,8 @@ type process struct {
 	s3      *s3.Store
 	owner   string // what is in the names of this process's claims and leases; "": fresh random names
 	metrics *prometheus.Registry
-	tracer  *trace.Tracer  // nil: no traces are made
-	health  []func() error // of the roles that do not tell it themselves
+	tracer  *trace.Tracer     // nil: no traces are made
+	checks  []readiness.Check // of the roles that have no HTTP service of their own
 	ready   devstack.Ready
 }
 
@@ -250,7 +251,7 @@ func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c confi
 		return err
 	}
 	p.OnStop("connector", s.Stop)
-	p.health = append(p.health, s.Healthy)
+	p.checks = append(p.checks, s.Checks()...)
 	return nil
 }
 
@@ -265,7 +266,7 @@ func (p *process) startDispatcher(ctx context.Context, c config.Dispatching) err
 		return err
 	}
 	p.OnStop("dispatcher", func(ctx context.Context) error { s.Stop(ctx); return nil })
-	p.health = append(p.health, s.Healthy)
+	p.checks = append(p.checks, s.Checks()...)
 	return nil
 }
 
@@ -294,14 +295,7 @@ func (p *process) startHealth(ctx context.Context, c config.Health) error {
 	if c.MetricsAddr == "" {
 		return nil
 	}
-	healthy := func() error {
-		var problems []error
-		for _, check := range p.health {
-			problems = append(problems, check())
-		}
-		return errors.Join(problems...)
-	}
-	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Health: healthy, Metrics: p.metrics})
+	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Checks: p.checks, Metrics: p.metrics})
 	if err := s.Start(ctx); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/readiness"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sinks"
 	"github.com/chasqui/chasqui/infra/trace"
@@ -308,6 +309,13 @@ func (d *Dispatcher) Healthy() error {
 		return fmt.Errorf("deliveries have had no answer from PostgreSQL for %s", since.Round(time.Second))
 	}
 	return nil
+}
+
+// Checks are what /readyz looks at: the database, S3, and whether events are numbered and deliveries claimed.
+func (d *Dispatcher) Checks() []readiness.Check {
+	return []readiness.Check{
+		readiness.Database(d.pool), readiness.Part("s3", d.cfg.S3.Ping), readiness.Part("rounds", func(context.Context) error { return d.Healthy() }),
+	}
 }
 
 // quieter makes what Watermill tells of its own starting and stopping debug.
