@@ -38,6 +38,7 @@ import (
 	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/readiness"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/seal"
@@ -161,14 +162,18 @@ type process struct {
 	s3      *s3.Store
 	owner   string // what is in the names of this process's claims and leases; "": fresh random names
 	metrics *prometheus.Registry
-	tracer  *trace.Tracer  // nil: no traces are made
-	health  []func() error // of the roles that do not tell it themselves
+	tracer  *trace.Tracer     // nil: no traces are made
+	checks  []readiness.Check // of the roles that have no HTTP service of their own
 	ready   devstack.Ready
 }
 
-func newProcess(dsn string, keys *seal.Keys) *process {
+// newProcess is given the role, or "all".
+func newProcess(dsn string, keys *seal.Keys, role string) *process {
 	p := &process{dsn: dsn, keys: keys, metrics: prometheus.NewRegistry(), ready: devstack.Ready{DatabaseURL: dsn}}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "chasqui_build_info", Help: "1: which version runs.", ConstLabels: prometheus.Labels{"role": role, "version": version()},
+	}, func() float64 { return 1 }))
 	return p
 }
 
@@ -250,7 +255,7 @@ func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c confi
 		return err
 	}
 	p.OnStop("connector", s.Stop)
-	p.health = append(p.health, s.Healthy)
+	p.checks = append(p.checks, s.Checks()...)
 	return nil
 }
 
@@ -265,7 +270,7 @@ func (p *process) startDispatcher(ctx context.Context, c config.Dispatching) err
 		return err
 	}
 	p.OnStop("dispatcher", func(ctx context.Context) error { s.Stop(ctx); return nil })
-	p.health = append(p.health, s.Healthy)
+	p.checks = append(p.checks, s.Checks()...)
 	return nil
 }
 
@@ -295,14 +300,7 @@ func (p *process) startHealth(ctx context.Context, c config.Health) error {
 	if c.MetricsAddr == "" {
 		return nil
 	}
-	healthy := func() error {
-		var problems []error
-		for _, check := range p.health {
-			problems = append(problems, check())
-		}
-		return errors.Join(problems...)
-	}
-	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Health: healthy, Metrics: p.metrics})
+	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Checks: p.checks, Metrics: p.metrics})
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
@@ -319,7 +317,7 @@ func warnPlain(keys *seal.Keys) {
 }
 
 // alone runs what start starts until ctx ends.
-func alone(ctx context.Context, dsn string, keys *seal.Keys, readyFile string, start func(*process) error) error {
+func alone(ctx context.Context, role, dsn string, keys *seal.Keys, readyFile string, start func(*process) error) error {
 	if err := devstack.RemoveReady(readyFile); err != nil {
 		return err
 	}
@@ -328,7 +326,7 @@ func alone(ctx context.Context, dsn string, keys *seal.Keys, readyFile string, s
 			return err
 		}
 	}
-	p := newProcess(dsn, keys)
+	p := newProcess(dsn, keys, role)
 	defer p.Stop()
 	if err := start(p); err != nil {
 		return err
@@ -342,7 +340,7 @@ func alone(ctx context.Context, dsn string, keys *seal.Keys, readyFile string, s
 
 func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
-	return alone(ctx, c.DatabaseURL, c.EncryptionKey, c.ReadyFile, func(p *process) error {
+	return alone(ctx, "api", c.DatabaseURL, c.EncryptionKey, c.ReadyFile, func(p *process) error {
 		if err := p.startTracing(ctx, c.Tracing, "api"); err != nil {
 			return err
 		}
@@ -355,7 +353,7 @@ func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 
 func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
-	return alone(ctx, c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
+	return alone(ctx, "connector", c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
 		if err := p.startTracing(ctx, c.Tracing, "connector"); err != nil {
 			return err
 		}
@@ -371,7 +369,7 @@ func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 
 func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
-	return alone(ctx, c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
+	return alone(ctx, "dispatcher", c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
 		if err := p.startTracing(ctx, c.Tracing, "dispatcher"); err != nil {
 			return err
 		}
@@ -386,7 +384,7 @@ func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error
 }
 
 func runSandbox(ctx context.Context, c *config.Sandbox, out io.Writer) error {
-	return alone(ctx, c.DatabaseURL, nil, c.ReadyFile, func(p *process) error {
+	return alone(ctx, "sandbox", c.DatabaseURL, nil, c.ReadyFile, func(p *process) error {
 		if err := p.startSandbox(ctx, c.Host, c.Simulation); err != nil {
 			return err
 		}
@@ -487,7 +485,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, m
 	}
 	defer func() { _ = listener.Close() }() // the API has closed it, unless the start failed before
 	c.Port = listener.Addr().(*net.TCPAddr).Port
-	p := newProcess(c.DatabaseURL, c.EncryptionKey)
+	p := newProcess(c.DatabaseURL, c.EncryptionKey, "all")
 	defer p.Stop()
 	// The data directory's lock is ours, so whoever had these names before is dead.
 	p.owner = owner

@@ -101,6 +101,7 @@ type Server struct {
 	fetcher    *http.Client
 	limits     limits
 	tail       *tail
+	board      statsBoard
 	backlog    chan struct{} // one token for each stream that reads the log itself
 	streams    *prometheus.GaugeVec
 	streamsCut *prometheus.CounterVec
@@ -148,6 +149,7 @@ func New(config Config) (*Server, error) {
 	if s.limits = config.limits; s.limits == (limits{}) {
 		s.limits = defaultLimits
 	}
+	s.board.init()
 	s.tail, s.backlog = newTail(s.limits.tail), make(chan struct{}, backlogReaders)
 	for _, c := range []prometheus.Collector{s.requests, s.durations, s.inFlight, s.streams, s.streamsCut} {
 		if err := metrics.Register(c); err != nil {
@@ -187,6 +189,10 @@ func newRoutes() *Server {
 	s.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "chasqui_http_requests_in_flight", Help: "Requests being answered."})
 	s.streams = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "chasqui_event_streams", Help: "Streams of events that are open."}, []string{"kind"})
 	s.streamsCut = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_event_streams_cut_total", Help: "Streams of events that were cut off because their consumer was too slow."}, []string{"kind"})
+	for _, kind := range []string{"sse", "websocket"} {
+		s.streams.WithLabelValues(kind)
+		s.streamsCut.WithLabelValues(kind)
+	}
 
 	r := s.router
 	r.Use(identify, s.observe, s.recoverPanics, s.refuseOddURLs, middleware.GetHead)
@@ -199,6 +205,7 @@ func newRoutes() *Server {
 	s.huma = humachi.New(r, humaConfig())
 	s.huma.UseMiddleware(s.deprecate, s.authenticate, s.takeBody)
 	s.addSystem()
+	s.addStats()
 	s.addSessions()
 	s.addQR()
 	s.addLinking()
@@ -295,6 +302,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	s.running.Go(s.sweep)
 	s.running.Go(s.followLog)
 	s.running.Go(s.followKeys)
+	s.running.Go(s.followStats)
 	s.log.InfoContext(ctx, "api ready", "url", s.urlLocked())
 	return nil
 }

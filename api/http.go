@@ -135,9 +135,13 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			s.requests.WithLabelValues(r.Method, route, fmt.Sprint(status)).Inc()
 			s.durations.WithLabelValues(r.Method, route).Observe(took.Seconds())
+			var about slog.Attr // an empty one is left out
+			if session != "" {
+				about = slog.String("session", session)
+			}
 			s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
 				slog.Int("bytes", wrapped.BytesWritten()), slog.Int64("ms", took.Milliseconds()), slog.String("remote", r.RemoteAddr),
-				slog.String("requestId", callOf(r.Context()).id), slog.String("session", session))
+				slog.String("requestId", callOf(r.Context()).id), about)
 		}()
 		next.ServeHTTP(wrapped, r)
 	})

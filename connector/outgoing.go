@@ -267,8 +267,10 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
 	defer cancel()
 	p.ID, p.SessionID, p.Owner, p.Epoch = id, s.id, s.c.cfg.Owner, s.epoch
-	now := time.Now()
+	now, told := time.Now(), false
+	var accepted time.Time
 	err = s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		told = false
 		row, err := s.c.queries.MessageFinish(ctx, tx, p)
 		if errors.Is(err, pgx.ErrNoRows) { // deleted, unless it is the claim that is gone
 			return s.hold(ctx, tx)
@@ -281,6 +283,9 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 		}
 		tx.Notify(events.WakeMessages, id.String())
 		m := row.MessageView
+		if told, accepted = true, m.Timestamp; m.SendAt != nil && m.SendAt.After(accepted) {
+			accepted = *m.SendAt
+		}
 		if p.Status == string(events.StatusSent) {
 			m.Timestamp, m.ErrorCode, m.ErrorMessage = p.Timestamp.UTC(), nil, nil
 			if p.Content != nil {
@@ -300,6 +305,12 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 	}
 	s.sending = attempt{limited: s.sending.limited}
 	s.pacingMoved()
+	if told {
+		s.c.metrics.sends.WithLabelValues(p.Status, postgres.Text(p.ErrorCode)).Inc()
+		if p.Status == string(events.StatusSent) {
+			s.c.metrics.latency.Observe(max(0, now.Sub(accepted).Seconds())) // less than 0: a clock is wrong
+		}
+	}
 	if p.ErrorCode != nil {
 		s.examine.Store(true)
 	}

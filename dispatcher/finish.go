@@ -224,7 +224,15 @@ func (d *Dispatcher) report(r result) {
 	if r.class == classAborted {
 		return
 	}
+	state := d.verdict(r).state
+	d.stats.attempt(r, state)
 	d.metrics.attempts.WithLabelValues(r.class).Inc()
+	if r.tried() {
+		d.metrics.attemptSeconds.Observe(r.took.Seconds())
+	}
+	if state != "pending" {
+		d.metrics.deliveries.WithLabelValues(state).Inc()
+	}
 	level := slog.LevelInfo
 	if r.class == classOK {
 		level = slog.LevelDebug

@@ -70,6 +70,7 @@ func (w *walk) links() {
 	w.do("get-health")
 	w.do("get-readiness")
 	w.do("get-version")
+	w.do("get-stats", "since", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
 }
 
 // keys makes a key and ends it.

@@ -565,6 +565,22 @@ type SessionView struct {
 	ShownState        string
 }
 
+type StatsMinute struct {
+	Minute        time.Time
+	Received      int64
+	Sent          int64
+	Failed        int64
+	Delivered     int64
+	Undelivered   int64
+	Exhausted     int64
+	Latency       []int64
+	LagCommands   float64
+	LagEvents     float64
+	LagMedia      float64
+	LagDeliveries float64
+	Sessions      json.RawMessage
+}
+
 type StreamTicket struct {
 	Hash      []byte
 	Principal []byte

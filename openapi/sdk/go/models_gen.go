@@ -1210,6 +1210,12 @@ const (
 	ReplayTypesWebhookTest        ReplayTypes = "webhook.test"
 )
 
+// Defines values for ReportStatus.
+const (
+	ReportStatusDegraded ReportStatus = "degraded"
+	ReportStatusOk       ReportStatus = "ok"
+)
+
 // Defines values for RespondResponse.
 const (
 	RespondResponseGoing    RespondResponse = "going"
@@ -5490,6 +5496,18 @@ type Reply struct {
 	WhatsappID string `json:"whatsappId"`
 }
 
+// Report defines model for Report.
+type Report struct {
+	// Checks Each part that is needed: ok, or what is wrong with it.
+	Checks map[string]string `json:"checks"`
+
+	// Status degraded: S3 is missing, so that files wait; all else works.
+	Status ReportStatus `json:"status"`
+}
+
+// ReportStatus degraded: S3 is missing, so that files wait; all else works.
+type ReportStatus string
+
 // Respond defines model for Respond.
 type Respond struct {
 	// ExtraGuests How many come along, where the event allows it and the account goes.
@@ -5898,6 +5916,84 @@ type StarredData struct {
 	MessageID  string `json:"messageId,omitempty"`
 	Starred    bool   `json:"starred"`
 	WhatsappID string `json:"whatsappId"`
+}
+
+// Stats defines model for Stats.
+type Stats struct {
+	// Data Every step, oldest first, those in which nothing happened included.
+	Data []StatsStep `json:"data"`
+
+	// Since When the first step begins.
+	Since time.Time `json:"since"`
+
+	// Step The length of a step, in seconds.
+	Step int64 `json:"step"`
+
+	// Until When the last step ends.
+	Until time.Time `json:"until"`
+}
+
+// StatsDeliveries defines model for StatsDeliveries.
+type StatsDeliveries struct {
+	// Exhausted Deliveries that were given up after their last attempt.
+	Exhausted int64 `json:"exhausted"`
+
+	// Failed Attempts that failed; most are tried again.
+	Failed int64 `json:"failed"`
+
+	// Latency Of those that succeeded; absent where none did.
+	Latency *StatsLatency `json:"latency,omitempty"`
+
+	// Succeeded Deliveries that a receiver answered with 2xx.
+	Succeeded int64 `json:"succeeded"`
+}
+
+// StatsLatency defines model for StatsLatency.
+type StatsLatency struct {
+	// P50 Seconds from the event to the 2xx that half of the deliveries took at most, estimated.
+	P50 float64 `json:"p50"`
+
+	// P95 The same of 95 of 100.
+	P95 float64 `json:"p95"`
+}
+
+// StatsMessages defines model for StatsMessages.
+type StatsMessages struct {
+	// Failed Messages that failed or expired.
+	Failed int64 `json:"failed"`
+
+	// Received Messages that came in.
+	Received int64 `json:"received"`
+
+	// Sent Messages that WhatsApp took, those of the owner's phone included.
+	Sent int64 `json:"sent"`
+}
+
+// StatsQueueLag defines model for StatsQueueLag.
+type StatsQueueLag struct {
+	// Commands What is to be done at WhatsApp: messages to be sent among it.
+	Commands float64 `json:"commands"`
+
+	// Deliveries Deliveries to endpoints that may be sent to.
+	Deliveries float64 `json:"deliveries"`
+
+	// Events Events on their way into the log.
+	Events float64 `json:"events"`
+
+	// Media Files to be fetched.
+	Media float64 `json:"media"`
+}
+
+// StatsStep defines model for StatsStep.
+type StatsStep struct {
+	// At When it begins.
+	At         time.Time       `json:"at"`
+	Deliveries StatsDeliveries `json:"deliveries"`
+	Messages   StatsMessages   `json:"messages"`
+	QueueLag   StatsQueueLag   `json:"queueLag"`
+
+	// Sessions How many sessions there are, by state, at its end; in the step that is not over, now. A state that none is in is left out; all are, in steps for which nobody counted.
+	Sessions map[string]int64 `json:"sessions"`
 }
 
 // StatusContent What to send; type decides what else there is.
@@ -6391,6 +6487,9 @@ type StreamEventsParams struct {
 	// FromMe true: of the events about messages only those about the account's own, its receipts included; false: only those about messages that came in. Events that are about no message stay.
 	FromMe *bool `form:"fromMe,omitempty" json:"fromMe,omitempty"`
 
+	// Stats Also tell the last two minutes of GET /v1/stats, as event stats without an id, every 5 s.
+	Stats *bool `form:"stats,omitempty" json:"stats,omitempty"`
+
 	// LastEventID The id of the last event that was seen, as EventSource sends it; counts more than after.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
@@ -6654,6 +6753,15 @@ type ListStatusViewersParams struct {
 
 	// Limit Items a page.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetStatsParams defines parameters for GetStats.
+type GetStatsParams struct {
+	// Since From when on, within 30 days; default: an hour ago. The step in which it lies is the first.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Step The length of a step in seconds, a multiple of 60. Default: what gives up to 200 steps.
+	Step *int64 `form:"step,omitempty" json:"step,omitempty"`
 }
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
@@ -9830,6 +9938,9 @@ type requestsInterface interface {
 	// ListSettings performs a GET /v1/settings (the `ListSettings` operationId) request.
 	ListSettings(ctx context.Context, reqEditors ...Option) (*http.Response, error)
 
+	// GetStats performs a GET /v1/stats (the `GetStats` operationId) request.
+	GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...Option) (*http.Response, error)
+
 	// CreateStreamTicketWithBody performs a POST /v1/stream-tickets (the `CreateStreamTicket` operationId) request,
 	// with any type of body and a specified content type.
 	CreateStreamTicketWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
@@ -12422,6 +12533,19 @@ func (c *requests) ListSettings(ctx context.Context, reqEditors ...Option) (*htt
 	return c.Client.Do(req)
 }
 
+// GetStats performs a GET /v1/stats (the `GetStats` operationId) request.
+func (c *requests) GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewGetStatsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateStreamTicketWithBody performs a POST /v1/stream-tickets (the `CreateStreamTicket` operationId) request,
 // with any type of body and a specified content type.
 func (c *requests) CreateStreamTicketWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
@@ -13399,6 +13523,18 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 		if params.FromMe != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "fromMe", *params.FromMe, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Stats != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "stats", *params.Stats, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -20074,6 +20210,72 @@ func NewListSettingsRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetStatsRequest constructs an http.Request for the GetStats method
+func NewGetStatsRequest(server string, params *GetStatsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Step != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "step", *params.Step, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)

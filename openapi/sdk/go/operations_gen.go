@@ -841,9 +841,10 @@ func (c *Client) GetProfile(ctx context.Context, sessionID string, options ...Op
 
 // GetReadiness: Can it work?. GET /readyz
 //
-// Answers 200 when the database is there and has this version's schema, else 503. Send requests elsewhere when this fails.
-func (c *Client) GetReadiness(ctx context.Context, options ...Option) (*Health, error) {
-	return one[Health](c.requests.GetReadiness(ctx, options...))
+// Answers 200 when the database is there and has this version's schema, else 503 with what is wrong. Send requests elsewhere when this
+// fails. Without S3 it is degraded, and still 200: files wait, all else works.
+func (c *Client) GetReadiness(ctx context.Context, options ...Option) (*Report, error) {
+	return one[Report](c.requests.GetReadiness(ctx, options...))
 }
 
 // GetReplay: Read a replay. GET /v1/webhook-replays/{replayId}
@@ -876,6 +877,15 @@ func (c *Client) GetSessionHealth(ctx context.Context, sessionID string, options
 // session_already_linked. unavailable: there is none yet; ask again, or with wait.
 func (c *Client) GetSessionQR(ctx context.Context, sessionID string, params *GetSessionQRParams, options ...Option) (*QR, error) {
 	return one[QR](c.requests.GetSessionQR(ctx, sessionID, params, options...))
+}
+
+// GetStats: Read what happened, in steps of time. GET /v1/stats
+//
+// For a dashboard: messages, deliveries and how long they took, the queue's lag and the sessions by state, up to now, in steps of whole
+// minutes; at most 500 steps, and 30 days back. The last step is not over, and what it counts is up to 5 s old. GET
+// /v1/events/stream?stats=true tells the newest every 5 s.
+func (c *Client) GetStats(ctx context.Context, params *GetStatsParams, options ...Option) (*Stats, error) {
+	return one[Stats](c.requests.GetStats(ctx, params, options...))
 }
 
 // GetStatusUpdate: Read a status update. GET /v1/sessions/{sessionId}/status-updates/{statusId}

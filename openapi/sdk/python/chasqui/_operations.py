@@ -1102,11 +1102,12 @@ class Operations(Sender):
 
     def get_readiness(
         self,
-    ) -> models.Health:
+    ) -> models.Report:
         """Can it work?. GET /readyz
 
-        Answers 200 when the database is there and has this version's schema, else 503. Send requests elsewhere when this fails."""
-        return cast("models.Health", self.request("GET", "/readyz"))
+        Answers 200 when the database is there and has this version's schema, else 503 with what is wrong. Send requests elsewhere when this
+        fails. Without S3 it is degraded, and still 200: files wait, all else works."""
+        return cast("models.Report", self.request("GET", "/readyz"))
 
     def get_replay(
         self,
@@ -1151,6 +1152,22 @@ class Operations(Sender):
 
         wait: Seconds to wait for a code. A session that was just started has one after a second or two."""
         return cast("models.QR", self.request("GET", f"/v1/sessions/{segment(session_id)}/qr", query={"wait": wait}))
+
+    def get_stats(
+        self,
+        *,
+        since: Optional[str] = None,
+        step: Optional[int] = None,
+    ) -> models.Stats:
+        """Read what happened, in steps of time. GET /v1/stats
+
+        For a dashboard: messages, deliveries and how long they took, the queue's lag and the sessions by state, up to now, in steps of
+        whole minutes; at most 500 steps, and 30 days back. The last step is not over, and what it counts is up to 5 s old. GET
+        /v1/events/stream?stats=true tells the newest every 5 s.
+
+        since: From when on, within 30 days; default: an hour ago. The step in which it lies is the first.
+        step: The length of a step in seconds, a multiple of 60. Default: what gives up to 200 steps."""
+        return cast("models.Stats", self.request("GET", "/v1/stats", query={"since": since, "step": step}))
 
     def get_status_update(
         self,

@@ -2752,6 +2752,14 @@ Reply = TypedDict(
 )
 
 
+class Report(TypedDict):
+    """Report."""
+    # Each part that is needed: ok, or what is wrong with it.
+    checks: Dict[str, str]
+    # degraded: S3 is missing, so that files wait; all else works.
+    status: Literal["ok", "degraded"]
+
+
 class Respond(TypedDict):
     """Respond."""
     # How many come along, where the event allows it and the account goes.
@@ -3057,6 +3065,72 @@ class StarredData(TypedDict):
     messageId: NotRequired[str]
     starred: bool
     whatsappId: str
+
+
+class Stats(TypedDict):
+    """Stats."""
+    # Every step, oldest first, those in which nothing happened included.
+    data: List[StatsStep]
+    # When the first step begins.
+    since: str
+    # The length of a step, in seconds.
+    step: int
+    # When the last step ends.
+    until: str
+
+
+class StatsDeliveries(TypedDict):
+    """StatsDeliveries."""
+    # Deliveries that were given up after their last attempt.
+    exhausted: int
+    # Attempts that failed; most are tried again.
+    failed: int
+    # Of those that succeeded; absent where none did.
+    latency: NotRequired[StatsLatency]
+    # Deliveries that a receiver answered with 2xx.
+    succeeded: int
+
+
+class StatsLatency(TypedDict):
+    """StatsLatency."""
+    # Seconds from the event to the 2xx that half of the deliveries took at most, estimated.
+    p50: float
+    # The same of 95 of 100.
+    p95: float
+
+
+class StatsMessages(TypedDict):
+    """StatsMessages."""
+    # Messages that failed or expired.
+    failed: int
+    # Messages that came in.
+    received: int
+    # Messages that WhatsApp took, those of the owner's phone included.
+    sent: int
+
+
+class StatsQueueLag(TypedDict):
+    """StatsQueueLag."""
+    # What is to be done at WhatsApp: messages to be sent among it.
+    commands: float
+    # Deliveries to endpoints that may be sent to.
+    deliveries: float
+    # Events on their way into the log.
+    events: float
+    # Files to be fetched.
+    media: float
+
+
+class StatsStep(TypedDict):
+    """StatsStep."""
+    # When it begins.
+    at: str
+    deliveries: StatsDeliveries
+    messages: StatsMessages
+    queueLag: StatsQueueLag
+    # How many sessions there are, by state, at its end; in the step that is not over, now. A state that none is in is left out; all are, in
+    # steps for which nobody counted.
+    sessions: Dict[str, int]
 
 
 class StatusData(TypedDict):

@@ -4118,6 +4118,19 @@ export type Reply = {
     whatsappId: string;
 };
 
+export type Report = {
+    /**
+     * Each part that is needed: ok, or what is wrong with it.
+     */
+    checks: {
+        [key: string]: string;
+    };
+    /**
+     * degraded: S3 is missing, so that files wait; all else works.
+     */
+    status: 'ok' | 'degraded';
+};
+
 export type Respond = {
     /**
      * How many come along, where the event allows it and the account goes.
@@ -4592,6 +4605,105 @@ export type StarredData = {
     whatsappId: string;
 };
 
+export type Stats = {
+    /**
+     * Every step, oldest first, those in which nothing happened included.
+     */
+    data: Array<StatsStep>;
+    /**
+     * When the first step begins.
+     */
+    since: string;
+    /**
+     * The length of a step, in seconds.
+     */
+    step: number;
+    /**
+     * When the last step ends.
+     */
+    until: string;
+};
+
+export type StatsDeliveries = {
+    /**
+     * Deliveries that were given up after their last attempt.
+     */
+    exhausted: number;
+    /**
+     * Attempts that failed; most are tried again.
+     */
+    failed: number;
+    /**
+     * Of those that succeeded; absent where none did.
+     */
+    latency?: StatsLatency;
+    /**
+     * Deliveries that a receiver answered with 2xx.
+     */
+    succeeded: number;
+};
+
+export type StatsLatency = {
+    /**
+     * Seconds from the event to the 2xx that half of the deliveries took at most, estimated.
+     */
+    p50: number;
+    /**
+     * The same of 95 of 100.
+     */
+    p95: number;
+};
+
+export type StatsMessages = {
+    /**
+     * Messages that failed or expired.
+     */
+    failed: number;
+    /**
+     * Messages that came in.
+     */
+    received: number;
+    /**
+     * Messages that WhatsApp took, those of the owner's phone included.
+     */
+    sent: number;
+};
+
+export type StatsQueueLag = {
+    /**
+     * What is to be done at WhatsApp: messages to be sent among it.
+     */
+    commands: number;
+    /**
+     * Deliveries to endpoints that may be sent to.
+     */
+    deliveries: number;
+    /**
+     * Events on their way into the log.
+     */
+    events: number;
+    /**
+     * Files to be fetched.
+     */
+    media: number;
+};
+
+export type StatsStep = {
+    /**
+     * When it begins.
+     */
+    at: string;
+    deliveries: StatsDeliveries;
+    messages: StatsMessages;
+    queueLag: StatsQueueLag;
+    /**
+     * How many sessions there are, by state, at its end; in the step that is not over, now. A state that none is in is left out; all are, in steps for which nobody counted.
+     */
+    sessions: {
+        [key: string]: number;
+    };
+};
+
 /**
  * What to send; type decides what else there is.
  */
@@ -5042,7 +5154,7 @@ export type GetReadinessResponses = {
     /**
      * OK
      */
-    200: Health;
+    200: Report;
 };
 
 export type GetReadinessResponse = GetReadinessResponses[keyof GetReadinessResponses];
@@ -9628,6 +9740,31 @@ export type ListSettingsResponses = {
 };
 
 export type ListSettingsResponse = ListSettingsResponses[keyof ListSettingsResponses];
+
+export type GetStatsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * From when on, within 30 days; default: an hour ago. The step in which it lies is the first.
+         */
+        since?: string;
+        /**
+         * The length of a step in seconds, a multiple of 60. Default: what gives up to 200 steps.
+         */
+        step?: number;
+    };
+    url: '/v1/stats';
+};
+
+export type GetStatsResponses = {
+    /**
+     * OK
+     */
+    200: Stats;
+};
+
+export type GetStatsResponse = GetStatsResponses[keyof GetStatsResponses];
 
 export type CreateStreamTicketData = {
     body: CreateTicket;
