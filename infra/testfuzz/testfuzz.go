@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// timeVariable is how long a fuzzer's inputs are mutated, each of them; 0 or unset: not at all.
+	// timeVariable is how long a fuzzer's inputs are mutated, all of them together; 0 or unset: not at all.
 	timeVariable = "CHASQUI_FUZZ"
 	// seedVariable is the seed of the mutations, so that a failure can be repeated.
 	seedVariable = "CHASQUI_FUZZ_SEED"
@@ -33,6 +33,9 @@ const (
 func Run(f *testing.F, target any) {
 	f.Helper()
 	patience := budget(f)
+	if seeds := reflect.ValueOf(f).Elem().FieldByName("corpus"); seeds.IsValid() { // what f.Add has been given
+		patience /= time.Duration(max(1, seeds.Len()))
+	}
 	if chosen := flag.Lookup("test.fuzz"); patience == 0 || chosen != nil && chosen.Value.String() != "" {
 		f.Fuzz(target)
 		return
