@@ -197,6 +197,9 @@ func (r *KeyRules) check() error {
 		if address, e := netip.ParseAddr(text); e == nil {
 			network, err = netip.PrefixFrom(address.WithZone(""), address.BitLen()), nil
 		}
+		if err == nil && network.Addr().Is4In6() && network.Bits() >= 96 { // as the addresses that requests come from are written
+			network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+		}
 		if err != nil {
 			return invalid(fmt.Sprintf("body.networks[%d]", i), "expected a network such as 203.0.113.0/24, or an address")
 		}
