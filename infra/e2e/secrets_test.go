@@ -189,6 +189,11 @@ func signals(t *testing.T, dsn, jid string, keys *seal.Keys) (secrets []secret) 
 	for address, session := range sessions {
 		add("Signal session with "+address, session, err)
 	}
+	for _, row := range list(`SELECT chat_id || ' ' || sender_id FROM whatsmeow.whatsmeow_sender_keys WHERE our_jid = $1`) {
+		part := strings.Fields(row)
+		key, err := device.SenderKeys.GetSenderKey(ctx, part[0], part[1])
+		add("sender key", key, err)
+	}
 	synced, err := device.AppStateKeys.GetAllAppStateSyncKeys(ctx)
 	if len(synced) == 0 {
 		t.Fatalf("there is no key of the account's state: %v", err)
@@ -351,7 +356,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	s.checkOutput(t, endpointPath, hook, secrets)
 }
 
-// sendPhotos sends a file in each direction, so that media have keys.
+// sendPhotos sends a file in each direction, so that media have keys, and messages in a group, so that there are sender keys.
 func (s *stack) sendPhotos(t *testing.T) {
 	t.Helper()
 	file := map[string]any{"base64": base64.StdEncoding.EncodeToString([]byte("a file, out")), "mimetype": "text/plain", "fileName": "a.txt"}
@@ -361,6 +366,16 @@ func (s *stack) sendPhotos(t *testing.T) {
 	eventually(t, 30*time.Second, "both files to be there", func() error {
 		if n := s.count(t, `SELECT count(*)::int FROM media WHERE status = 'ready' AND media_key IS NOT NULL`); n < 2 {
 			return fmt.Errorf("%d are", n)
+		}
+		return nil
+	})
+	var group struct{ JID string }
+	s.sandbox.must(t, "POST", "/phones/"+customer(1)+"/groups", map[string]any{"subject": "a group", "participants": []string{business}}, &group)
+	s.sandbox.must(t, "POST", "/phones/"+customer(1)+"/messages", map[string]string{"to": group.JID, "type": "text", "text": "group in"}, nil)
+	s.api.must(t, "POST", "/v1/sessions/shop/messages", map[string]any{"to": group.JID, "content": map[string]string{"type": "text", "text": "group out"}}, nil)
+	eventually(t, 30*time.Second, "sender keys of both", func() error {
+		if n := s.count(t, `SELECT count(*)::int FROM whatsmeow.whatsmeow_sender_keys`); n < 2 {
+			return fmt.Errorf("there are %d", n)
 		}
 		return nil
 	})

@@ -3,9 +3,11 @@ package keyring
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,6 +17,7 @@ import (
 	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/testpoll"
 )
 
 func TestMain(m *testing.M) { testdb.Run(m) }
@@ -94,25 +97,38 @@ func TestStartsOnlyWithTheRightKeys(t *testing.T) {
 	}
 }
 
-// TestTwoFirstKeysAreNotBothTaken starts processes with different keys at the same time.
+// TestTwoFirstKeysAreNotBothTaken starts a process while another, with another key, is noting its own.
 func TestTwoFirstKeysAreNotBothTaken(t *testing.T) {
 	t.Parallel()
 	pool, _ := setup(t)
-	results := make(chan error, 8)
-	for i := range cap(results) {
-		keys := keysOf(t, fmt.Sprintf("%064x", i+1))
-		go func() { results <- Check(context.Background(), pool, keys) }()
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	fine := 0
-	for range cap(results) {
-		if err := <-results; err == nil {
-			fine++
-		} else if !strings.Contains(err.Error(), "is not the key of this database") {
-			t.Error(err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if err := CheckIn(t.Context(), tx, keysOf(t, older)); err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error, 1)
+	go func() { second <- Check(context.Background(), pool, keysOf(t, newer)) }()
+	err = testpoll.Until(20*time.Second, func() error {
+		var waits bool
+		if err := pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits); err != nil || waits {
+			return err
 		}
+		if len(second) > 0 {
+			return nil
+		}
+		return errors.New("it neither waits nor ends")
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if fine != 1 {
-		t.Errorf("%d keys were taken", fine)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; err == nil || !strings.Contains(err.Error(), "is not the key of this database") {
+		t.Errorf("the second key: %v", err)
 	}
 }
 

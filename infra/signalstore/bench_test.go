@@ -2,6 +2,7 @@ package signalstore
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
@@ -112,7 +113,12 @@ func BenchmarkUses(b *testing.B) {
 	}
 }
 
-var record3KB = make([]byte, 3000)
+// record3KB is of random bytes, since keys do not compress, and PostgreSQL would try.
+var record3KB = func() []byte {
+	record := make([]byte, 3000)
+	_, _ = rand.Read(record)
+	return record
+}()
 
 // answerOnce is a retry receipt's answer.
 func answerOnce(ctx context.Context, t testing.TB, s store.AllSessionSpecificStores) {
