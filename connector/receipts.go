@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
@@ -26,6 +27,11 @@ var receiptStatus = map[types.ReceiptType]events.MessageStatus{
 // is the first member's receipt of each kind. What the account's own devices have read says nothing of the recipient. A receipt that overtook the answer to the send proves that the message was sent, so it tells
 // that as well; the sender then finds the message moved and does not.
 func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
+	mine := *e // who sends a receipt chooses the ids
+	mine.MessageIDs = slices.DeleteFunc(slices.Clone(e.MessageIDs), func(id types.MessageID) bool { return !usableID(id) })
+	if e = &mine; len(e.MessageIDs) == 0 {
+		return nil
+	}
 	if readElsewhere(e) {
 		return c.ownRead(ctx, e)
 	}
