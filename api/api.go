@@ -29,6 +29,7 @@ import (
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/profiling"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/trace"
 )
@@ -148,6 +149,7 @@ func New(config Config) (*Server, error) {
 		}
 	}
 	s.router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	s.router.Handle("/debug/pprof/*", s.withKey(profiling.Handler()))
 	document, err := s.document()
 	if err != nil {
 		return nil, err
