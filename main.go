@@ -300,7 +300,7 @@ func (p *process) startHealth(ctx context.Context, c config.Health) error {
 	if c.MetricsAddr == "" {
 		return nil
 	}
-	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Checks: p.checks, Metrics: p.metrics})
+	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Checks: p.checks, Profiles: c.Profiles, Metrics: p.metrics})
 	if err := s.Start(ctx); err != nil {
 		return err
 	}

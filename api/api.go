@@ -31,6 +31,7 @@ import (
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/profiling"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/trace"
@@ -157,6 +158,7 @@ func New(config Config) (*Server, error) {
 		}
 	}
 	s.router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	s.router.Handle("/debug/pprof/*", s.withKey(profiling.Handler()))
 	document, err := s.document()
 	if err != nil {
 		return nil, err

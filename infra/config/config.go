@@ -235,6 +235,7 @@ func (t *Tracing) check() error {
 // Health is where a role without an API tells how it is.
 type Health struct {
 	MetricsAddr string `env:"METRICS_ADDR" kind:"address" doc:"Where connector and dispatcher answer /healthz, /readyz and /metrics, as host:port; port 0 picks a free one. Unset, nowhere."`
+	Profiles    bool   `env:"METRICS_PPROF" kind:"switch" default:"false" doc:"Whether /debug/pprof/ is answered there too, to whoever reaches it. The API answers it to its key's holder always."`
 }
 
 // Connecting is the connector's.

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/chasqui/chasqui/infra/profiling"
 	"github.com/chasqui/chasqui/infra/readiness"
 )
 
@@ -25,6 +26,8 @@ type Config struct {
 	Addr string
 	// Checks are what /readyz looks at.
 	Checks []readiness.Check
+	// Profiles says whether /debug/pprof/ is answered, to anybody who reaches Addr.
+	Profiles bool
 	// Metrics are what /metrics shows.
 	Metrics prometheus.Gatherer
 	// Logger takes what goes wrong; nil means slog.Default.
@@ -54,10 +57,15 @@ func New(config Config) *Server {
 	routes.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	routes.HandleFunc("GET /readyz", s.ready)
 	routes.Handle("GET /metrics", promhttp.HandlerFor(config.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	write := 30 * time.Second
+	if config.Profiles {
+		routes.Handle("/debug/pprof/", profiling.Handler())
+		write += profiling.Longest
+	}
 	s.server = &http.Server{
 		Handler:           routes,
 		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      write,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    1 << 16,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

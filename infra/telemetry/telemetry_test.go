@@ -67,6 +67,9 @@ func TestTellsHealthAndMetrics(t *testing.T) {
 	if _, body := get("/metrics"); !strings.Contains(body, "chasqui_answer 42") {
 		t.Errorf("/metrics: %s", body)
 	}
+	if status, _ := get("/debug/pprof/heap"); status != http.StatusNotFound {
+		t.Errorf("/debug/pprof/ that nobody asked for: %d", status)
+	}
 	sick.Store(true)
 	if status, body := get("/readyz"); status != http.StatusServiceUnavailable || body != `{"status":"unavailable","checks":{"claims":"down","s3":"down"}}`+"\n" {
 		t.Errorf("/readyz while sick: %d %s", status, body)
@@ -81,5 +84,24 @@ func TestTellsHealthAndMetrics(t *testing.T) {
 	}
 	if _, err := client.Get("http://" + s.Addr().String() + "/healthz"); err == nil {
 		t.Error("it still answers after Stop")
+	}
+}
+
+func TestProfilesWhereTheyAreWanted(t *testing.T) {
+	t.Parallel()
+	s := telemetry.New(telemetry.Config{Addr: "127.0.0.1:0", Metrics: prometheus.NewRegistry(), Profiles: true})
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Stop(t.Context()) }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, name := range []string{"", "heap", "profile?seconds=1"} {
+		response, err := client.Get("http://" + s.Addr().String() + "/debug/pprof/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.Body.Close(); response.StatusCode != http.StatusOK {
+			t.Errorf("%q: %d", name, response.StatusCode)
+		}
 	}
 }
