@@ -158,7 +158,7 @@ func New(config Config) (*Server, error) {
 		}
 	}
 	s.router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	s.router.Handle("/debug/pprof/*", s.withKey(profiling.Handler()))
+	s.router.Handle("/debug/pprof/*", s.withKey(scopeAdmin, profiling.Handler()))
 	document, err := s.document()
 	if err != nil {
 		return nil, err
