@@ -88,11 +88,18 @@ func Open(t *testing.T) *Tab {
 	return tab
 }
 
-// Do takes steps in the page.
+// Do takes steps in the page. A page that draws itself anew replaces a node between the moment in which a step finds it and that in which it uses it;
+// such a step has done nothing, and is taken again.
 func (tab *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	tab.t.Helper()
-	if err := chromedp.Do(tab.ctx, steps...); err != nil {
-		tab.t.Fatal(err)
+	for _, step := range steps {
+		err := chromedp.Do(tab.ctx, step)
+		for replaced := 0; err != nil && replaced < 20 && strings.Contains(err.Error(), "Could not find node with given id"); replaced++ {
+			err = chromedp.Do(tab.ctx, step)
+		}
+		if err != nil {
+			tab.t.Fatal(err)
+		}
 	}
 }
 
