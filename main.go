@@ -38,11 +38,13 @@ import (
 	"github.com/chasqui/chasqui/infra/keyring"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/readiness"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/sandbox"
 	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
 	"github.com/chasqui/chasqui/infra/telemetry"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 func main() {
@@ -106,10 +108,14 @@ func newLogger(settings any, name string, out io.Writer) *slog.Logger {
 	if s, ok := settings.(interface{ Level() slog.Level }); ok {
 		options.Level = s.Level()
 	}
-	if slices.Contains([]string{"dev", "up", "rekey", "backup", "restore", "chaos"}, name) {
-		return slog.New(slog.NewTextHandler(out, options))
+	traces := func(h slog.Handler) slog.Handler { return h }
+	if s, ok := settings.(interface{ Traced() bool }); ok && s.Traced() {
+		traces = telemetry.LogTraces
 	}
-	return slog.New(slog.NewJSONHandler(out, options)).With("role", name)
+	if slices.Contains([]string{"dev", "up", "rekey", "backup", "restore", "chaos"}, name) {
+		return slog.New(traces(slog.NewTextHandler(out, options)))
+	}
+	return slog.New(traces(slog.NewJSONHandler(out, options))).With("role", name)
 }
 
 // run is main without the process: it returns the exit status.
@@ -156,13 +162,18 @@ type process struct {
 	s3      *s3.Store
 	owner   string // what is in the names of this process's claims and leases; "": fresh random names
 	metrics *prometheus.Registry
-	health  []func() error // of the roles that do not tell it themselves
+	tracer  *trace.Tracer     // nil: no traces are made
+	checks  []readiness.Check // of the roles that have no HTTP service of their own
 	ready   devstack.Ready
 }
 
-func newProcess(dsn string, keys *seal.Keys) *process {
+// newProcess is given the role, or "all".
+func newProcess(dsn string, keys *seal.Keys, role string) *process {
 	p := &process{dsn: dsn, keys: keys, metrics: prometheus.NewRegistry(), ready: devstack.Ready{DatabaseURL: dsn}}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "chasqui_build_info", Help: "1: which version runs.", ConstLabels: prometheus.Labels{"role": role, "version": version()},
+	}, func() float64 { return 1 }))
 	return p
 }
 
@@ -172,6 +183,22 @@ func (p *process) name(role string) string {
 		return ""
 	}
 	return role + "-" + p.owner
+}
+
+// startTracing comes first, so that it stops last.
+func (p *process) startTracing(ctx context.Context, c config.Tracing, role string) error {
+	if !c.Traced() {
+		return nil
+	}
+	t, err := telemetry.StartTracing(ctx, telemetry.TracingConfig{
+		Endpoint: c.OTLPEndpoint, Headers: c.OTLPHeaders, Ratio: c.TraceRatio, Role: role, Version: version(),
+	})
+	if err != nil {
+		return err
+	}
+	p.tracer = t.Tracer
+	p.OnStop("tracing", t.Stop)
+	return nil
 }
 
 func (p *process) startSandbox(ctx context.Context, host string, c config.Simulation) error {
@@ -222,12 +249,13 @@ func (p *process) startConnector(ctx context.Context, w config.WhatsApp, c confi
 	s := connector.New(connector.Config{
 		DSN: p.dsn, Owner: p.name("connector"), TakeOver: p.owner != "", Capacity: c.Capacity,
 		WhatsAppURL: w.WhatsAppURL, WhatsAppRootKey: w.WhatsAppRootKey, PublicURL: public.Base(), Guard: guard(n), S3: p.s3, Keys: p.keys, Metrics: p.metrics,
+		Tracer: p.tracer,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
 	p.OnStop("connector", s.Stop)
-	p.health = append(p.health, s.Healthy)
+	p.checks = append(p.checks, s.Checks()...)
 	return nil
 }
 
@@ -236,23 +264,25 @@ func (p *process) startDispatcher(ctx context.Context, c config.Dispatching) err
 		DSN: p.dsn, Owner: p.name("dispatcher"), TakeOver: p.owner != "", Guard: guard(c.Networks), S3: p.s3, Keys: p.keys,
 		WhatsAppURL: c.WhatsAppURL, PublicURL: c.Base(), MediaMaxBytes: c.MaxBytes(), MediaRetention: time.Duration(c.MediaDays) * 24 * time.Hour,
 		Retention: time.Duration(c.EventDays) * 24 * time.Hour, Version: version(), Metrics: p.metrics,
+		Tracer: p.tracer,
 	})
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
 	p.OnStop("dispatcher", func(ctx context.Context) error { s.Stop(ctx); return nil })
-	p.health = append(p.health, s.Healthy)
+	p.checks = append(p.checks, s.Checks()...)
 	return nil
 }
 
-func (p *process) startAPI(ctx context.Context, c config.Serving, listener net.Listener) error {
+// startAPI starts the API; role is the configuration of the whole process, which it shows.
+func (p *process) startAPI(ctx context.Context, c config.Serving, role any, listener net.Listener) error {
 	if len(c.APIKey) < 16 {
 		slog.Warn("API_KEY is short enough to be guessed; make one with: openssl rand -hex 32")
 	}
 	s, err := api.New(api.Config{
 		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
-		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, Guard: guard(c.Networks), S3: p.s3, Keys: p.keys, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
-		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend,
+		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, SessionRateLimit: c.SessionRateLimit, Guard: guard(c.Networks), S3: p.s3, Keys: p.keys, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
+		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend, Settings: settingsInForce(role), Tracer: p.tracer,
 	})
 	if err != nil {
 		return fmt.Errorf("start api: %w", err)
@@ -270,14 +300,7 @@ func (p *process) startHealth(ctx context.Context, c config.Health) error {
 	if c.MetricsAddr == "" {
 		return nil
 	}
-	healthy := func() error {
-		var problems []error
-		for _, check := range p.health {
-			problems = append(problems, check())
-		}
-		return errors.Join(problems...)
-	}
-	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Health: healthy, Metrics: p.metrics})
+	s := telemetry.New(telemetry.Config{Addr: c.MetricsAddr, Checks: p.checks, Profiles: c.Profiles, Metrics: p.metrics})
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
@@ -294,7 +317,7 @@ func warnPlain(keys *seal.Keys) {
 }
 
 // alone runs what start starts until ctx ends.
-func alone(ctx context.Context, dsn string, keys *seal.Keys, readyFile string, start func(*process) error) error {
+func alone(ctx context.Context, role, dsn string, keys *seal.Keys, readyFile string, start func(*process) error) error {
 	if err := devstack.RemoveReady(readyFile); err != nil {
 		return err
 	}
@@ -303,7 +326,7 @@ func alone(ctx context.Context, dsn string, keys *seal.Keys, readyFile string, s
 			return err
 		}
 	}
-	p := newProcess(dsn, keys)
+	p := newProcess(dsn, keys, role)
 	defer p.Stop()
 	if err := start(p); err != nil {
 		return err
@@ -317,17 +340,23 @@ func alone(ctx context.Context, dsn string, keys *seal.Keys, readyFile string, s
 
 func runAPI(ctx context.Context, c *config.API, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
-	return alone(ctx, c.DatabaseURL, c.EncryptionKey, c.ReadyFile, func(p *process) error {
+	return alone(ctx, "api", c.DatabaseURL, c.EncryptionKey, c.ReadyFile, func(p *process) error {
+		if err := p.startTracing(ctx, c.Tracing, "api"); err != nil {
+			return err
+		}
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
-		return p.startAPI(ctx, c.Serving, nil)
+		return p.startAPI(ctx, c.Serving, c, nil)
 	})
 }
 
 func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
-	return alone(ctx, c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
+	return alone(ctx, "connector", c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
+		if err := p.startTracing(ctx, c.Tracing, "connector"); err != nil {
+			return err
+		}
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
@@ -340,7 +369,10 @@ func runConnector(ctx context.Context, c *config.Connector, _ io.Writer) error {
 
 func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error {
 	warnPlain(c.EncryptionKey)
-	return alone(ctx, c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
+	return alone(ctx, "dispatcher", c.DatabaseURL, c.EncryptionKey, "", func(p *process) error {
+		if err := p.startTracing(ctx, c.Tracing, "dispatcher"); err != nil {
+			return err
+		}
 		if err := p.openS3(ctx, c.ObjectStore, ""); err != nil {
 			return err
 		}
@@ -352,7 +384,7 @@ func runDispatcher(ctx context.Context, c *config.Dispatcher, _ io.Writer) error
 }
 
 func runSandbox(ctx context.Context, c *config.Sandbox, out io.Writer) error {
-	return alone(ctx, c.DatabaseURL, nil, c.ReadyFile, func(p *process) error {
+	return alone(ctx, "sandbox", c.DatabaseURL, nil, c.ReadyFile, func(p *process) error {
 		if err := p.startSandbox(ctx, c.Host, c.Simulation); err != nil {
 			return err
 		}
@@ -453,7 +485,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, m
 	}
 	defer func() { _ = listener.Close() }() // the API has closed it, unless the start failed before
 	c.Port = listener.Addr().(*net.TCPAddr).Port
-	p := newProcess(c.DatabaseURL, c.EncryptionKey)
+	p := newProcess(c.DatabaseURL, c.EncryptionKey, "all")
 	defer p.Stop()
 	// The data directory's lock is ours, so whoever had these names before is dead.
 	p.owner = owner
@@ -471,6 +503,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, m
 		}
 	}
 	for _, start := range []func() error{
+		func() error { return p.startTracing(ctx, c.Tracing, "all") },
 		func() error { return p.openS3(ctx, c.ObjectStore, syncDir) },
 		func() error { return p.startConnector(ctx, c.WhatsApp, c.Connecting, c.Networks, c.Public) },
 		func() error {
@@ -479,7 +512,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, m
 			})
 		},
 		func() error { return p.startHealth(ctx, c.Health) },
-		func() error { return p.startAPI(ctx, c.Serving, listener) },
+		func() error { return p.startAPI(ctx, c.Serving, &c, listener) },
 		func() error { return devstack.Answers(ctx, p.ready.URL+"/readyz") },
 	} {
 		if err := start(); err != nil {
@@ -658,6 +691,14 @@ func runOpenAPI(_ context.Context, _ *config.None, out io.Writer) error {
 	}
 	_, err = out.Write(document)
 	return err
+}
+
+// settingsInForce is the configuration as GET /v1/settings shows it.
+func settingsInForce(role any) (shown []api.Setting) {
+	for _, v := range config.Values(role) {
+		shown = append(shown, api.Setting{Name: v.Name, Value: v.Value, Default: v.Default, Secret: v.Secret, Description: v.Doc})
+	}
+	return shown
 }
 
 func guard(n config.Networks) *netguard.Guard {

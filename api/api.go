@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/keyring"
@@ -30,8 +31,10 @@ import (
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/profiling"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/seal"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -46,22 +49,27 @@ const (
 
 // Config is what the API needs to know.
 type Config struct {
-	DSN        string               // PostgreSQL, migrated
-	Addr       string               // host:port to listen on; port 0 picks a free one
-	APIKey     string               // the one key that opens everything
-	PublicURL  string               // the API as its clients reach it; empty: as it listens
-	WebhookURL string               // an endpoint in the original's format that is there from the start; empty: none
-	RateLimit  int                  // requests a minute and key, over all processes; 0: no limit
-	Guard      *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
-	S3         *s3.Store            // where the bytes of media are; its owner closes it, after Stop
-	Keys       *seal.Keys           // seal secrets in the database and open what is sealed there; nil: they are stored as they are
-	Logger     *slog.Logger         // nil: slog's default
-	Metrics    *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
-	Version    string               // the program's, for /v1/version
+	DSN        string // PostgreSQL, migrated
+	Addr       string // host:port to listen on; port 0 picks a free one
+	APIKey     string // the one key that opens everything
+	PublicURL  string // the API as its clients reach it; empty: as it listens
+	WebhookURL string // an endpoint in the original's format that is there from the start; empty: none
+	RateLimit  int    // requests a minute and key, over all processes; 0: no limit
+	// SessionRateLimit is how many requests a minute one session may be asked for, by all keys together; 0: no limit.
+	SessionRateLimit int
+	Guard            *netguard.Guard      // judges the URLs of webhook endpoints; nil: one that allows no private network
+	S3               *s3.Store            // where the bytes of media are; its owner closes it, after Stop
+	Keys             *seal.Keys           // seal secrets in the database and open what is sealed there; nil: they are stored as they are
+	Logger           *slog.Logger         // nil: slog's default
+	Tracer           *trace.Tracer        // nil: no spans are made
+	Metrics          *prometheus.Registry // what /metrics shows, where the API's own are added; nil: a new one
+	Version          string               // the program's, for /v1/version
 	// MediaMaxBytes bounds a file; 0 means 256 MiB.
 	MediaMaxBytes int64
 	// MessageExpiry is how long a message without an expiresAt of its own may wait to be sent; 0 means 24 hours.
 	MessageExpiry time.Duration
+	// Settings is what GET /v1/settings shows. Nothing in it is secret.
+	Settings []Setting
 	// MCPMaySend lets assistants that use /mcp write, and not only read.
 	MCPMaySend bool
 	// SignalSchema is the schema of the linked devices' own stores, of which erasing a contact takes what is about him; empty: there are none.
@@ -94,6 +102,7 @@ type Server struct {
 	fetcher    *http.Client
 	limits     limits
 	tail       *tail
+	board      statsBoard
 	backlog    chan struct{} // one token for each stream that reads the log itself
 	streams    *prometheus.GaugeVec
 	streamsCut *prometheus.CounterVec
@@ -108,6 +117,7 @@ type Server struct {
 
 	allowances allowances
 	failures   failures
+	keys       keyCache
 	began      time.Time // of the last Start
 
 	pool  *pgxpool.Pool
@@ -140,6 +150,7 @@ func New(config Config) (*Server, error) {
 	if s.limits = config.limits; s.limits == (limits{}) {
 		s.limits = defaultLimits
 	}
+	s.board.init()
 	s.tail, s.backlog = newTail(s.limits.tail), make(chan struct{}, backlogReaders)
 	for _, c := range []prometheus.Collector{s.requests, s.durations, s.inFlight, s.streams, s.streamsCut} {
 		if err := metrics.Register(c); err != nil {
@@ -147,6 +158,7 @@ func New(config Config) (*Server, error) {
 		}
 	}
 	s.router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	s.router.Handle("/debug/pprof/*", s.withKey(scopeAdmin, profiling.Handler()))
 	document, err := s.document()
 	if err != nil {
 		return nil, err
@@ -179,6 +191,10 @@ func newRoutes() *Server {
 	s.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "chasqui_http_requests_in_flight", Help: "Requests being answered."})
 	s.streams = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "chasqui_event_streams", Help: "Streams of events that are open."}, []string{"kind"})
 	s.streamsCut = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_event_streams_cut_total", Help: "Streams of events that were cut off because their consumer was too slow."}, []string{"kind"})
+	for _, kind := range []string{"sse", "websocket"} {
+		s.streams.WithLabelValues(kind)
+		s.streamsCut.WithLabelValues(kind)
+	}
 
 	r := s.router
 	r.Use(identify, s.observe, s.recoverPanics, s.refuseOddURLs, middleware.GetHead)
@@ -191,6 +207,7 @@ func newRoutes() *Server {
 	s.huma = humachi.New(r, humaConfig())
 	s.huma.UseMiddleware(s.deprecate, s.authenticate, s.takeBody)
 	s.addSystem()
+	s.addStats()
 	s.addSessions()
 	s.addQR()
 	s.addLinking()
@@ -224,6 +241,10 @@ func newRoutes() *Server {
 	s.addEvents()
 	s.addStreams()
 	s.addTickets()
+	s.addKeys()
+	s.addAudit()
+	s.addLinks()
+	s.addSettings()
 	s.addLegacy()
 	return s
 }
@@ -272,16 +293,18 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	s.began, s.address = time.Now(), s.urlLocked()
 	s.waker.Start()
 	s.http = &http.Server{
-		Handler: s.router, ReadHeaderTimeout: headerTimeout, WriteTimeout: s.limits.request, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: s.router, ReadHeaderTimeout: s.limits.header, WriteTimeout: s.limits.request, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken connections, which are their clients' business
 	}
 	s.running.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(netutil.LimitListener(listener, s.limits.conns)); !errors.Is(err, http.ErrServerClosed) {
 			s.log.ErrorContext(ctx, "the API no longer listens", "error", err)
 		}
 	})
 	s.running.Go(s.sweep)
 	s.running.Go(s.followLog)
+	s.running.Go(s.followKeys)
+	s.running.Go(s.followStats)
 	s.log.InfoContext(ctx, "api ready", "url", s.urlLocked())
 	return nil
 }
@@ -341,11 +364,17 @@ func (s *Server) urlLocked() string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// inTx runs a transaction within the database's budget.
+// inTx runs a transaction within the database's budget. With the first that a request commits goes its entry of the audit log.
 func (s *Server) inTx(ctx context.Context, fn func(context.Context, *queue.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseBudget)
 	defer cancel()
-	return s.queue.InTx(ctx, func(tx *queue.Tx) error { return fn(ctx, tx) })
+	return s.queue.InTx(ctx, func(tx *queue.Tx) error {
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+		s.audit(ctx, tx)
+		return nil
+	})
 }
 
 // await calls look until it says that it is done, or wait is over, the client has left, or the server stops; each of these is no error, but

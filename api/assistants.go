@@ -16,7 +16,7 @@ import (
 // router, so that both count for the limit, the log and the metrics.
 func (s *Server) addAssistants() {
 	tools := mcp.NewHandler(mcp.Config{MaySend: s.config.MCPMaySend, Version: s.config.Version, Logger: s.log}, s.router, keyOf)
-	s.router.Method(http.MethodPost, "/mcp", s.ownOrigin(s.withKey(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.router.Method(http.MethodPost, "/mcp", s.ownOrigin(s.withKey(scopeRead, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, ok := s.readBody(w, r, maxBody, "a message of MCP has at most 1 MiB")
 		if !ok {
 			return

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -164,6 +165,14 @@ func (s *Server) drop(ctx context.Context, a *attachment) {
 	}
 }
 
+// uploadedBy is whose a new file is; NULL is API_KEY's, whose files only keys for all sessions see.
+func uploadedBy(ctx context.Context) []byte {
+	if c := callerOf(ctx); c.sessions != nil {
+		return c.principal[:]
+	}
+	return nil
+}
+
 // keep writes the media row of an attachment in the caller's transaction, which must be the one that uses it.
 func (s *Server) keep(ctx context.Context, tx *queue.Tx, a *attachment) (db.Media, error) {
 	if a.blob == nil {
@@ -184,7 +193,7 @@ func (s *Server) keep(ctx context.Context, tx *queue.Tx, a *attachment) (db.Medi
 		return db.Media{}, fmt.Errorf("encode details of media: %w", err)
 	}
 	row, err := s.q.MediaInsert(ctx, tx, db.MediaInsertParams{
-		ID: a.id, Mimetype: a.mimetype, FileName: a.fileName, Size: a.size, Sha256: a.sha256, Details: details,
+		ID: a.id, Mimetype: a.mimetype, FileName: a.fileName, Size: a.size, Sha256: a.sha256, Details: details, UploadedBy: uploadedBy(ctx),
 	})
 	if err != nil {
 		return row, fmt.Errorf("insert media: %w", err)
@@ -509,6 +518,12 @@ func (s *Server) mediaRow(ctx context.Context, publicID string) (db.Media, error
 		return db.Media{}, problem(MediaNotFound, "there is no such media")
 	}
 	m, err := s.q.MediaGet(ctx, s.pool, id)
+	if err == nil {
+		var seen bool
+		if seen, err = s.seesMedia(ctx, m); err == nil && !seen {
+			err = pgx.ErrNoRows
+		}
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return m, problem(MediaNotFound, "there is no such media")
 	}
@@ -516,6 +531,19 @@ func (s *Server) mediaRow(ctx context.Context, publicID string) (db.Media, error
 		return m, fmt.Errorf("read media: %w", err)
 	}
 	return m, nil
+}
+
+// seesMedia says whether a file is one for the caller: its upload, or what a message of its sessions brought or sends.
+func (s *Server) seesMedia(ctx context.Context, m db.Media) (bool, error) {
+	c := callerOf(ctx)
+	if c.sessions == nil || m.SessionID != nil && c.sees(*m.SessionID) || bytes.Equal(m.UploadedBy, c.principal[:]) {
+		return true, nil
+	}
+	sent, err := s.q.MediaOfSessions(ctx, s.pool, m.ID, c.sessions)
+	if err != nil {
+		return false, fmt.Errorf("look for the file's messages: %w", err)
+	}
+	return sent, nil
 }
 
 // readyMedia is mediaRow for a media whose bytes are there.

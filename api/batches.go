@@ -16,6 +16,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 // maxBatchBody bounds the body of a batch: 4 KiB a message.
@@ -189,7 +190,7 @@ func (s *Server) queueBatch(ctx context.Context, tx *queue.Tx, sessionID string,
 	if body.SendAt != nil {
 		at = *body.SendAt
 	}
-	rows := make([]db.MessageQueueManyParams, len(to))
+	rows, traceparent := make([]db.MessageQueueManyParams, len(to)), trace.Parent(ctx)
 	for i := range rows {
 		m := &body.Messages[i]
 		row := &rows[i]
@@ -211,8 +212,8 @@ func (s *Server) queueBatch(ctx context.Context, tx *queue.Tx, sessionID string,
 		if row.Content, err = json.Marshal(content); err != nil {
 			return b, fmt.Errorf("encode content: %w", err)
 		}
-		if timer := int(timers[chats[i]]); timer > 0 {
-			if row.Context, err = json.Marshal(postgres.MessageContext{DisappearsAfter: timer}); err != nil {
+		if timer := int(timers[chats[i]]); timer > 0 || traceparent != "" {
+			if row.Context, err = json.Marshal(postgres.MessageContext{DisappearsAfter: timer, Trace: traceparent}); err != nil {
 				return b, fmt.Errorf("encode context: %w", err)
 			}
 		}

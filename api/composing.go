@@ -13,6 +13,7 @@ import (
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 // compose settles what a message refers to, and returns what is stored of it: its content, and what it has beside that, nil for nothing. A
 // message that refers to nothing makes no statement. timer is the chat's, in seconds.
 func (s *Server) compose(ctx context.Context, tx db.DBTX, sessionID, chat string, body *sendMessage, timer int) (content, beside []byte, err error) {
-	c := postgres.MessageContext{MentionsEveryone: body.MentionsEveryone, DisappearsAfter: timer, PreviewThumbnail: body.Content.thumbnail}
+	c := postgres.MessageContext{MentionsEveryone: body.MentionsEveryone, DisappearsAfter: timer, PreviewThumbnail: body.Content.thumbnail, Trace: trace.Parent(ctx)}
 	if (len(body.Mentions) > 0 || body.MentionsEveryone) && body.Content.Text == "" && body.Content.Caption == "" {
 		return nil, nil, invalid("body.mentions", "expected a text or a caption that mentions somebody")
 	}

@@ -32,7 +32,7 @@ type ContactPath struct {
 func (s *Server) addContacts() {
 	known, mexican := events.NewAddress("5491123456789@s.whatsapp.net", "5491123456789", "120363001122334", ""), events.ContactCheck{Number: "5215500000000"}
 	register(s, operation{
-		method: "POST", path: "/v1/sessions/{sessionId}/contacts/check", id: "check-contacts", tag: "Contacts", status: 200, wait: maxPreferredWait * time.Second,
+		method: "POST", path: "/v1/sessions/{sessionId}/contacts/check", id: "check-contacts", scope: scopeRead, asks: true, tag: "Contacts", status: 200, wait: maxPreferredWait * time.Second,
 		summary: "Check phone numbers",
 		description: "Asks WhatsApp which of up to 50 numbers have an account, and whose it is. A number of Brazil, Mexico or Argentina that has none as it is written is asked for in its " +
 			"other national forms too (Brazil's ninth digit, Mexico's 1, Argentina's 9 and 15): contact.phone is the number that has the account. It takes no Idempotency-Key: asked twice, it " +

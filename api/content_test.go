@@ -13,6 +13,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/netguard"
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 // What no schema says is refused with the place where it stands.
@@ -145,7 +146,7 @@ func TestWhatAPageSaysOfItself(t *testing.T) {
 func FuzzDescribePage(f *testing.F) {
 	f.Add([]byte(`<head><title>T</title><meta property=og:image content=x>`))
 	base, _ := url.Parse("https://example.com/")
-	f.Fuzz(func(t *testing.T, html []byte) {
+	testfuzz.Run(f, func(t *testing.T, html []byte) {
 		p := describePage(bytes.NewReader(html), base)
 		if len([]rune(p.title)) > maxPreviewTitle || len([]rune(p.description)) > maxPreviewText || strings.ContainsAny(p.title+p.description, "\x00\n\r") {
 			t.Errorf("%+v", p)

@@ -237,6 +237,7 @@ func (s *Server) deliveryPage(ctx context.Context, endpoint *uuid.UUID, f Delive
 	if len(types) > 0 {
 		p.Scan, p.MaxRows = max(deliveryScan, f.rows()), f.rows()
 	}
+	p.Sessions = callerOf(ctx).sessions
 	rows, err := s.q.DeliveryPage(ctx, s.pool, p)
 	if err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
@@ -251,12 +252,14 @@ func (s *Server) deliveryPage(ctx context.Context, endpoint *uuid.UUID, f Delive
 			out.Body.NextCursor = deliveryCursor(endpoint, row.EventID, row.EndpointID)
 		}
 	}
-	if !out.Body.HasMore {
-		return out, nil
-	}
-	if n := len(out.Body.Data); n == f.Limit {
+	if n := len(out.Body.Data); out.Body.HasMore && n == f.Limit {
 		last := rows[n-1]
 		out.Body.NextCursor = deliveryCursor(endpoint, last.EventID, last.EndpointID)
+	}
+	// What the endpoint got of other sessions, before it was for the caller's alone.
+	out.Body.Data = slices.DeleteFunc(out.Body.Data, func(d Delivery) bool { return d.SessionID != "" && !callerOf(ctx).sees(d.SessionID) })
+	if !out.Body.HasMore {
+		return out, nil
 	}
 	out.Link = nextLink(path, f.query(types), "cursor", out.Body.NextCursor, f.Limit)
 	return out, nil
@@ -354,6 +357,11 @@ func (s *Server) readDelivery(ctx context.Context, from db.DBTX, publicID string
 	}
 	if row.Type != nil {
 		v.Type, v.SessionID = *row.Type, *row.SessionID
+	}
+	if c := callerOf(ctx); c.sessions != nil {
+		if _, err := s.endpointByID(ctx, from, row.EndpointID); err != nil || v.SessionID != "" && !c.sees(v.SessionID) {
+			return d, row, problem(NotFound, "there is no such delivery, or it is no longer kept")
+		}
 	}
 	return publicDelivery(v), row, nil
 }

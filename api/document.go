@@ -55,6 +55,9 @@ type operation struct {
 	codes                 []Code        // the problems of its own; those that every operation can have are added
 	wait                  time.Duration // the longest that it waits for news
 	public                bool          // needs no API key
+	scope                 scope         // what a key must be allowed; "": what needs says
+	everywhere            bool          // it concerns all sessions, so that a key for some of them may not do it
+	asks                  bool          // a POST that changes nothing
 	maxBody               int64         // bytes of JSON that it takes; 0 means maxBody
 	multipart             *huma.Schema  // of a body that it reads by itself, as it comes
 	ticket                ticketPurpose // what a ticket that stands in for the key must be for; "": none does
@@ -80,7 +83,8 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	if o.public {
 		op.Security = []map[string][]string{}
 	} else {
-		codes = append(codes, Unauthorized, RateLimited)
+		codes = append(codes, Unauthorized, InsufficientScope, AddressNotAllowed, RateLimited)
+		op.Extensions = map[string]any{"x-scope": string(o.needs())}
 	}
 	if o.ticket != "" {
 		op.Security = append(slices.Clone(s.huma.OpenAPI().Security), map[string][]string{"ticket": {}})
@@ -209,7 +213,7 @@ func humaConfig() huma.Config {
 	config.Servers = []*huma.Server{{URL: "/", Description: "The server that this document came from."}}
 	config.Security = []map[string][]string{{"apiKey": {}}, {"bearer": {}}}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The setting API_KEY."},
+		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The setting API_KEY, or a key of POST /v1/api-keys."},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a bearer token."},
 		"ticket": {Type: "apiKey", In: "query", Name: "ticket", Description: "A ticket of POST /v1/stream-tickets, where a browser cannot send a header."},
 	}
@@ -231,6 +235,7 @@ func humaConfig() huma.Config {
 		{Name: "Media", Description: "Files, sent and received."},
 		{Name: "Webhooks", Description: "Where events are sent, signed as Standard Webhooks 1.0 has it."},
 		{Name: "Events", Description: "The log of everything that happened, which webhooks are sent from."},
+		{Name: "Keys", Description: "Keys that may do less than API_KEY, and who did what. x-scope of each operation says what a key needs for it."},
 		{Name: "System", Description: "For load balancers and monitoring."},
 		{Name: "Compatibility", Description: "The routes of the original program, for its clients. Each has a successor under /v1, which its header Link names."},
 	}

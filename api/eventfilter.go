@@ -56,9 +56,9 @@ func (f *ownFilter) Receiver() reflect.Value { return reflect.ValueOf(&f.value).
 // OnParamSet is where Huma says whether there was one.
 func (f *ownFilter) OnParamSet(given bool, _ any) { f.given = given }
 
-// filter is what the query says.
-func (f EventFilter) filter() events.Filter {
-	filter := events.Filter{Types: texts(f.Type), Sessions: texts(f.SessionID)}
+// filter is what the query says, of the sessions that there are for the caller.
+func (f EventFilter) filter(c *caller) events.Filter {
+	filter := events.Filter{Types: texts(f.Type), Sessions: c.among(texts(f.SessionID))}
 	for _, kind := range f.ChatKind {
 		filter.ChatKinds = append(filter.ChatKinds, events.AddressKind(kind))
 	}

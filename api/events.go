@@ -170,7 +170,7 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	filter := in.filter()
+	filter := in.filter(callerOf(ctx))
 	listener := s.waker.Listen(events.WakeLog)
 	defer listener.Close()
 	out := &eventsOutput{Body: EventPage{Data: []storedEvent{}}}
@@ -190,7 +190,7 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 			return nil, err
 		}
 	}
-	if out.Body.NextCursor = at.cursor; out.Body.HasMore {
+	if out.Body.NextCursor = s.cursor(ctx, at.cursor); out.Body.HasMore {
 		query := in.query()
 		if in.Raw {
 			query.Set("raw", "true")
@@ -206,7 +206,7 @@ func (s *Server) eventPlace(ctx context.Context, after, location string) (place,
 	if after == "" {
 		return place{}, nil
 	}
-	id, err := events.EventPrefix.Parse(after)
+	id, err := events.EventPrefix.Parse(s.openCursor(after))
 	if err != nil {
 		return place{}, invalid(location, "expected an event's id or a nextCursor")
 	}
@@ -278,6 +278,10 @@ func (s *Server) getEvent(ctx context.Context, in *struct {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read event: %w", err)
+	}
+	var whose struct{ SessionID string }
+	if c := callerOf(ctx); c.sessions != nil && (json.Unmarshal(body, &whose) != nil || !c.sees(whose.SessionID)) {
+		return nil, problem(NotFound, "there is no such event, or it is no longer kept")
 	}
 	shown := []storedEvent{body}
 	if in.Raw {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -27,6 +28,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 // Limits of a request. A client that is slower than these, or sends more, is cut off: a slow loris holds one connection for 10 s of header or
@@ -48,7 +51,9 @@ const (
 type call struct {
 	id        string            // X-Request-Id
 	route     string            // method and path, what an Idempotency-Key is bound to
-	principal [sha256.Size]byte // SHA-256 of the API key
+	principal [sha256.Size]byte // the caller's
+	caller    *caller           // nil: the operation is public, or nobody was let in
+	change    *auditEntry       // what the audit log is to hold, once something is changed; nil: nothing
 	body      [sha256.Size]byte // SHA-256 of the body's bytes
 	taken     bool              // whether the body has been read
 	release   func()            // gives back the room of a large body; nil: there is none
@@ -97,11 +102,21 @@ func identify(next http.Handler) http.Handler {
 	})
 }
 
-// observe writes the one log line of a request and counts it. The query stays out of the log: it may hold what is nobody's business.
+// unseen are the paths whose requests are no part of any trace: probes and scrapes, which come every few seconds.
+var unseen = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
+// observe writes the one log line of a request, counts it and makes its span. The query stays out of all of these: it may hold what is nobody's
+// business.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		var span trace.Span
+		if s.config.Tracer != nil && !unseen[r.URL.Path] {
+			var ctx context.Context
+			ctx, span = s.config.Tracer.Start(s.config.Tracer.Join(r.Context(), r.Header.Get(trace.Header)), r.Method, trace.Server)
+			r = r.WithContext(ctx)
+		}
 		s.inFlight.Inc()
 		defer func() {
 			s.inFlight.Dec()
@@ -110,17 +125,42 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				status = http.StatusOK
 			}
 			took := time.Since(began)
-			route := chi.RouteContext(r.Context()).RoutePattern() // a pattern, so that the number of series is bounded
+			routed := chi.RouteContext(r.Context())
+			route, session := routed.RoutePattern(), routed.URLParam("sessionId") // a pattern, so that the number of series is bounded
 			if route == "" {
 				route = "none"
 			}
+			if span.On() {
+				endSpan(span, r.Method, route, session, callOf(r.Context()).id, status)
+			}
 			s.requests.WithLabelValues(r.Method, route, fmt.Sprint(status)).Inc()
 			s.durations.WithLabelValues(r.Method, route).Observe(took.Seconds())
-			s.log.InfoContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", status, "bytes", wrapped.BytesWritten(),
-				"ms", took.Milliseconds(), "remote", r.RemoteAddr, "requestId", callOf(r.Context()).id)
+			var about slog.Attr // an empty one is left out
+			if session != "" {
+				about = slog.String("session", session)
+			}
+			s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
+				slog.Int("bytes", wrapped.BytesWritten()), slog.Int64("ms", took.Milliseconds()), slog.String("remote", r.RemoteAddr),
+				slog.String("requestId", callOf(r.Context()).id), about)
 		}()
 		next.ServeHTTP(wrapped, r)
 	})
+}
+
+// endSpan ends the span of a request, which has its route's name.
+func endSpan(span trace.Span, method, route, session, requestID string, status int) {
+	span.Rename(method + " " + route)
+	span.Set("http.request.method", method)
+	span.Set("http.route", route)
+	span.SetInt("http.response.status_code", status)
+	span.Set("requestId", requestID)
+	if session != "" {
+		span.Set("session", session)
+	}
+	if status >= http.StatusInternalServerError {
+		span.Fail(fmt.Sprint(status))
+	}
+	span.End()
 }
 
 // recoverPanics answers 500 to a request whose handler panicked, and logs where. One bad request must not end the others.
@@ -164,17 +204,41 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	r, w := humachi.Unwrap(ctx)
-	if s.admit(w, r, func() ([sha256.Size]byte, error) { return s.principalOf(ctx, keyOf(r)) }) {
-		next(ctx)
+	if !s.admit(w, r, func() (*caller, error) { return s.callerOf(ctx, keyOf(r)) }) {
+		return
 	}
+	o, _ := ctx.Operation().Metadata[metaOperation].(operation)
+	c := callOf(r.Context())
+	session := ctx.Param("sessionId")
+	if p := c.caller.authorize(o, session); p != nil {
+		s.writeProblem(w, r, p)
+		return
+	}
+	if session != "" && s.config.SessionRateLimit > 0 {
+		admitted := s.takeRequest(r.Context(), sha256.Sum256([]byte("session "+session)), s.config.SessionRateLimit)
+		admitted.headers(w.Header(), "session", s.config.SessionRateLimit)
+		if !admitted.ok {
+			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this session has had its %d requests of this minute", s.config.SessionRateLimit), admitted.left))
+			return
+		}
+	}
+	if o.method != http.MethodGet && !o.asks {
+		c.change = &auditEntry{operation: o.id, path: r.URL.Path, session: session, remote: r.RemoteAddr}
+	}
+	next(ctx)
 }
 
-// withKey lets only the API key's holder pass to a handler that is no operation.
-func (s *Server) withKey(next http.Handler) http.Handler {
+// withKey lets only the holder of a key with a scope pass to a handler that is no operation.
+func (s *Server) withKey(needed scope, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.admit(w, r, func() ([sha256.Size]byte, error) { return s.principalOfKey(keyOf(r)) }) {
-			next.ServeHTTP(w, r)
+		if !s.admit(w, r, func() (*caller, error) { return s.callerOfKey(r.Context(), keyOf(r)) }) {
+			return
 		}
+		if p := callOf(r.Context()).caller.authorize(operation{scope: needed}, ""); p != nil {
+			s.writeProblem(w, r, p)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -188,12 +252,12 @@ func keyOf(r *http.Request) string {
 }
 
 // admit says whether a request may go on; otherwise it is answered.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, who func() ([sha256.Size]byte, error)) bool {
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, who func() (*caller, error)) bool {
 	if wait := s.failures.blocked(r.RemoteAddr, time.Now()); wait > 0 {
 		s.writeProblem(w, r, rateLimited("too many requests without a valid key came from this address", wait))
 		return false
 	}
-	principal, err := who()
+	c, err := who()
 	if err != nil {
 		p := s.problemOf(r.Context(), err)
 		if p.Code == Unauthorized {
@@ -204,36 +268,34 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, who func() ([sha2
 		s.writeProblem(w, r, p)
 		return false
 	}
-	callOf(r.Context()).principal = principal
-	if s.config.RateLimit > 0 {
-		admitted := s.takeRequest(r.Context(), principal)
-		admitted.headers(w.Header(), s.config.RateLimit)
+	if !c.allows(r.RemoteAddr) {
+		s.writeProblem(w, r, problem(AddressNotAllowed, "this key may not be used from this address"))
+		return false
+	}
+	callOf(r.Context()).caller, callOf(r.Context()).principal = c, c.principal
+	if limit := cmp.Or(c.perMinute, s.config.RateLimit); limit > 0 {
+		admitted := s.takeRequest(r.Context(), c.principal, limit)
+		admitted.headers(w.Header(), "default", limit)
 		if !admitted.ok {
-			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this key has made its %d requests of this minute", s.config.RateLimit), admitted.left))
+			s.writeProblem(w, r, rateLimited(fmt.Sprintf("this key has made its %d requests of this minute", limit), admitted.left))
 			return false
 		}
 	}
 	return true
 }
 
-// principalOf is whose key this is, or whose ticket where one stands in for it.
-func (s *Server) principalOf(ctx huma.Context, key string) ([sha256.Size]byte, error) {
+// callerOf is whose key this is, or whose ticket where one stands in for it.
+func (s *Server) callerOf(ctx huma.Context, key string) (*caller, error) {
 	ticket, purpose := takeTicket(ctx)
 	if key == "" && ticket != "" {
 		return s.redeem(ctx.Context(), ticket, purpose)
 	}
-	return s.principalOfKey(key)
+	return s.callerOfKey(ctx.Context(), key)
 }
 
-// principalOfKey is whose key this is.
-func (s *Server) principalOfKey(key string) ([sha256.Size]byte, error) {
-	switch got := sha256.Sum256([]byte(key)); {
-	case key == "":
-		return got, problem(Unauthorized, "an API key is needed")
-	case subtle.ConstantTimeCompare(got[:], s.principal[:]) != 1:
-		return got, problem(Unauthorized, "this API key is not valid")
-	}
-	return s.principal, nil
+// isOwners compares hashes, in constant time, so that neither content nor length of API_KEY shows in the time it takes.
+func (s *Server) isOwners(hash [sha256.Size]byte) bool {
+	return subtle.ConstantTimeCompare(hash[:], s.principal[:]) == 1
 }
 
 // takeBody reads the body, bounded in size and time, before Huma does: Huma would answer 413 only after reading it all, and the body's hash

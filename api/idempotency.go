@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/seal"
@@ -40,6 +41,7 @@ func once[T any](ctx context.Context, s *Server, key string, effect func(context
 			return err
 		}
 		if replayed = stored != nil; replayed {
+			callOf(ctx).change = nil
 			if err := json.Unmarshal(stored, &value); err != nil {
 				return fmt.Errorf("read stored answer: %w", err)
 			}
@@ -134,6 +136,10 @@ func (s *Server) sweep() {
 		for _, step := range []func(context.Context) (int64, error){
 			func(ctx context.Context) (int64, error) { return s.q.IdempotencySweep(ctx, s.pool, sweepBatch) },
 			func(ctx context.Context) (int64, error) { return s.q.TicketSweep(ctx, s.pool, sweepBatch) },
+			func(ctx context.Context) (int64, error) { return s.q.KeySweep(ctx, s.pool, sweepBatch) },
+			func(ctx context.Context) (int64, error) {
+				return s.q.AuditSweep(ctx, s.pool, events.FirstID(time.Now().Add(-auditKept)), sweepBatch)
+			},
 			func(ctx context.Context) (int64, error) {
 				return s.q.QuerySweep(ctx, s.pool, queryKept.Seconds(), sweepBatch)
 			},

@@ -128,6 +128,9 @@ func TestEveryPostTakesAKey(t *testing.T) {
 	}
 	without := map[string]bool{
 		"/v1/stream-tickets":                            true, // whose answer must not be stored, and of which a second one does no harm
+		"/v1/api-keys":                                  true, // likewise
+		"/v1/api-keys/{keyId}/rotate":                   true, // likewise
+		"/v1/sessions/{sessionId}/links":                true, // likewise
 		"/v1/sessions/{sessionId}/contacts/check":       true, // which changes nothing
 		"/v1/sessions/{sessionId}/pairing-code":         true, // whose answers end with their connection, and must not be stored
 		"/v1/sessions/{sessionId}/passkey/response":     true, // which WhatsApp takes once, and of which a second is told so

@@ -158,7 +158,7 @@ func (s *Server) addLegacy() {
 	s.addLegacyMedia()
 	target := "https://tu-servidor.com/webhook"
 	register(s, operation{
-		method: "POST", path: "/webhook/config", id: "legacy-configure-webhook", tag: legacyTag, status: 200, successor: "/v1/webhook-endpoints",
+		method: "POST", path: "/webhook/config", id: "legacy-configure-webhook", scope: scopeManage, everywhere: true, tag: legacyTag, status: 200, successor: "/v1/webhook-endpoints",
 		summary: "Set the webhook",
 		description: "Sends every message that comes in to this URL, in the original's form (see the webhook legacy.message), signed as any other delivery; null or an empty text ends that. It is the " +
 			"endpoint that the setting WEBHOOK_URL describes: what is set here lasts until that setting is changed to another value.",

@@ -68,13 +68,13 @@ var exampleLegacySession = LegacySession{"mi-sesion-01", events.StateConnected, 
 func (s *Server) addLegacySessions() {
 	const session = "mi-sesion-01"
 	register(s, operation{
-		method: "POST", path: "/api/start-session", id: "legacy-start-session", tag: legacyTag, status: 200, successor: "/v1/sessions",
+		method: "POST", path: "/api/start-session", id: "legacy-start-session", scope: scopeManage, tag: legacyTag, status: 200, successor: "/v1/sessions",
 		summary: "Start a session", description: "Creates the session if it is new, and starts it. On one that runs it does nothing, and says how it is.",
 		request:  map[string]any{"sessionId": session},
 		response: LegacyStarted{true, session, events.StateStarting, legacyStartMessage(events.Session{ID: session, State: events.StateStarting})}, codes: []Code{SessionAlreadyExists},
 	}, s.legacyStart)
 	register(s, operation{
-		method: "GET", path: "/api/qr/{sessionId}", id: "legacy-get-qr", tag: legacyTag, status: 200, wait: legacyQRWait, successor: "/v1/sessions/{sessionId}/qr",
+		method: "GET", path: "/api/qr/{sessionId}", id: "legacy-get-qr", scope: scopePair, tag: legacyTag, status: 200, wait: legacyQRWait, successor: "/v1/sessions/{sessionId}/qr",
 		summary: "Read the QR code", description: "The code to scan with the phone; it waits up to 5 s for one. A session that is linked has none: session_already_linked.",
 		response: LegacyQR{true, session, "data:image/png;base64,iVBORw0KGgo=", exampleQRText, exampleTime},
 		codes:    []Code{SessionNotFound, SessionAlreadyLinked, SessionNotConnected, SessionLoggedOut, PairingExpired},
@@ -90,7 +90,7 @@ func (s *Server) addLegacySessions() {
 		response: LegacySessions{true, []LegacySession{exampleLegacySession}},
 	}, s.legacyList)
 	register(s, operation{
-		method: "POST", path: "/api/logout/{sessionId}", id: "legacy-logout", tag: legacyTag, status: 200, successor: "/v1/sessions/{sessionId}/logout",
+		method: "POST", path: "/api/logout/{sessionId}", id: "legacy-logout", scope: scopeManage, tag: legacyTag, status: 200, successor: "/v1/sessions/{sessionId}/logout",
 		summary: "Log a session out", description: "Unlinks the account from the phone. The session and its messages stay; start it to link it anew.",
 		response: LegacyDone{true, "The session mi-sesion-01 is being logged out"}, codes: []Code{SessionNotFound},
 	}, s.legacyLogout)
@@ -127,6 +127,9 @@ func (s *Server) legacyStart(ctx context.Context, in *struct {
 	Body startLegacySession
 }) (*struct{ Body LegacyStarted }, error) {
 	id := in.Body.SessionID
+	if !callerOf(ctx).sees(id) {
+		return nil, problem(InsufficientScope, "this key is for certain sessions alone, whose ids GET /v1/me lists")
+	}
 	session, _, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (events.Session, error) {
 		created, err := s.q.SessionInsert(ctx, tx, id, "", []byte("{}"), events.DesiredStarted)
 		if err != nil {
@@ -174,7 +177,7 @@ func (s *Server) legacyStatus(ctx context.Context, in *struct{ SessionPath }) (*
 }
 
 func (s *Server) legacyList(ctx context.Context, _ *struct{}) (*struct{ Body LegacySessions }, error) {
-	rows, err := s.q.SessionList(ctx, s.pool, nil, "", legacySessions)
+	rows, err := s.q.SessionList(ctx, s.pool, callerOf(ctx).sessions, nil, "", legacySessions)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}

@@ -51,7 +51,7 @@ func (s *Server) addLinking() {
 	waiting.Step, waiting.Request = events.PasskeyWaiting, nil
 	wait := maxPreferredWait * time.Second
 	register(s, operation{
-		method: "POST", path: "/v1/sessions/{sessionId}/pairing-code", id: "ask-pairing-code", tag: "Sessions", status: 200, wait: wait,
+		method: "POST", path: "/v1/sessions/{sessionId}/pairing-code", id: "ask-pairing-code", scope: scopePair, tag: "Sessions", status: 200, wait: wait,
 		summary: "Ask for a pairing code",
 		description: "A code that the account's owner enters on the phone instead of scanning a QR code (WhatsApp, Linked devices, Link a device, Link with phone number). The session is started " +
 			"if it does not run. The code is valid until expiresAt, 100 s to 160 s, and ends sooner if the session is restarted or moves to another connector, or another code is asked for: " +
@@ -61,14 +61,14 @@ func (s *Server) addLinking() {
 		codes: append([]Code{RecipientNotOnWhatsApp, PasskeyRequired, SessionNotConnected, SessionLoggedOut, PairingExpired}, linkingCodes...),
 	}, s.askPairingCode)
 	register(s, operation{
-		method: "GET", path: "/v1/sessions/{sessionId}/passkey", id: "get-passkey", tag: "Sessions", status: 200, wait: wait,
+		method: "GET", path: "/v1/sessions/{sessionId}/passkey", id: "get-passkey", scope: scopePair, tag: "Sessions", status: 200, wait: wait,
 		summary: "Read what WhatsApp asks of a passkey",
 		description: "WhatsApp asks for the passkey of some accounts after their QR code was scanned or their pairing code entered; the session is passkey_required then. Each step is also in the " +
 			"event session.status. The passkey is bound to whatsapp.com: an answer can be made by a browser that shows web.whatsapp.com, or by whatever else holds the passkey.",
 		response: examplePasskey, codes: append([]Code{PasskeyNotRequired}, linkingCodes...),
 	}, s.getPasskey)
 	register(s, operation{
-		method: "POST", path: "/v1/sessions/{sessionId}/passkey/response", id: "answer-passkey", tag: "Sessions", status: 200, wait: wait,
+		method: "POST", path: "/v1/sessions/{sessionId}/passkey/response", id: "answer-passkey", scope: scopePair, tag: "Sessions", status: 200, wait: wait,
 		summary: "Answer with a passkey",
 		description: "Gives WhatsApp the assertion that the passkey made for request. Mostly the phone has linked the session a moment later. Where the answer took longer than 5 minutes, WhatsApp wants " +
 			"codes compared first: the step is confirmation then. passkey_refused: WhatsApp did not accept it, and takes another.",
@@ -78,7 +78,7 @@ func (s *Server) addLinking() {
 		response: waiting, codes: append([]Code{PasskeyNotRequired, PasskeyRefused}, linkingCodes...),
 	}, s.answerPasskey)
 	register(s, operation{
-		method: "POST", path: "/v1/sessions/{sessionId}/passkey/confirmation", id: "confirm-passkey", tag: "Sessions", status: 200, wait: wait,
+		method: "POST", path: "/v1/sessions/{sessionId}/passkey/confirmation", id: "confirm-passkey", scope: scopePair, tag: "Sessions", status: 200, wait: wait,
 		summary: "Confirm that the codes are equal", description: "Says that code is the one that the phone shows, and so ends the step confirmation. If they differ, restart the session instead.",
 		response: waiting, codes: append([]Code{PasskeyNotRequired}, linkingCodes...),
 	}, s.confirmPasskey)

@@ -15,6 +15,7 @@ import (
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 type forwardMessage struct {
@@ -134,6 +135,7 @@ func (s *Server) forwardTo(ctx context.Context, tx *queue.Tx, source db.MessageV
 	expires := now.Add(s.config.MessageExpiry)
 	p := db.MessageForwardParams{
 		ID: id, ChatID: chat, WhatsappID: newWhatsAppID(), ExpiresAt: &expires, Timestamp: now, SessionID: source.SessionID, SourceID: source.ID,
+		Trace: trace.Parent(ctx),
 	}
 	if reference != "" {
 		p.ClientReference = &reference

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 // commands returns what stands on the topic of commands, in order.
@@ -269,7 +270,7 @@ func FuzzSend(f *testing.F) {
 	}
 	server := setup(f)
 	sales := server.session("sales")
-	f.Fuzz(func(t *testing.T, body []byte) {
+	testfuzz.Run(f, func(t *testing.T, body []byte) {
 		g := *server
 		g.t = t
 		a := g.do("POST", sales+"/messages", string(body))

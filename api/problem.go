@@ -29,6 +29,9 @@ const (
 	MalformedJSON          Code = "malformed_json"
 	Unauthorized           Code = "unauthorized"
 	Forbidden              Code = "forbidden"
+	InsufficientScope      Code = "insufficient_scope"
+	AddressNotAllowed      Code = "address_not_allowed"
+	KeyNotFound            Code = "api_key_not_found"
 	NotFound               Code = "not_found"
 	SessionNotFound        Code = "session_not_found"
 	MessageNotFound        Code = "message_not_found"
@@ -99,6 +102,9 @@ var explanations = map[Code]explanation{
 	MalformedJSON:          {400, "Malformed JSON", "The body is not one valid JSON value. Check quotes and commas; strings cannot hold the character U+0000."},
 	Unauthorized:           {401, "Unauthorized", "Send the API key as X-API-Key, or as Authorization: Bearer. The key is the setting API_KEY; chasqui dev prints it. A ticket opens a stream once, within 60 s."},
 	Forbidden:              {403, "Forbidden", "WhatsApp does not allow the session's account to know or do this, or a page of another origin asks at /mcp. The detail says more."},
+	InsufficientScope:      {403, "Insufficient scope", "The API key may not do this: its scopes do not allow it, or it is for some sessions alone. The detail says what is needed; GET /v1/me says what the key may do."},
+	AddressNotAllowed:      {403, "Address not allowed", "The API key may not be used from this address: it is for other networks alone."},
+	KeyNotFound:            {404, "API key not found", "There is no API key with this id. GET /v1/api-keys lists them."},
 	NotFound:               {404, "Not found", "Nothing has this id or path."},
 	SessionNotFound:        {404, "Session not found", "No session has this id, or it is being deleted. GET /v1/sessions lists them."},
 	MessageNotFound:        {404, "Message not found", "The session has no message with this id. Both the msg_ id and WhatsApp's own are accepted."},

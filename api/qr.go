@@ -43,7 +43,7 @@ type qrOutput struct {
 func (s *Server) addQR() {
 	code := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[events.QR](), true, "")
 	register(s, operation{
-		method: "GET", path: "/v1/sessions/{sessionId}/qr", id: "get-session-qr", tag: "Sessions", status: 200, wait: maxQRWait,
+		method: "GET", path: "/v1/sessions/{sessionId}/qr", id: "get-session-qr", scope: scopePair, tag: "Sessions", status: 200, wait: maxQRWait,
 		summary: "Read the QR code",
 		description: "The code to scan with the phone (WhatsApp, Linked devices, Link a device). A code is valid until expiresAt, about 20 s, and then another follows, until " +
 			"the last one expires: pairing_expired. They go on beside a pairing code. A session that is linked has no code: session_already_linked. unavailable: there is none yet; ask again, or with wait.",

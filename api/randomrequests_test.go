@@ -64,7 +64,7 @@ func TestRandomRequests(t *testing.T) {
 		if o.left == enough {
 			continue
 		}
-		r := g.request(o, f.base)
+		r := g.request(o, f.base, g.IntN(3) > 0)
 		fits, _ := v.ValidateHttpRequest(r.with(t.Context()))
 		looks := !fits && o.method != "GET" && i%8 == 0
 		var before map[string]int
@@ -172,12 +172,11 @@ func (r *randomRequest) do(ctx context.Context, client *http.Client) (*http.Resp
 	return response, append([]byte{}, body...), nil
 }
 
-// request makes a request to an operation. One of three is as the document wants it, as far as the generator knows; in the others a parameter
-// or the body is spoiled.
-func (g *generator) request(o *randomOperation, base string) *randomRequest {
+// request makes a request to an operation, as the document wants it, as far as the generator knows, or with a parameter or the body spoiled.
+func (g *generator) request(o *randomOperation, base string, spoils bool) *randomRequest {
 	r := &randomRequest{method: o.method, header: http.Header{"X-Api-Key": {testKey}}}
 	spoiled := -1 // the parameter that is; the body is the one behind the last
-	if g.IntN(3) > 0 {
+	if spoils {
 		spoiled = g.IntN(len(o.parameters) + 1)
 		if o.body != nil && g.IntN(2) == 0 {
 			spoiled = len(o.parameters)
@@ -337,15 +336,17 @@ func readOperations(t *testing.T) ([]*randomOperation, *generator) {
 	return operations, &generator{Rand: rand.New(rand.NewPCG(*randomSeed, 0)), schemas: document.Components.Schemas, patterns: map[string]*regexp.Regexp{}}
 }
 
+// public are the operations that want no key.
+var public = map[string]bool{"legacy-health": true, "legacy-info": true, "get-version": true, "get-health": true, "get-readiness": true}
+
 // TestEveryOperationWantsAKey: but for those that load balancers and people without one ask for, with and without a valid request.
 func TestEveryOperationWantsAKey(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	operations, g := readOperations(t)
-	public := map[string]bool{"legacy-health": true, "legacy-info": true, "get-version": true, "get-health": true, "get-readiness": true}
 	for i, o := range operations {
 		for name, key := range map[string]string{"": "", "X-Api-Key": "wrong", "Authorization": "Bearer wrong"} {
-			random := g.request(o, f.base)
+			random := g.request(o, f.base, g.IntN(3) > 0)
 			if strings.Contains(random.url, "%00") {
 				continue // refused before anybody is asked for a key
 			}
@@ -359,9 +360,5 @@ func TestEveryOperationWantsAKey(t *testing.T) {
 				t.Errorf("%s with %s %q: %d %s", random, name, key, got, w.Body)
 			}
 		}
-		delete(public, o.id)
-	}
-	if len(public) > 0 {
-		t.Errorf("there is no operation %v", public)
 	}
 }

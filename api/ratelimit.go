@@ -52,9 +52,15 @@ type admission struct {
 }
 
 // headers sets those of draft-ietf-httpapi-ratelimit-headers.
-func (a admission) headers(h http.Header, limit int) {
-	h.Set("RateLimit-Policy", fmt.Sprintf(`"default";q=%d;w=60`, limit))
-	h.Set("RateLimit", fmt.Sprintf(`"default";r=%d;t=%d`, a.remaining, seconds(a.left)))
+func (a admission) headers(h http.Header, policy string, limit int) {
+	add := func(name, value string) { // one field with a list, as far as there is more than one limit
+		if before := h.Get(name); before != "" {
+			value = before + ", " + value
+		}
+		h.Set(name, value)
+	}
+	add("RateLimit-Policy", fmt.Sprintf(`"%s";q=%d;w=60`, policy, limit))
+	add("RateLimit", fmt.Sprintf(`"%s";r=%d;t=%d`, policy, a.remaining, seconds(a.left)))
 }
 
 // seconds rounds up, so that whoever waits for so long has waited long enough.
@@ -70,8 +76,8 @@ func rateLimited(detail string, wait time.Duration) *Problem {
 // hold back matters.
 func block(limit int) int { return max(1, min(max(10, limit/50), limit/4)) }
 
-// takeRequest counts a request of a key.
-func (s *Server) takeRequest(ctx context.Context, key [sha256.Size]byte) admission {
+// takeRequest counts a request of a key, or for a session.
+func (s *Server) takeRequest(ctx context.Context, key [sha256.Size]byte, limit int) admission {
 	now := time.Now()
 	b := s.allowances.bucket(key, now)
 	b.mu.Lock()
@@ -80,7 +86,7 @@ func (s *Server) takeRequest(ctx context.Context, key [sha256.Size]byte) admissi
 		b.have, b.rest, b.until, b.alone = 0, 1, now, 0
 	}
 	if b.have == 0 && b.rest > 0 {
-		s.takeBlock(ctx, key, b)
+		s.takeBlock(ctx, key, b, limit)
 	}
 	if b.have == 0 {
 		return admission{left: b.until.Sub(now)}
@@ -90,8 +96,7 @@ func (s *Server) takeRequest(ctx context.Context, key [sha256.Size]byte) admissi
 }
 
 // takeBlock takes another block for b, or finds that there is none.
-func (s *Server) takeBlock(ctx context.Context, key [sha256.Size]byte, b *bucket) {
-	limit := s.config.RateLimit
+func (s *Server) takeBlock(ctx context.Context, key [sha256.Size]byte, b *bucket, limit int) {
 	want := block(limit)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limitTimeout) // whose request it is does not matter
 	defer cancel()

@@ -196,6 +196,6 @@ func BenchmarkTakeRequest(b *testing.B) {
 	f := setup(b, func(c *Config) { c.RateLimit = 1 << 30 })
 	key := sha256.Sum256([]byte("k"))
 	for b.Loop() {
-		f.takeRequest(b.Context(), key)
+		f.takeRequest(b.Context(), key, f.config.RateLimit)
 	}
 }

@@ -151,7 +151,7 @@ func (s *Server) createReplay(ctx context.Context, in *struct {
 	}
 	slices.Sort(states)
 	replay, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (r Replay, err error) {
-		if _, err := s.endpointRow(s.q.EndpointGet(ctx, tx, endpoint)); err != nil {
+		if _, err := s.endpointByID(ctx, tx, endpoint); err != nil {
 			return r, err
 		}
 		id, err := s.q.ReplayInsert(ctx, tx, db.ReplayInsertParams{
@@ -187,6 +187,11 @@ func (s *Server) replayRuns(ctx context.Context, tx *queue.Tx, endpoint uuid.UUI
 
 func (s *Server) readReplay(ctx context.Context, from db.DBTX, id uuid.UUID) (Replay, error) {
 	row, err := s.q.ReplayGet(ctx, from, id)
+	if err == nil && callerOf(ctx).sessions != nil {
+		if _, err := s.endpointByID(ctx, from, row.EndpointID); err != nil {
+			return Replay{}, problem(NotFound, "there is no such replay, or it is no longer kept")
+		}
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Replay{}, problem(NotFound, "there is no such replay, or it is no longer kept")
 	}
@@ -216,7 +221,7 @@ func (s *Server) listReplays(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.endpointRow(s.q.EndpointGet(ctx, s.pool, id)); err != nil {
+	if _, err := s.endpointByID(ctx, s.pool, id); err != nil {
 		return nil, err
 	}
 	rows, err := s.q.ReplayList(ctx, s.pool, id, before, in.rows())

@@ -165,7 +165,7 @@ func (s *Server) listSessions(ctx context.Context, in *struct{ Page }) (*listed[
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.q.SessionList(ctx, s.pool, before, beforeID, in.rows())
+	rows, err := s.q.SessionList(ctx, s.pool, callerOf(ctx).sessions, before, beforeID, in.rows())
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}
@@ -193,6 +193,9 @@ func (s *Server) createSession(ctx context.Context, in *struct {
 	Idempotent
 	Body createSession
 }) (*sessionOutput, error) {
+	if !callerOf(ctx).sees(in.Body.ID) {
+		return nil, problem(InsufficientScope, "this key is for certain sessions alone, whose ids GET /v1/me lists")
+	}
 	settings, err := s.settingsJSON(ctx, in.Body.ID, in.Body.Settings, "body.settings")
 	if err != nil {
 		return nil, err
@@ -264,6 +267,9 @@ func (s *Server) readSession(ctx context.Context, from db.DBTX, id string) (even
 }
 
 func (s *Server) sessionRow(ctx context.Context, from db.DBTX, id string) (db.SessionView, error) {
+	if !callerOf(ctx).sees(id) { // named in the body; what stands in the path has been looked at
+		return db.SessionView{}, problem(SessionNotFound, "there is no session "+id)
+	}
 	row, err := s.q.SessionGet(ctx, from, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return row, problem(SessionNotFound, "there is no session "+id)

@@ -38,15 +38,19 @@ type limits struct {
 	ping      time.Duration // of silence on a WebSocket
 	write     time.Duration // that one event may take to leave, and a pong to come: who is slower is cut off
 	request   time.Duration // the server's WriteTimeout, which streams must outlive
+	header    time.Duration // that the header of a request may take
+	conns     int           // connections at once; more wait to be accepted
 	stall     time.Duration // that a client may neither send nor take anything of a file
 	content   time.Duration // that a GET of a file waits while it is on its way
+	stats     time.Duration // between two ticks of stats
 }
 
-var defaultLimits = limits{streams: 500, tail: 8192, heartbeat: 15 * time.Second, ping: 20 * time.Second, write: 10 * time.Second, request: writeTimeout, stall: transferStall, content: contentWait}
+var defaultLimits = limits{streams: 500, tail: 8192, heartbeat: 15 * time.Second, ping: 20 * time.Second, write: 10 * time.Second, request: writeTimeout, header: headerTimeout, conns: 8192, stall: transferStall, content: contentWait, stats: 5 * time.Second}
 
 // Why a stream ended, where it was not its client who left.
 var (
 	errStopping   = errors.New("the server is stopping")
+	errKeyEnded   = errors.New("its key was changed or has ended")
 	errSlow       = errors.New("the consumer is too slow")
 	errPlaceGone  = errors.New("the events after this place are no longer kept")
 	errClientLeft = errors.New("the client has left")
@@ -66,6 +70,7 @@ func (s *Server) addStreams() {
 		description: "Server-sent events: id is the event's id, event its type, and data the event, byte for byte as webhooks carry it. Begin with after, or with what happens from now on. " +
 			exactly + "EventSource does that by itself, with Last-Event-ID, which counts more than after. " +
 			"Now and then an id comes without data: the place up to which the log holds nothing more for this stream. A comment comes after 15 s of silence. " +
+			"With stats=true the events named stats come too, every 5 s: the last two minutes of GET /v1/stats, of which the second is not over. " +
 			"A client that does not take an event within 10 s is cut off; it can come back. Any page may read the stream (Access-Control-Allow-Origin: *): what opens it is a key or a ticket, " +
 			"never a cookie. EventSource cannot send a key, so give it a ticket, and a new one when its readyState is CLOSED.",
 		responses: map[string]*huma.Response{"200": {Description: "The stream, which lasts until one side ends it", Content: map[string]*huma.MediaType{
@@ -108,6 +113,7 @@ type sink struct {
 	send  func([]db.EventPageRow) error // writes events; errSlow when the client does not take them
 	idle  func(at place) error          // after each silence: at is how far the log was read
 	every time.Duration                 // of silence
+	stats func(body []byte) error       // writes stats; nil: they are not wanted
 }
 
 // A stream is one that is open.
@@ -136,10 +142,20 @@ func (s *Server) serveStream(kind string, hc huma.Context, at place, filter even
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	s.running.Go(func() {
-		select {
-		case <-s.stopping:
-			cancel(errStopping)
-		case <-ctx.Done():
+		changed := s.waker.Listen(events.WakeKeys)
+		defer changed.Close()
+		look := time.NewTicker(time.Minute)
+		defer look.Stop()
+		for ctx.Err() == nil {
+			select {
+			case <-s.stopping:
+				cancel(errStopping)
+			case <-ctx.Done():
+			case <-changed.C():
+				s.endWithKey(ctx, cancel)
+			case <-look.C: // a key expires without anybody saying so
+				s.endWithKey(ctx, cancel)
+			}
 		}
 	})
 	err := run(&stream{s, ctx, cancel, w, r, at, filter})
@@ -149,12 +165,28 @@ func (s *Server) serveStream(kind string, hc huma.Context, at place, filter even
 	s.log.InfoContext(r.Context(), "event stream ended", "kind", kind, "why", err, "requestId", callOf(r.Context()).id)
 }
 
+// endWithKey ends a stream whose key has ended, or has other rights than when it was opened.
+//
+// Failure policy: while the database cannot be asked, a stream goes on.
+func (s *Server) endWithKey(ctx context.Context, cancel context.CancelCauseFunc) {
+	c := callerOf(ctx)
+	now, err := s.callerOfPrincipal(ctx, c.principal[:])
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && (!now.may(scopeRead) || !slices.Equal(now.sessions, c.sessions)) {
+		cancel(errKeyEnded)
+	}
+}
+
 // pump sends what comes after the stream's beginning until its context ends or the client takes no more; it returns why.
 //
 // Failure policy: while the log cannot be read the stream stays open, and it is tried again every second.
 func (s *stream) pump(to sink) error {
 	silence := time.NewTimer(to.every)
 	defer silence.Stop()
+	var stats <-chan struct{} // nil, hence never, where they are not wanted
+	if to.stats != nil {
+		defer s.board.enter()()
+		_, stats = s.board.read()
+	}
 	for at := s.at; ; {
 		rows, next, news, err := s.nextEvents(s.ctx, at, s.filter)
 		if s.ctx.Err() != nil {
@@ -180,6 +212,13 @@ func (s *stream) pump(to sink) error {
 		select {
 		case <-news:
 		case <-again:
+		case <-stats:
+			var body []byte
+			body, stats = s.board.read()
+			if err := to.stats(body); err != nil {
+				return err
+			}
+			silence.Reset(to.every)
 		case <-silence.C: // also in the middle of a long search for what is rare
 			if err := to.idle(at); err != nil {
 				return err
@@ -252,7 +291,11 @@ func held(rows []db.EventPageRow, to place) ([]db.EventPageRow, place) {
 func (s *Server) streamEvents(ctx context.Context, in *struct {
 	StreamInput
 	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"The id of the last event that was seen, as EventSource sends it; counts more than after." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	Stats       bool   `query:"stats" doc:"Also tell the last two minutes of GET /v1/stats, as event stats without an id, every 5 s." example:"true"`
 }) (*huma.StreamResponse, error) {
+	if in.Stats && callerOf(ctx).sessions != nil {
+		return nil, problem(InsufficientScope, "stats are of all sessions: this needs a key for all of them")
+	}
 	after, location := in.After, "query.after"
 	if in.LastEventID != "" {
 		after, location = in.LastEventID, "header.Last-Event-ID"
@@ -261,13 +304,15 @@ func (s *Server) streamEvents(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) { s.serveStream("sse", hc, at, in.filter(), (*stream).serveSSE) }}, nil
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		s.serveStream("sse", hc, at, in.filter(callerOf(hc.Context())), func(st *stream) error { return st.serveSSE(in.Stats) })
+	}}, nil
 }
 
 // serveSSE writes server-sent events. A body is one line, since it is JSON as encoding/json writes it. An id without data moves a client's
 // Last-Event-ID without an event (HTML, "dispatch the event"): so also one that has got no event yet, or that filters much, comes back to where
 // it was.
-func (s *stream) serveSSE() error {
+func (s *stream) serveSSE(stats bool) error {
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store, no-transform") // a proxy that compresses would hold events back
@@ -291,7 +336,9 @@ func (s *stream) serveSSE() error {
 		return s.writeError(err)
 	}
 	flush := func() error { return s.writeError(out.Flush()) }
-	shown := s.at.cursor // the last id that the client has
+	// A place in the log may be that of another session's event.
+	reached, id := s.at.cursor, func(cursor string) string { return s.cursor(s.ctx, cursor) }
+	shown := id(reached) // the last id that the client has
 	if err := write("retry: %d\n", reconnectAfter.Milliseconds()); err != nil {
 		return err
 	}
@@ -303,11 +350,16 @@ func (s *stream) serveSSE() error {
 	if err := errors.Join(write("\n"), flush()); err != nil {
 		return err
 	}
+	var tell func([]byte) error
+	if stats {
+		tell = func(body []byte) error { return errors.Join(write("event: stats\ndata: %s\n\n", body), flush()) }
+	}
 	return s.pump(sink{
-		every: s.limits.heartbeat,
+		every: s.limits.heartbeat, stats: tell,
 		send: func(rows []db.EventPageRow) error {
 			for _, row := range rows {
-				shown = events.EventPrefix.Format(row.ID)
+				reached = events.EventPrefix.Format(row.ID)
+				shown = reached
 				if err := write("id: %s\nevent: %s\ndata: %s\n\n", shown, row.Type, row.Body); err != nil {
 					return err
 				}
@@ -315,12 +367,12 @@ func (s *stream) serveSSE() error {
 			return flush()
 		},
 		idle: func(at place) error {
-			id := ""
-			if at.cursor != shown {
-				shown = at.cursor
-				id = "id: " + shown + "\n"
+			moved := ""
+			if at.cursor != reached {
+				reached, shown = at.cursor, id(at.cursor)
+				moved = "id: " + shown + "\n"
 			}
-			return errors.Join(write(":\n%s\n", id), flush())
+			return errors.Join(write(":\n%s\n", moved), flush())
 		},
 	})
 }

@@ -2,13 +2,9 @@ package api
 
 import (
 	"context"
-	"time"
 
-	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/readiness"
 )
-
-// readyTimeout bounds /readyz: a load balancer should hear "no" rather than wait.
-const readyTimeout = 3 * time.Second
 
 // Health is the answer of the probes.
 type Health struct {
@@ -32,8 +28,9 @@ func (s *Server) addSystem() {
 	}, func(context.Context, *struct{}) (*healthOutput, error) { return &healthOutput{Health{"ok"}}, nil })
 	register(s, operation{
 		method: "GET", path: "/readyz", id: "get-readiness", tag: "System", status: 200, public: true,
-		summary: "Can it work?", description: "Answers 200 when the database is there and has this version's schema, else 503. Send requests elsewhere when this fails.",
-		response: Health{"ok"},
+		summary: "Can it work?", description: "Answers 200 when the database is there and has this version's schema, else 503 with what is wrong. Send requests elsewhere when this fails. " +
+			"Without S3 it is degraded, and still 200: files wait, all else works.",
+		response: readiness.Report{Status: readiness.OK, Checks: map[string]string{"database": readiness.OK, "schema": readiness.OK, "s3": readiness.OK}},
 	}, s.getReady)
 	register(s, operation{
 		method: "GET", path: "/v1/version", id: "get-version", tag: "System", status: 200, public: true,
@@ -44,12 +41,10 @@ func (s *Server) addSystem() {
 	})
 }
 
-func (s *Server) getReady(ctx context.Context, _ *struct{}) (*healthOutput, error) {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	if err := postgres.CheckSchema(ctx, s.pool); err != nil {
-		s.log.WarnContext(ctx, "not ready", "error", err)
-		return nil, problem(Unavailable, "the database is not there, or its schema is older than this program")
+func (s *Server) getReady(ctx context.Context, _ *struct{}) (*struct{ Body readiness.Report }, error) {
+	r := readiness.Look(ctx, s.log, readiness.Database(s.pool), readiness.Part("s3", s.config.S3.Ping))
+	if r.Status == readiness.Unavailable {
+		return nil, problem(Unavailable, "not ready: "+r.Wrong())
 	}
-	return &healthOutput{Health{"ok"}}, nil
+	return &struct{ Body readiness.Report }{r}, nil
 }

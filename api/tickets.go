@@ -40,7 +40,7 @@ type Ticket struct {
 
 func (s *Server) addTickets() {
 	register(s, operation{
-		method: "POST", path: "/v1/stream-tickets", id: "create-stream-ticket", tag: "Events", status: 201,
+		method: "POST", path: "/v1/stream-tickets", id: "create-stream-ticket", scope: scopeRead, asks: true, tag: "Events", status: 201,
 		summary: "Create a ticket for a browser",
 		description: "EventSource, WebSocket and images cannot send a key. Your server, which has the key, asks for a ticket and hands it to the page, which passes it as ?ticket=. " +
 			"One for a stream opens one stream within 60 s; for each reconnect ask for another. One for media opens all media that the key may read for 10 minutes. " +
@@ -83,7 +83,7 @@ func takeTicket(ctx huma.Context) (ticket string, purpose ticketPurpose) {
 
 // redeem returns whose ticket this is. A ticket for a stream is used up by it, whatever comes of the request. One whose key is no longer
 // valid is worth nothing either.
-func (s *Server) redeem(ctx context.Context, ticket string, purpose ticketPurpose) (principal [sha256.Size]byte, err error) {
+func (s *Server) redeem(ctx context.Context, ticket string, purpose ticketPurpose) (*caller, error) {
 	ctx, cancel := context.WithTimeout(ctx, databaseBudget)
 	defer cancel()
 	hash := sha256.Sum256([]byte(ticket))
@@ -92,11 +92,15 @@ func (s *Server) redeem(ctx context.Context, ticket string, purpose ticketPurpos
 		look = s.q.TicketRedeem
 	}
 	found, err := look(ctx, s.pool, hash[:], string(purpose))
-	if errors.Is(err, pgx.ErrNoRows) || err == nil && [sha256.Size]byte(found) != s.principal {
-		return principal, problem(Unauthorized, "this ticket is not valid here, or was used, or has expired")
+	var whose *caller
+	if err == nil {
+		whose, err = s.callerOfPrincipal(ctx, found)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, problem(Unauthorized, "this ticket is not valid here, or was used, or has expired")
 	}
 	if err != nil {
-		return principal, fmt.Errorf("redeem ticket: %w", err)
+		return nil, fmt.Errorf("redeem ticket: %w", err)
 	}
-	return [sha256.Size]byte(found), nil
+	return whose, nil
 }

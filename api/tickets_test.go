@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -94,18 +93,7 @@ func TestTickets(t *testing.T) {
 func TestTicketOnce(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	other, err := New(Config{DSN: f.config.DSN, Addr: "127.0.0.1:0", APIKey: testKey, Keys: testKeys, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := other.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	other := f.another()
 	bases := []string{f.base, other.URL()}
 	for range 5 {
 		ticket := f.ticket(ticketStream)

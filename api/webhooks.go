@@ -212,7 +212,7 @@ func (s *Server) listEndpoints(ctx context.Context, in *struct{ Page }) (*listed
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.q.EndpointList(ctx, s.pool, before, in.rows())
+	rows, err := s.q.EndpointList(ctx, s.pool, callerOf(ctx).sessions, before, in.rows())
 	if err != nil {
 		return nil, fmt.Errorf("list endpoints: %w", err)
 	}
@@ -248,6 +248,10 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 	case len(types) == 0:
 		types = []string{"*"}
 	}
+	sessions, err := callerOf(ctx).endpointSessions(in.Body.Sessions)
+	if err != nil {
+		return nil, err
+	}
 	endpoint, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (created CreatedEndpoint, err error) {
 		if err := lockSequencer(ctx, tx); err != nil {
 			return created, err
@@ -257,14 +261,14 @@ func (s *Server) createEndpoint(ctx context.Context, in *struct {
 		if err != nil {
 			return created, err
 		}
-		row, err := s.endpointRow(s.q.EndpointInsert(ctx, tx, db.EndpointInsertParams{
-			ID: id, Url: in.Body.URL, Events: types, Sessions: texts(in.Body.Sessions), ChatKinds: texts(in.Body.ChatKinds), FromMe: in.Body.FromMe,
+		row, err := s.q.EndpointInsert(ctx, tx, db.EndpointInsertParams{
+			ID: id, Url: in.Body.URL, Events: types, Sessions: sessions, ChatKinds: texts(in.Body.ChatKinds), FromMe: in.Body.FromMe,
 			Format: in.Body.Format, Headers: sealed, Secret: s.config.Keys.SealText(secret, seal.EndpointSecret.At(id.String())), TimeoutSeconds: int32(in.Body.TimeoutSeconds), MaxInFlight: int32(in.Body.MaxInFlight),
 			RatePerSecond: in.Body.RatePerSecond, RetrySeconds: in.Body.RetrySeconds, OrderMode: in.Body.Order,
 			WaitForMedia: in.Body.WaitForMedia == nil || *in.Body.WaitForMedia, State: in.Body.State,
-		}))
-		if err != nil {
-			return created, fmt.Errorf("insert endpoint: %w", err)
+		})
+		if row, err = s.endpointRow(ctx, row, err); err != nil {
+			return created, err
 		}
 		created.Secret = row.Secret
 		created.Endpoint, err = publicEndpoint(row)
@@ -301,14 +305,31 @@ func parseEndpointID(s string) (uuid.UUID, error) {
 	return id, nil
 }
 
+// seesEndpoint says whether an endpoint gets events of the caller's sessions alone.
+func (c *caller) seesEndpoint(sessions []string) bool {
+	return c.sessions == nil || len(sessions) > 0 && !slices.ContainsFunc(sessions, func(session string) bool { return !c.sees(session) })
+}
+
+// endpointSessions are the sessions of an endpoint that the caller makes: those asked for, or all that there are for it.
+func (c *caller) endpointSessions(asked []sessionFilter) ([]string, error) {
+	sessions := texts(asked)
+	if len(sessions) == 0 {
+		sessions = texts(c.sessions)
+	}
+	if c.sessions == nil || c.seesEndpoint(sessions) {
+		return sessions, nil
+	}
+	return nil, invalid("body.sessions", "expected sessions of this key: GET /v1/me lists them")
+}
+
 // open opens what is sealed in an endpoint's row.
 func (s *Server) open(row *db.WebhookEndpoint) error {
 	return postgres.OpenEndpoint(s.config.Keys, row.ID, &row.Secret, &row.Headers, &row.PreviousSecrets)
 }
 
-// endpointRow turns the outcome of a query for one endpoint into not_found where there is none, and opens what is sealed in it.
-func (s *Server) endpointRow(row db.WebhookEndpoint, err error) (db.WebhookEndpoint, error) {
-	if errors.Is(err, pgx.ErrNoRows) {
+// endpointRow turns the outcome of a query for one endpoint into not_found where there is none, or none for the caller, and opens what is sealed in it.
+func (s *Server) endpointRow(ctx context.Context, row db.WebhookEndpoint, err error) (db.WebhookEndpoint, error) {
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && !callerOf(ctx).seesEndpoint(row.Sessions) {
 		return row, problem(NotFound, "there is no such webhook endpoint")
 	}
 	if err != nil {
@@ -317,13 +338,24 @@ func (s *Server) endpointRow(row db.WebhookEndpoint, err error) (db.WebhookEndpo
 	return row, s.open(&row)
 }
 
+// lockedEndpoint is an endpoint that nobody else changes until the transaction ends.
+func (s *Server) lockedEndpoint(ctx context.Context, tx *queue.Tx, id uuid.UUID) (db.WebhookEndpoint, error) {
+	row, err := s.q.EndpointLock(ctx, tx, id)
+	return s.endpointRow(ctx, row, err)
+}
+
 // endpoint finds an endpoint by its public id.
 func (s *Server) endpoint(ctx context.Context, publicID string) (row db.WebhookEndpoint, err error) {
 	id, err := parseEndpointID(publicID)
 	if err != nil {
 		return row, err
 	}
-	return s.endpointRow(s.q.EndpointGet(ctx, s.pool, id))
+	return s.endpointByID(ctx, s.pool, id)
+}
+
+func (s *Server) endpointByID(ctx context.Context, from db.DBTX, id uuid.UUID) (db.WebhookEndpoint, error) {
+	row, err := s.q.EndpointGet(ctx, from, id)
+	return s.endpointRow(ctx, row, err)
 }
 
 func (s *Server) getEndpoint(ctx context.Context, in *struct{ EndpointPath }) (*endpointShown, error) {
@@ -367,7 +399,7 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 		if err := lockSequencer(ctx, tx); err != nil {
 			return err
 		}
-		row, err := s.endpointRow(s.q.EndpointLock(ctx, tx, id))
+		row, err := s.lockedEndpoint(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -375,14 +407,18 @@ func (s *Server) changeEndpoint(ctx context.Context, in *struct {
 			return invalid("body.events", "expected message.received alone, which is all that the format legacy has a form for")
 		}
 		change := in.Body.onto(row)
+		if !callerOf(ctx).seesEndpoint(change.Sessions) {
+			return invalid("body.sessions", "expected sessions of this key: GET /v1/me lists them")
+		}
 		if headers != nil {
 			change.Headers = headers
 		}
 		if change.Headers, err = s.config.Keys.SealJSON(seal.EndpointHeaders, change.Headers, id.String()); err != nil {
 			return err
 		}
-		if row, err = s.endpointRow(s.q.EndpointChange(ctx, tx, change)); err != nil {
-			return fmt.Errorf("change endpoint: %w", err)
+		row, err = s.q.EndpointChange(ctx, tx, change)
+		if row, err = s.endpointRow(ctx, row, err); err != nil {
+			return err
 		}
 		tx.Notify(events.WakeDeliveries)
 		out.Body, err = publicEndpoint(row)
@@ -443,12 +479,11 @@ func (s *Server) deleteEndpoint(ctx context.Context, in *struct{ EndpointPath })
 		if err := lockSequencer(ctx, tx); err != nil {
 			return err
 		}
-		n, err := s.q.EndpointDelete(ctx, tx, id)
-		if err != nil {
-			return fmt.Errorf("delete endpoint: %w", err)
+		if _, err := s.lockedEndpoint(ctx, tx, id); err != nil {
+			return err
 		}
-		if n == 0 {
-			return problem(NotFound, "there is no such webhook endpoint")
+		if _, err := s.q.EndpointDelete(ctx, tx, id); err != nil {
+			return fmt.Errorf("delete endpoint: %w", err)
 		}
 		return nil
 	})

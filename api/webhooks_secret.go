@@ -50,7 +50,7 @@ const exampleSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 func (s *Server) addEndpointSecrets() {
 	register(s, operation{
-		method: "GET", path: endpointPath + "/secret", id: "get-webhook-secret", tag: "Webhooks", status: 200,
+		method: "GET", path: endpointPath + "/secret", id: "get-webhook-secret", scope: scopeManage, tag: "Webhooks", status: 200,
 		summary: "Read a webhook endpoint's secret", description: "whsec_ and random bytes in base64, 32 of them unless it was chosen otherwise, as the libraries of Standard Webhooks take it.",
 		response: EndpointSecret{exampleSecret}, codes: []Code{NotFound},
 	}, s.getEndpointSecret)
@@ -109,7 +109,7 @@ func (s *Server) rotateEndpointSecret(ctx context.Context, in *struct {
 		}
 	}
 	rotated, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (out RotatedSecret, err error) {
-		row, err := s.endpointRow(s.q.EndpointLock(ctx, tx, id))
+		row, err := s.lockedEndpoint(ctx, tx, id)
 		if err != nil {
 			return out, err
 		}

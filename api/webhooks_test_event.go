@@ -61,7 +61,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *struct {
 		return nil, err
 	}
 	test, replayed, err := once(ctx, s, in.IdempotencyKey, func(ctx context.Context, tx *queue.Tx) (test EndpointTest, err error) {
-		row, err := s.endpointRow(s.q.EndpointGet(ctx, tx, id))
+		row, err := s.endpointByID(ctx, tx, id)
 		if err != nil {
 			return test, err
 		}

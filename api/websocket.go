@@ -74,7 +74,9 @@ func (s *Server) streamWebSocket(ctx context.Context, in *webSocketInput) (*huma
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) { s.serveStream("websocket", hc, at, in.filter(), (*stream).serveWebSocket) }}, nil
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		s.serveStream("websocket", hc, at, in.filter(callerOf(hc.Context())), (*stream).serveWebSocket)
+	}}, nil
 }
 
 // serveWebSocket writes events as text messages. Any origin may connect: the Origin check protects cookies, which a browser sends along whoever

@@ -75,9 +75,10 @@ func (c *connection) knownLIDs(ctx context.Context, who []types.JID) (map[types.
 	return lids, nil
 }
 
-// user is the JID of the person behind a device. Devices that WhatsApp hosts for a business are on servers of their own.
+// user is the JID of the person behind a device, in a form that PostgreSQL takes. Devices that WhatsApp hosts for a business are on servers of their own.
 func user(jid types.JID) types.JID {
 	jid = jid.ToNonAD()
+	jid.User, jid.Server = printable(jid.User), printable(jid.Server)
 	switch jid.Server {
 	case types.HostedServer, types.LegacyUserServer:
 		jid.Server = types.DefaultUserServer

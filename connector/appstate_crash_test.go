@@ -60,6 +60,7 @@ func TestWhatIsSetOnThePhoneIsSetAndToldOnceWhereverAProcessDies(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
+				s := s // the other death writes it too
 				s.change.Chat, s.change.ID = juan, b.fromPhone(juan, owner, "hello")
 				b.await("the message", func() bool { return one[int](b, `SELECT coalesce(max(unread), 0)::int FROM chats`) == 1 })
 				for i, action := range []string{"archive", "mute", "contact", "label"} { // the first reading of a part tells nothing

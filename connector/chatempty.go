@@ -89,7 +89,7 @@ func (c *connection) emptied(ctx context.Context, jid types.JID, span *waSyncAct
 		return err
 	}
 	if seconds := span.GetLastMessageTimestamp(); seconds > 0 {
-		at = time.Unix(seconds, 0)
+		at = *past(uint64(seconds))
 	}
 	payload, err := json.Marshal(events.EmptyChatCommand{SessionID: c.s.id, ChatID: chat, Before: secondAfter(at), Deleted: deleted})
 	if err != nil {

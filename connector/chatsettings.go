@@ -53,8 +53,7 @@ func (c *connection) chatPinned(ctx context.Context, e *waevents.Pin) error {
 	return c.set(ctx, e.JID, e.Timestamp, e.FromFullSync, func(chat *db.Chat) {
 		setPinned(chat, e.Action.GetPinned())
 		if chat.PinnedAt != nil && e.FromFullSync && e.Timestamp.Unix() > 0 {
-			at := e.Timestamp
-			chat.PinnedAt = &at
+			chat.PinnedAt = past(uint64(e.Timestamp.Unix()))
 		}
 	})
 }
@@ -98,7 +97,7 @@ func (c *connection) chatMarked(ctx context.Context, e *waevents.MarkChatAsRead)
 				chat.Unread = 0
 				return
 			}
-			left, err := c.s.c.queries.ChatUnreadSince(ctx, tx, time.Unix(until, 0), c.s.id, id, chat.Unread)
+			left, err := c.s.c.queries.ChatUnreadSince(ctx, tx, *past(uint64(until)), c.s.id, id, chat.Unread)
 			chat.Unread, failed = left, err
 		})
 		if failed != nil {

@@ -76,13 +76,19 @@ func (k *commands) close() {
 // session.query and session.change for the rest.
 func (k *commands) handle(msg *message.Message) (err error) {
 	started, outcome := time.Now(), "error"
+	ctx, span := k.c.traced(msg)
+	msg.SetContext(ctx)
 	defer func() {
 		if p := recover(); p != nil {
 			k.c.log.ErrorContext(msg.Context(), "command panicked", "panic", p, "stack", string(debug.Stack()))
 			err = queue.RetryAfter{D: panicWait, Err: fmt.Errorf("panic: %v", p)}
 		}
+		endCommand(span, outcome)
+		took := time.Since(started)
 		k.c.metrics.commands.WithLabelValues(outcome).Inc()
-		k.c.metrics.seconds.WithLabelValues("command").Observe(time.Since(started).Seconds())
+		k.c.metrics.seconds.WithLabelValues("command").Observe(took.Seconds())
+		k.c.log.DebugContext(ctx, "command", "command", msg.Metadata.Get(events.MetaCommand), "session", msg.Metadata.Get(queue.MetaSession), "id", msg.UUID,
+			"outcome", outcome, "ms", took.Milliseconds())
 	}()
 	switch kind := msg.Metadata.Get(events.MetaCommand); kind {
 	case events.CommandSend:

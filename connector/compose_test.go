@@ -206,6 +206,9 @@ func TestQuotesOfWhatIsNotKept(t *testing.T) {
 	b.linked("sales", owner)
 	first := b.send("sales", juan, "Hello")
 	b.awaitSent(first)
+	b.await("the first message to be kept", func() bool {
+		return b.raw(first).GetConversation()+b.raw(first).GetExtendedTextMessage().GetText() == "Hello"
+	})
 	reply := func(to uuid.UUID, text string) postgres.MessageContext {
 		return postgres.MessageContext{ReplyTo: &events.Reply{
 			MessageID: events.MessagePrefix.Format(to), WhatsAppID: "3EB0" + text, From: &events.Address{ID: juan + "@" + events.PhoneServer}, Type: "text", Text: text,

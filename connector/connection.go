@@ -16,6 +16,7 @@ import (
 
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/signalstore"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -239,12 +240,17 @@ func (c *connection) handle(evt any) (ok bool) {
 	switch e := evt.(type) {
 	case *waevents.Message:
 		defer func() { c.s.c.metrics.seconds.WithLabelValues("message").Observe(time.Since(started).Seconds()) }()
+		within, span := c.s.c.cfg.Tracer.Start(ctx, "whatsapp receive", trace.Consumer)
+		defer span.End()
+		span.Set("session", c.s.id)
 		handled := func() {}
 		if e.Info.Category == "peer" {
 			handled = c.intake.peers.begins(e.Info.ID)
 		}
-		if err = c.received(ctx, e); err == nil {
+		if err = c.received(within, e); err == nil {
 			handled()
+		} else {
+			span.Fail("error")
 		}
 	case *waevents.UndecryptableMessage:
 		err = c.undecryptable(ctx, e)

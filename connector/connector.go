@@ -32,9 +32,11 @@ import (
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/readiness"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/signalstore"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -78,6 +80,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics takes the connector's metrics; nil leaves them uncollected.
 	Metrics prometheus.Registerer
+	// Tracer makes spans; nil makes none.
+	Tracer *trace.Tracer
 }
 
 // Connector runs sessions. Make one with New.
@@ -188,6 +192,13 @@ func (c *Connector) Healthy() error {
 		return fmt.Errorf("no heartbeat was written for %s", age.Round(time.Second))
 	}
 	return nil
+}
+
+// Checks are what /readyz looks at: the database, S3, and whether this process's claims are its own.
+func (c *Connector) Checks() []readiness.Check {
+	return []readiness.Check{
+		readiness.Database(c.pool), readiness.Part("s3", c.cfg.S3.Ping), readiness.Part("claims", func(context.Context) error { return c.Healthy() }),
+	}
 }
 
 func (c *Connector) start(ctx context.Context) (err error) {

@@ -25,6 +25,8 @@ import (
 const (
 	// historyBatch is how many messages, chats or names one transaction writes.
 	historyBatch = 300
+	// mostUnread bounds the unread messages of a chat that a phone tells.
+	mostUnread = 1_000_000
 )
 
 // pastMessage is a message of the history, ready to be written.
@@ -178,7 +180,7 @@ func (h *historian) storeChat(ctx context.Context, tx *queue.Tx, chat address, c
 		return err
 	}
 	p := db.HistoryChatParams{
-		SessionID: h.c.s.id, ID: chat.id, Kind: string(events.KindOf(chat.id)), Archived: c.GetArchived(), Unread: int32(min(c.GetUnreadCount(), math.MaxInt32)),
+		SessionID: h.c.s.id, ID: chat.id, Kind: string(events.KindOf(chat.id)), Archived: c.GetArchived(), Unread: pastUnread(c.GetUnreadCount()),
 		MarkedUnread: c.GetMarkedAsUnread(), DisappearingSeconds: int32(min(c.GetEphemeralExpiration(), math.MaxInt32)),
 		Fill: h.kind == waHistorySync.HistorySync_INITIAL_BOOTSTRAP,
 	}
@@ -202,6 +204,14 @@ func (h *historian) storeChat(ctx context.Context, tx *queue.Tx, chat address, c
 		return fmt.Errorf("write chat: %w", err)
 	}
 	return nil
+}
+
+// pastUnread is how many messages are unread. What does not fit is -1, by which phones mark a chat as unread; and there is room for more to come.
+func pastUnread(n uint32) int32 {
+	if n > math.MaxInt32 {
+		return 0
+	}
+	return int32(min(n, mostUnread))
 }
 
 // past is a time in seconds, which is not in the future.

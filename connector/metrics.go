@@ -16,6 +16,8 @@ type metrics struct {
 	cutOff     prometheus.Gauge
 	seconds    *prometheus.HistogramVec
 	queries    *prometheus.HistogramVec
+	sends      *prometheus.CounterVec
+	latency    prometheus.Histogram
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -41,7 +43,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem,
 			Name: "query_seconds", Help: "How long WhatsApp took to answer a query, by kind and outcome: answered, or the code of the error.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 10)}, []string{"kind", "outcome"}),
+		sends: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "sends_total", Help: "Messages whose sending ended, by status (sent, failed, expired) and the code of the error."}, []string{"status", "code"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Subsystem: subsystem,
+			Name: "send_latency_seconds", Help: "Time from the API's acceptance of a message, or its sendAt, to WhatsApp's acknowledgement.",
+			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 3600, 86400}}),
 	}
+	m.sends.WithLabelValues(string(events.StatusSent), "")
 	for _, collector := range m.all() {
 		if registry != nil {
 			registry.MustRegister(collector)
@@ -51,7 +59,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.sessions, m.commands, m.received, m.reconnects, m.cutOff, m.seconds, m.queries}
+	return []prometheus.Collector{m.sessions, m.commands, m.received, m.reconnects, m.cutOff, m.seconds, m.queries, m.sends, m.latency}
 }
 
 // close makes room for another connector in the same registry.

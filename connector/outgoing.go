@@ -185,7 +185,9 @@ func (c *connection) send(ctx context.Context, id uuid.UUID, m db.MessageBeginSe
 	extra := whatsmeow.SendRequestExtra{ID: m.WhatsappID, Timeout: c.s.c.pace.ack, MediaHandle: d.handle}
 	before := c.s.sending.handed
 	c.s.sending.handed = true
-	resp, err := c.client.SendMessage(ctx, d.chat, message, extra)
+	within, told := c.whatsAppSpan(ctx)
+	resp, err := c.client.SendMessage(within, d.chat, message, extra)
+	told(resp, err)
 	if c.s.c.timed != nil {
 		c.s.c.timed(d.chat, resp.DebugTimings)
 	}
@@ -265,8 +267,10 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
 	defer cancel()
 	p.ID, p.SessionID, p.Owner, p.Epoch = id, s.id, s.c.cfg.Owner, s.epoch
-	now := time.Now()
+	now, told := time.Now(), false
+	var accepted time.Time
 	err = s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		told = false
 		row, err := s.c.queries.MessageFinish(ctx, tx, p)
 		if errors.Is(err, pgx.ErrNoRows) { // deleted, unless it is the claim that is gone
 			return s.hold(ctx, tx)
@@ -279,6 +283,9 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 		}
 		tx.Notify(events.WakeMessages, id.String())
 		m := row.MessageView
+		if told, accepted = true, m.Timestamp; m.SendAt != nil && m.SendAt.After(accepted) {
+			accepted = *m.SendAt
+		}
 		if p.Status == string(events.StatusSent) {
 			m.Timestamp, m.ErrorCode, m.ErrorMessage = p.Timestamp.UTC(), nil, nil
 			if p.Content != nil {
@@ -291,13 +298,19 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 			}
 			return s.publishSent(tx, m, *p.Timestamp)
 		}
-		return publishEnd(tx, unsent{id, s.id, m.ChatID, m.WhatsappID, p.ErrorCode, p.ErrorMessage}, events.MessageStatus(p.Status), now)
+		return publishEnd(tx, unsent{ID: id, SessionID: s.id, ChatID: m.ChatID, WhatsappID: m.WhatsappID, ErrorCode: p.ErrorCode, ErrorMessage: p.ErrorMessage}, events.MessageStatus(p.Status), now)
 	})
 	if err != nil {
 		return s.again(err)
 	}
 	s.sending = attempt{limited: s.sending.limited}
 	s.pacingMoved()
+	if told {
+		s.c.metrics.sends.WithLabelValues(p.Status, postgres.Text(p.ErrorCode)).Inc()
+		if p.Status == string(events.StatusSent) {
+			s.c.metrics.latency.Observe(max(0, now.Sub(accepted).Seconds())) // less than 0: a clock is wrong
+		}
+	}
 	if p.ErrorCode != nil {
 		s.examine.Store(true)
 	}
@@ -326,6 +339,7 @@ type unsent struct {
 	WhatsappID   string
 	ErrorCode    *string
 	ErrorMessage *string
+	Trace        string
 }
 
 // publishEnd tells that a message will not be sent, and why.

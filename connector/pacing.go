@@ -391,6 +391,7 @@ func (s *session) letGo(ctx context.Context, next plan) error {
 			if !goes[m.ID] {
 				continue // cancelled just now
 			}
+			tx.Join(m.Trace)
 			if err := events.SendMessage(tx, events.SendCommand{MessageID: m.ID, SessionID: s.id, Urgent: m.Urgent}); err != nil {
 				return err
 			}

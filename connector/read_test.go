@@ -22,6 +22,7 @@ import (
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 func TestCardsAreReadForTheirNumbers(t *testing.T) {
@@ -237,7 +238,7 @@ func FuzzRead(f *testing.F) {
 		f.Add(raw)
 	}
 	c := reader(f)
-	f.Fuzz(func(t *testing.T, raw []byte) {
+	testfuzz.Run(f, func(t *testing.T, raw []byte) {
 		m := &waE2E.Message{}
 		if proto.Unmarshal(raw, m) != nil {
 			return

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
@@ -10,6 +11,7 @@ import (
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/events/queue"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 // receiptStatus is what a receipt of the recipient's says. Others are about the account's own devices or the protocol. "inactive" comes from
@@ -25,6 +27,11 @@ var receiptStatus = map[types.ReceiptType]events.MessageStatus{
 // is the first member's receipt of each kind. What the account's own devices have read says nothing of the recipient. A receipt that overtook the answer to the send proves that the message was sent, so it tells
 // that as well; the sender then finds the message moved and does not.
 func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
+	mine := *e // who sends a receipt chooses the ids
+	mine.MessageIDs = slices.DeleteFunc(slices.Clone(e.MessageIDs), func(id types.MessageID) bool { return !usableID(id) })
+	if e = &mine; len(e.MessageIDs) == 0 {
+		return nil
+	}
 	if readElsewhere(e) {
 		return c.ownRead(ctx, e)
 	}
@@ -58,6 +65,9 @@ func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 			return s.hold(ctx, tx)
 		}
 		for _, m := range moved {
+			within, span := c.receiptSpan(ctx, m.Trace, p.Status)
+			defer span.End()
+			tx.Join(trace.Parent(within))
 			if !wasSent(events.MessageStatus(m.Before)) {
 				v, err := s.c.queries.MessageShow(ctx, tx, m.ID)
 				if err != nil {

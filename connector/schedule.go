@@ -62,6 +62,7 @@ func (c *Connector) queueDue(ctx context.Context) (wait time.Duration, err error
 		}
 		queued = len(due)
 		for _, m := range due {
+			tx.Join(m.Trace)
 			if err := events.SendMessage(tx, events.SendCommand{MessageID: m.ID, SessionID: m.SessionID, TypingSeconds: int(m.TypingSeconds), Urgent: m.Urgent}); err != nil {
 				return err
 			}

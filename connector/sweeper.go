@@ -212,10 +212,12 @@ func swept[R ~struct {
 	WhatsappID   string
 	ErrorCode    *string
 	ErrorMessage *string
+	Trace        string
 }](tx *queue.Tx, status events.MessageStatus, rows []R, most *int) error {
 	*most = max(*most, len(rows))
 	for _, row := range rows {
 		m := unsent(row)
+		tx.Join(m.Trace)
 		if err := publishEnd(tx, m, status, time.Now()); err != nil {
 			return err
 		}

@@ -96,6 +96,7 @@ type delivery struct {
 	blocked     bool      // one before it in its run was not claimed: it is given back
 	body        []byte    // nil: the event is gone
 	occurredAt  time.Time // of the event, as WhatsApp says
+	trace       string    // that the event belongs to, a traceparent; "": none
 	target      *target
 }
 
@@ -195,7 +196,7 @@ func (d *Dispatcher) claimIn(ctx context.Context, tx pgx.Tx, room int) ([]run, e
 	runs := make([]run, 0, len(rows))
 	byLane := make([]run, len(lanes))
 	for _, r := range rows {
-		c := delivery{id: r.ID, eventID: r.EventID, claimID: claimID, attempt: int(r.Attempt), early: r.Early, body: r.Body, target: targets[r.EndpointID]}
+		c := delivery{id: r.ID, eventID: r.EventID, claimID: claimID, attempt: int(r.Attempt), early: r.Early, body: r.Body, trace: r.Traceparent, target: targets[r.EndpointID]}
 		if r.OccurredAt != nil {
 			c.occurredAt = *r.OccurredAt
 		}

@@ -13,6 +13,8 @@ import (
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/util/cbcutil"
 	"go.mau.fi/whatsmeow/util/hkdfutil"
+
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 // A sealed file is one as WhatsApp has it, with what a message says of it.
@@ -143,7 +145,7 @@ func FuzzDecrypt(f *testing.F) {
 	f.Add([]byte("content"), 3, byte(1))
 	f.Add([]byte{}, 0, byte(0))
 	f.Add(noise(64), 70, byte(128))
-	f.Fuzz(func(t *testing.T, content []byte, at int, change byte) {
+	testfuzz.Run(f, func(t *testing.T, content []byte, at int, change byte) {
 		s := encrypted(t, "audio", content)
 		data := s.data
 		if at >= 0 && at < len(data) {

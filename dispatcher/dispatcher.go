@@ -33,9 +33,11 @@ import (
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
+	"github.com/chasqui/chasqui/infra/readiness"
 	"github.com/chasqui/chasqui/infra/s3"
 	"github.com/chasqui/chasqui/infra/seal"
 	"github.com/chasqui/chasqui/infra/sinks"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -88,6 +90,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics takes the dispatcher's metrics; nil leaves them uncollected.
 	Metrics prometheus.Registerer
+	// Tracer makes spans; nil makes none.
+	Tracer *trace.Tracer
 }
 
 // Dispatcher runs the sequencer and the deliveries. Make one with New.
@@ -95,6 +99,7 @@ type Dispatcher struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics
+	stats   stats
 	queries *db.Queries
 	client  *http.Client
 	sinks   *sinks.Pool
@@ -204,6 +209,7 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	d.looping.Go(d.runPartitions)
 	d.looping.Go(d.runMediaSweeps)
 	d.looping.Go(d.runReplays)
+	d.looping.Go(d.runStats)
 	return nil
 }
 
@@ -276,6 +282,11 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 	close(d.results)
 	d.finishing.Wait()
 	d.tokenDue.Stop()
+	last, cancel := context.WithTimeout(d.life, lastWords)
+	if err := d.writeStats(last); err != nil {
+		d.log.WarnContext(last, "the last stats are lost", "error", err)
+	}
+	cancel()
 	d.endLife()
 	d.owning.Wait()
 
@@ -305,6 +316,13 @@ func (d *Dispatcher) Healthy() error {
 		return fmt.Errorf("deliveries have had no answer from PostgreSQL for %s", since.Round(time.Second))
 	}
 	return nil
+}
+
+// Checks are what /readyz looks at: the database, S3, and whether events are numbered and deliveries claimed.
+func (d *Dispatcher) Checks() []readiness.Check {
+	return []readiness.Check{
+		readiness.Database(d.pool), readiness.Part("s3", d.cfg.S3.Ping), readiness.Part("rounds", func(context.Context) error { return d.Healthy() }),
+	}
 }
 
 // quieter makes what Watermill tells of its own starting and stopping debug.

@@ -224,16 +224,25 @@ func (d *Dispatcher) report(r result) {
 	if r.class == classAborted {
 		return
 	}
+	state := d.verdict(r).state
+	d.stats.attempt(r, state)
 	d.metrics.attempts.WithLabelValues(r.class).Inc()
+	if r.tried() {
+		d.metrics.attemptSeconds.Observe(r.took.Seconds())
+	}
+	if state != "pending" {
+		d.metrics.deliveries.WithLabelValues(state).Inc()
+	}
 	level := slog.LevelInfo
 	if r.class == classOK {
 		level = slog.LevelDebug
 		d.metrics.latency.Observe(max(0, r.started.Add(r.took).Sub(r.occurredAt).Seconds())) // less than 0: a clock is wrong
 	}
-	if !d.log.Enabled(d.life, level) {
+	ctx := d.cfg.Tracer.Join(d.life, r.trace)
+	if !d.log.Enabled(ctx, level) {
 		return
 	}
-	d.log.Log(d.life, level, "webhook attempt", "event", events.EventPrefix.Format(r.eventID), "delivery", events.DeliveryPrefix.Format(r.id),
+	d.log.Log(ctx, level, "webhook attempt", "event", events.EventPrefix.Format(r.eventID), "delivery", events.DeliveryPrefix.Format(r.id),
 		"endpoint", events.EndpointPrefix.Format(r.target.id), "attempt", r.attempt+1, "early", r.early, "class", r.class, "status", r.status,
 		"took", r.took.Round(time.Millisecond), "retry_after", r.retryAfter, "error", r.err)
 }

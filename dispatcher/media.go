@@ -19,6 +19,7 @@ import (
 	"github.com/chasqui/chasqui/infra/mediastore"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 	"github.com/chasqui/chasqui/infra/seal"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -103,7 +104,10 @@ func (w *mediaWorker) handle(msg *message.Message) error {
 	if err := json.Unmarshal(msg.Payload, &job); err != nil {
 		return queue.Permanent{Err: fmt.Errorf("decode media job: %w", err)}
 	}
-	ctx, cancel := context.WithTimeout(msg.Context(), downloadTimeout)
+	within, span := d.cfg.Tracer.Start(d.cfg.Tracer.Join(msg.Context(), msg.Metadata.Get(queue.MetaTrace)), "media fetch", trace.Consumer)
+	defer span.End()
+	msg.SetContext(within)
+	ctx, cancel := context.WithTimeout(within, downloadTimeout)
 	defer cancel()
 	m, err := d.queries.MediaGet(ctx, d.pool, job.MediaID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -135,6 +139,7 @@ func (w *mediaWorker) handle(msg *message.Message) error {
 	}
 	outcome := "ready"
 	defer func() {
+		span.Set("outcome", outcome)
 		d.metrics.media.WithLabelValues(outcome).Inc()
 		d.metrics.mediaSeconds.Observe(time.Since(began).Seconds())
 	}()

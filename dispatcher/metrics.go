@@ -1,6 +1,10 @@
 package dispatcher
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chasqui/chasqui/events"
+)
 
 // metrics are the dispatcher's. Those of the database as a whole (lag, endpoints, in flight) are the same in every dispatcher.
 type metrics struct {
@@ -19,6 +23,15 @@ type metrics struct {
 	media        *prometheus.CounterVec
 	mediaBytes   prometheus.Counter
 	mediaSeconds prometheus.Histogram
+
+	events         *prometheus.CounterVec
+	deliveries     *prometheus.CounterVec
+	attemptSeconds prometheus.Histogram
+	queueLag       *prometheus.GaugeVec
+	queueMessages  *prometheus.GaugeVec
+	queueDead      *prometheus.GaugeVec
+	queueParked    *prometheus.GaugeVec
+	sessions       *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -71,9 +84,49 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "chasqui_media_fetch_seconds", Help: "Time of one attempt to fetch a file.", Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800},
 		}),
 	}
+	m.events = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "chasqui_events_total", Help: "Events that entered the log, by type.",
+	}, []string{"type"})
+	m.deliveries = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "chasqui_deliveries_total", Help: "Deliveries that ended, by how: succeeded, exhausted, cancelled (nothing to send), held (the endpoint wants no more).",
+	}, []string{"outcome"})
+	m.attemptSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "chasqui_webhook_attempt_seconds", Help: "Time of an attempt to deliver.", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 30, 60},
+	})
+	byTopic := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"topic"})
+	}
+	m.queueLag = byTopic("chasqui_queue_lag_seconds", "How long the message of a topic has waited that is ready longest.")
+	m.queueMessages = byTopic("chasqui_queue_messages", "Messages of a topic in the queue, counted up to 100,000.")
+	m.queueDead = byTopic("chasqui_queue_dead_letters", "Messages of a topic that could not be handled.")
+	m.queueParked = byTopic("chasqui_queue_parked_lanes", "Lanes of a topic that were set aside because processes died with their first message in hand.")
+	m.sessions = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "chasqui_sessions", Help: "Sessions of the whole, by state."}, []string{"state"})
+	m.begin()
 	if r != nil {
+		r.MustRegister(m.events, m.deliveries, m.attemptSeconds, m.queueLag, m.queueMessages, m.queueDead, m.queueParked, m.sessions)
 		r.MustRegister(m.batch, m.sequencerLag, m.deadEvents, m.attempts, m.latency, m.dueLag, m.endpoints, m.inFlight, m.inFlightOf,
 			m.unfinished, m.heldAge, m.reclaimed, m.media, m.mediaBytes, m.mediaSeconds)
 	}
 	return m
+}
+
+// begin makes the series whose labels are known, so that a rate over the first of something is none over nothing.
+func (m *metrics) begin() {
+	for _, t := range events.Types {
+		m.events.WithLabelValues(string(t))
+	}
+	for _, outcome := range []string{"succeeded", "exhausted", "cancelled", "held"} {
+		m.deliveries.WithLabelValues(outcome)
+	}
+	for _, class := range []string{
+		classOK, classStatus, classDNS, classConnect, classTLS, classTimeout, classBlocked, classBroken, classLocal, classExpired, classStorage, classUnfit, classRefused, classOversize,
+	} {
+		m.attempts.WithLabelValues(class)
+	}
+	for _, outcome := range []string{"ready", "asked", "failed", "failed_attempt", "waiting"} {
+		m.media.WithLabelValues(outcome)
+	}
+	for _, why := range []string{"died", "lease"} {
+		m.reclaimed.WithLabelValues(why)
+	}
 }

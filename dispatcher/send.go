@@ -17,6 +17,7 @@ import (
 	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/sinks"
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 const (
@@ -63,6 +64,14 @@ func (d *Dispatcher) attemptDelivery(ctx context.Context, c delivery) outcome {
 	if ctx.Err() != nil || time.Since(c.claimedAt) > startWithin {
 		return outcome{class: classAborted}
 	}
+	within, span := d.attemptSpan(ctx, c)
+	o := d.ask(within, c)
+	endAttempt(span, o)
+	return o
+}
+
+// ask is one attempt, within its span.
+func (d *Dispatcher) ask(ctx context.Context, c delivery) outcome {
 	if sinks.Takes(c.target.url) {
 		return d.attemptSink(ctx, c)
 	}
@@ -172,6 +181,9 @@ func (d *Dispatcher) newRequest(ctx context.Context, c delivery, body *content, 
 	req.Header.Set("Webhook-Id", id)
 	req.Header.Set("Webhook-Timestamp", timestamp)
 	req.Header.Set("Webhook-Signature", signature)
+	if parent := trace.Parent(ctx); parent != "" {
+		req.Header.Set(trace.Header, parent)
+	}
 	// A key that is present without a value is not sent, but tells the transport that it may repeat the request at once when a pooled
 	// connection turns out to be dead (net/http, Transport). The receiver knows a repeat by its webhook-id.
 	req.Header["Idempotency-Key"] = nil

@@ -33,7 +33,8 @@ var errBadEvent = errors.New("malformed event")
 // deliveries. All of it is one transaction under a lock that all dispatchers share, so that a reader of the log by seq never misses one,
 // and a crash undoes the fetch too. It says whether there may be more.
 func (d *Dispatcher) sequence(ctx context.Context) (bool, error) {
-	var logged, deliveries int
+	var logged []queue.Fetched
+	var deliveries int
 	var oldest time.Time
 	err := pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if err := d.queries.SequencerLock(ctx, tx, events.SequencerLock); err != nil {
@@ -52,7 +53,7 @@ func (d *Dispatcher) sequence(ctx context.Context) (bool, error) {
 				return err
 			}
 		}
-		logged = len(done)
+		logged, oldest = done, time.Time{}
 		for _, m := range done {
 			if oldest.IsZero() || m.CreatedAt.Before(oldest) {
 				oldest = m.CreatedAt
@@ -64,11 +65,15 @@ func (d *Dispatcher) sequence(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	d.sequenced.Store(time.Now().UnixNano())
-	if logged == 0 {
+	if len(logged) == 0 {
 		return false, nil
 	}
-	d.metrics.batch.Observe(float64(logged))
+	d.metrics.batch.Observe(float64(len(logged)))
 	d.metrics.sequencerLag.Set(time.Since(oldest).Seconds())
+	for _, m := range logged {
+		d.metrics.events.WithLabelValues(m.Metadata[events.MetaType]).Inc()
+		d.stats.event(m.Metadata)
+	}
 	d.notifier.Notify(events.WakeLog)
 	if deliveries > 0 {
 		d.notifier.Notify(events.WakeDeliveries)
@@ -169,6 +174,7 @@ func eventRows(messages []queue.Fetched) (db.EventInsertManyParams, error) {
 		r.FromMes = append(r.FromMes, fromMe(m.Metadata))
 		r.OccurredAts = append(r.OccurredAts, at)
 		r.Bodies = append(r.Bodies, m.Payload)
+		r.Traceparents = append(r.Traceparents, m.Metadata[queue.MetaTrace])
 	}
 	return r, nil
 }

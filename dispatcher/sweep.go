@@ -95,6 +95,9 @@ func (d *Dispatcher) sample(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the oldest held delivery: %w", err)
 	}
+	if err := d.sampleWhole(ctx, lag); err != nil {
+		return err
+	}
 	d.metrics.dueLag.Set(lag)
 	d.metrics.unfinished.WithLabelValues("pending").Set(float64(unfinished.Pending))
 	d.metrics.unfinished.WithLabelValues("held").Set(float64(unfinished.Held))

@@ -117,6 +117,7 @@ const (
 	MetaOrderKey  = "order_key"
 	MetaTimestamp = "occurred_at" // RFC 3339 with nanoseconds
 	MetaFromMe    = "from_me"     // true or false: whether it is about an own message; absent where it is about none
+	MetaStatus    = "status"      // of message.status: what the message has become
 	MetaMedia     = "media"       // UUID of the media whose bytes are still on their way; absent where there are none to wait for
 )
 
@@ -147,6 +148,9 @@ func publish(tx *queue.Tx, t Type, sessionID, chatID, lane string, at time.Time,
 	}
 	if own, about := aboutOwn(t, data); about {
 		metadata[MetaFromMe] = strconv.FormatBool(own)
+	}
+	if s, ok := data.(StatusData); ok {
+		metadata[MetaStatus] = string(s.Status)
 	}
 	maps.Copy(metadata, more)
 	tx.Publish(TopicEvents, queue.Message{ID: id, Lane: lane, Payload: body, Metadata: metadata})

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -68,7 +70,7 @@ func FuzzParseAddress(f *testing.F) {
 	for _, s := range []string{"5491123456789", "+5491123456789", "120363025246125486@g.us", "1-2@g.us", "status@broadcast", "x@lid", "\x00", "+@s.whatsapp.net", "٣٣٣٣٣٣٣", "5491123456789:7@s.whatsapp.net"} {
 		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, s string) {
+	testfuzz.Run(f, func(t *testing.T, s string) {
 		jid, err := ParseAddress(s)
 		if err != nil {
 			return

@@ -24,6 +24,8 @@ const (
 	ReplayPrefix   Prefix = "rpl_"
 	ChangePrefix   Prefix = "chg_"
 	BatchPrefix    Prefix = "bat_"
+	KeyPrefix      Prefix = "key_"
+	AuditPrefix    Prefix = "aud_"
 )
 
 // NewID returns a UUIDv7: ordered by time, so that indexes grow at their end and partitions by id are partitions by time.

@@ -3,6 +3,8 @@ package events
 import (
 	"slices"
 	"testing"
+
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 func TestNationalForms(t *testing.T) {
@@ -45,7 +47,7 @@ func FuzzNationalForms(f *testing.F) {
 	for _, seed := range []string{"551187654321", "5215512345678", "54111523456789", "54351515456789", "5", "55", "5400"} {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, number string) {
+	testfuzz.Run(f, func(t *testing.T, number string) {
 		if !digits(number) || len(number) > 15 {
 			return
 		}

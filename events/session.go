@@ -21,6 +21,12 @@ const (
 	StateFailed          SessionState = "failed"
 )
 
+// SessionStates lists them.
+var SessionStates = []SessionState{
+	StateStopped, StateStarting, StateQR, StatePairingCode, StatePasskeyRequired, StateConnected, StateReconnecting, StateLoggedOut, StateBanned, StateRestricted,
+	StateReplaced, StateFailed,
+}
+
 // What a client wants of a session.
 const (
 	DesiredStarted = "started"

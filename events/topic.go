@@ -16,6 +16,9 @@ const (
 	TopicMedia    = "media"    // connector to the dispatcher: files to fetch, unordered
 )
 
+// Topics lists them.
+var Topics = []string{TopicCommands, TopicEvents, TopicMedia}
+
 // Wake-ups that carry no message, only the news that rows changed (queue.Notifier, queue.Waker). A lost one costs a poll's interval.
 const (
 	WakeControl    = "control"    // keys: session ids whose desired state changed
@@ -26,6 +29,7 @@ const (
 	WakeLog        = "log"        // the event log grew
 	WakeQueries    = "queries"    // keys: UUIDs of queries that were answered
 	WakeChanges    = "changes"    // keys: UUIDs of changes that ended
+	WakeKeys       = "keys"       // API keys changed
 	WakeMedia      = "media.done" // keys: UUIDs of media whose bytes have come, or will not
 )
 

@@ -15,6 +15,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 // Metadata keys by which a Watermill message carries what Message has fields for. They are not stored as metadata; delivered messages have
@@ -23,6 +25,9 @@ const (
 	MetaLane    = "queue_lane"
 	MetaSession = "queue_session"
 )
+
+// MetaTrace is the metadata key of the trace that a message belongs to, a traceparent. A message's own wins over its transaction's.
+const MetaTrace = trace.Header
 
 // topicName is what a topic may be called: the characters that watermill-sql accepts, and short enough for a channel's name, which
 // PostgreSQL cuts off at 63 bytes.

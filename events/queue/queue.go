@@ -19,6 +19,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/chasqui/chasqui/infra/trace"
 )
 
 // MaxPayload bounds a message's payload: 1 MiB. What is larger belongs in a table or in object storage, with a message that points to it.
@@ -34,7 +36,7 @@ type Message struct {
 	Lane     string            // the ordering key, without #; "" means unordered: a lane of its own
 	Session  string            // the session whose claim's owner alone may take the lane, the same for all of a lane; "" when the topic is not claimed
 	Payload  []byte            // at most MaxPayload
-	Metadata map[string]string // strings without NUL, which jsonb cannot hold
+	Metadata map[string]string // strings without NUL, which jsonb cannot hold; MetaTrace is added where the transaction belongs to a trace
 }
 
 // DB runs transactions that can publish.
@@ -51,6 +53,9 @@ func (d *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 		tx, err := d.once(ctx, fn)
 		if err == nil {
 			d.wake(tx)
+			for _, fn := range tx.after {
+				fn()
+			}
 			return nil
 		}
 		if attempt == maxAttemptsInTx || !Retryable(err) {
@@ -71,7 +76,7 @@ func (d *DB) once(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
-	tx := &Tx{conn: conn, out: map[string][]Message{}, wakes: map[string]map[string]struct{}{}}
+	tx := &Tx{conn: conn, out: map[string][]Message{}, wakes: map[string]map[string]struct{}{}, trace: trace.Parent(ctx)}
 	defer tx.end(ctx)
 	if err := fn(tx); err != nil {
 		return nil, err

@@ -21,7 +21,10 @@ type Tx struct {
 	pgx.Tx // nil: no statement has been made yet. Of its methods those that are not below are for InTx alone, or for nobody (Prepare, LargeObjects)
 	conn   *pgxpool.Conn
 	out    map[string][]Message
+	last   []pgx.QueuedQuery              // what Last was given
+	after  []func()                       // what After was
 	wakes  map[string]map[string]struct{} // by topic; no keys: wake everyone
+	trace  string                         // the traceparent that what is published now gets; "": none
 }
 
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
@@ -160,7 +163,18 @@ func (t *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 
 // Publish adds a message to what leaves with the commit. Order within one lane is the order of the calls. A message that breaks a limit of
 // Message fails the commit.
-func (t *Tx) Publish(topic string, m Message) { t.out[topic] = append(t.out[topic], m) }
+func (t *Tx) Publish(topic string, m Message) {
+	if t.trace != "" && m.Metadata[MetaTrace] == "" {
+		metadata := make(map[string]string, len(m.Metadata)+1)
+		maps.Copy(metadata, m.Metadata)
+		metadata[MetaTrace] = t.trace
+		m.Metadata = metadata
+	}
+	t.out[topic] = append(t.out[topic], m)
+}
+
+// Join makes what is published from now on part of another trace than that of InTx's context, by its traceparent; "" makes it part of none.
+func (t *Tx) Join(traceparent string) { t.trace = traceparent }
 
 // Notify wakes the listeners of a wake-up topic after the commit: those of the keys, or without keys all of them.
 func (t *Tx) Notify(topic string, keys ...string) {
@@ -180,11 +194,20 @@ func (t *Tx) Notify(topic string, keys ...string) {
 	}
 }
 
+// Last adds a statement to what leaves with the commit, before what is published: it costs no round trip, and its result is not to be had. A failure
+// of it fails the commit.
+func (t *Tx) Last(statement string, args ...any) {
+	t.last = append(t.last, pgx.QueuedQuery{SQL: statement, Arguments: args})
+}
+
+// After has a function called once the transaction is committed.
+func (t *Tx) After(fn func()) { t.after = append(t.after, fn) }
+
 // commit publishes what was collected, topics in their order and each topic's lanes sorted by the database, so that two transactions take the
 // locks of their common lanes in the same order; and commits, in the same round trip. What cannot be published is not committed: the server
 // passes over what follows a statement that failed.
 func (t *Tx) commit(ctx context.Context) error {
-	if len(t.out) == 0 {
+	if len(t.out)+len(t.last) == 0 {
 		if t.Tx == nil {
 			return nil
 		}
@@ -199,6 +222,9 @@ func (t *Tx) commit(ctx context.Context) error {
 		batch.BeginTx(readCommitted)
 	} else {
 		send = t.Tx.SendBatch // refuses when the transaction has ended
+	}
+	for _, last := range t.last {
+		batch.Queue(last.SQL, last.Arguments...)
 	}
 	for _, topic := range slices.Sorted(maps.Keys(t.out)) {
 		if err := publish(&batch, topic, t.out[topic]); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/chasqui/chasqui/infra/testdb"
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 func TestMain(m *testing.M) { testdb.Run(m) }
@@ -190,12 +191,12 @@ func FuzzContent(f *testing.F) {
 	f.Add(content(f, line{Header: &h}, line{Table: &table{Name: "chats", Columns: []string{"id"}}},
 		line{Row: json.RawMessage(`{"id":"1"}`)}, line{End: map[string]int64{"chats": 1}}))
 	f.Add([]byte(`{"header":{"format":"chasqui backup","version":1}}` + "\n" + `{"end":{}}`))
-	f.Fuzz(func(t *testing.T, raw []byte) { _, _ = read(raw) })
+	testfuzz.Run(f, func(t *testing.T, raw []byte) { _, _ = read(raw) })
 }
 
 func FuzzFile(f *testing.F) {
 	f.Add(written(f, header(f), 1))
-	f.Fuzz(func(t *testing.T, raw []byte) { _ = open(raw, passphrase) })
+	testfuzz.Run(f, func(t *testing.T, raw []byte) { _ = open(raw, passphrase) })
 }
 
 func TestAFileAppearsWholeOrNotAtAll(t *testing.T) {

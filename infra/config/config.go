@@ -57,8 +57,10 @@ func (p Public) Base() string {
 // HTTP is the API's.
 type HTTP struct {
 	Public
-	APIKey    string `env:"API_KEY" kind:"secret" doc:"The key that clients send as X-API-Key or Authorization: Bearer. dev generates one and keeps it in the data directory."`
+	APIKey    string `env:"API_KEY" kind:"secret" doc:"The key that opens everything, which clients send as X-API-Key or Authorization: Bearer; POST /v1/api-keys makes others. dev generates one and keeps it in the data directory."`
 	RateLimit int    `env:"RATE_LIMIT" kind:"limit" default:"12000" doc:"Requests that one key may make in a minute, over all api processes together; 0 is no limit."`
+	// SessionRateLimit is the other way round: it protects the other sessions, whoever asks.
+	SessionRateLimit int `env:"SESSION_RATE_LIMIT" kind:"limit" default:"0" doc:"Requests in a minute that one session may be asked for, by all keys and over all api processes together; 0 is no limit."`
 }
 
 // Assistants is what programs may do that speak the Model Context Protocol.
@@ -170,6 +172,7 @@ type Stack struct {
 	Connecting
 	Retention
 	Health
+	Tracing
 	Logging
 }
 
@@ -208,12 +211,31 @@ type API struct {
 	Database `required:"DATABASE_URL"`
 	Encryption
 	ObjectStore `required:"S3_ENDPOINT"`
+	Tracing
 	Logging
+}
+
+// Tracing is where the spans of OpenTelemetry go.
+type Tracing struct {
+	OTLPEndpoint string            `env:"OTEL_EXPORTER_OTLP_ENDPOINT" kind:"http" doc:"A collector of OpenTelemetry that takes OTLP over HTTP, as http://host:4318, for traces from the API's request to the webhook. Unset, none are made."`
+	OTLPHeaders  map[string]string `env:"OTEL_EXPORTER_OTLP_HEADERS" kind:"headers" doc:"Headers of the requests to that collector, as name=value, separated by commas, values percent-encoded."`
+	TraceRatio   float64           `env:"OTEL_TRACES_SAMPLER_ARG" kind:"ratio" default:"1" doc:"How many of the traces that begin here are recorded, from 0 to 1. One that comes with a request (traceparent) is recorded as it says."`
+}
+
+// Traced says whether traces are made.
+func (t Tracing) Traced() bool { return t.OTLPEndpoint != "" }
+
+func (t *Tracing) check() error {
+	if len(t.OTLPHeaders) > 0 && t.OTLPEndpoint == "" {
+		return problem{"OTEL_EXPORTER_OTLP_HEADERS", "it goes with OTEL_EXPORTER_OTLP_ENDPOINT, which is not set: set that too, or unset this"}
+	}
+	return nil
 }
 
 // Health is where a role without an API tells how it is.
 type Health struct {
 	MetricsAddr string `env:"METRICS_ADDR" kind:"address" doc:"Where connector and dispatcher answer /healthz, /readyz and /metrics, as host:port; port 0 picks a free one. Unset, nowhere."`
+	Profiles    bool   `env:"METRICS_PPROF" kind:"switch" default:"false" doc:"Whether /debug/pprof/ is answered there too, to whoever reaches it. The API answers it to its key's holder always."`
 }
 
 // Connecting is the connector's.
@@ -231,6 +253,7 @@ type Connector struct {
 	Connecting
 	Networks
 	Health
+	Tracing
 	Logging
 }
 
@@ -256,6 +279,7 @@ type Dispatcher struct {
 	ObjectStore `required:"S3_ENDPOINT"`
 	Dispatching
 	Health
+	Tracing
 	Logging
 }
 

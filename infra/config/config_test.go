@@ -2,7 +2,9 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -75,6 +77,38 @@ func TestPassphraseAndList(t *testing.T) {
 	err = Load(new(Restore), []string{"--file", "b"}, environment(map[string]string{"BACKUP_PASSPHRASE": "hunter2"}))
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "12 characters") {
 		t.Errorf("a short passphrase: %v", err)
+	}
+}
+
+func TestTracing(t *testing.T) {
+	t.Parallel()
+	var c Connector
+	base := map[string]string{"DATABASE_URL": "postgres://db/chasqui", "S3_ENDPOINT": "http://s3", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b"}
+	with := func(more ...string) func(string) string {
+		all := maps.Clone(base)
+		for i := 0; i < len(more); i += 2 {
+			all[more[i]] = more[i+1]
+		}
+		return environment(all)
+	}
+	if err := Load(&c, nil, with()); err != nil || c.Traced() || c.TraceRatio != 1 {
+		t.Errorf("unset: %+v, %v", c.Tracing, err)
+	}
+	err := Load(&c, nil, with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/", "OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%3Db, X-Tenant=7", "OTEL_TRACES_SAMPLER_ARG", "0.25"))
+	if err != nil || !c.Traced() || c.OTLPEndpoint != "http://collector:4318" || c.TraceRatio != 0.25 || !maps.Equal(c.OTLPHeaders, map[string]string{"api-key": "a=b", "X-Tenant": "7"}) {
+		t.Errorf("got %+v, %v", c.Tracing, err)
+	}
+	for _, bad := range [][]string{
+		{"OTEL_TRACES_SAMPLER_ARG", "1.5"}, {"OTEL_TRACES_SAMPLER_ARG", "NaN"}, {"OTEL_EXPORTER_OTLP_HEADERS", "hunter2"},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "hunter2=%zz"}, {"OTEL_EXPORTER_OTLP_HEADERS", "a b=hunter2"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"},
+	} {
+		given := append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"}, bad...)
+		if err := Load(new(Connector), nil, with(given...)); err == nil || strings.Count(err.Error(), bad[0]+": ") != 1 || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+	if err := Load(new(Connector), nil, with("OTEL_EXPORTER_OTLP_HEADERS", "a=b")); err == nil || strings.Count(err.Error(), "OTEL_EXPORTER_OTLP_HEADERS: ") != 1 {
+		t.Errorf("headers for nobody: %v", err)
 	}
 }
 
@@ -167,6 +201,36 @@ func TestUsageNamesEverySetting(t *testing.T) {
 	for _, want := range []string{"--port, PORT\n", "API_KEY\n", "Required.", "Default: 3000.", "--ready-file"} {
 		if !strings.Contains(usage, want) {
 			t.Errorf("%q is not in:\n%s", want, usage)
+		}
+	}
+}
+
+// TestValuesShowNoSecret: what a role was given is shown, but for secrets and for addresses, which may hold them.
+func TestValuesShowNoSecret(t *testing.T) {
+	t.Parallel()
+	given := map[string]string{
+		"DATABASE_URL": "postgres://u:hush1@h/d", "API_KEY": "hush2hush2hush2hush2", "S3_ENDPOINT": "https://hush3@s3.example.com", "S3_ACCESS_KEY": "hush4", "S3_SECRET_KEY": "hush5",
+		"ENCRYPTION_KEY": strings.Repeat("ab", 32), "WEBHOOK_URL": "https://u:hush6@example.com/", "RATE_LIMIT": "77", "MCP_ALLOW_SENDING": "true", "WEBHOOK_ALLOW_CIDRS": "10.0.0.0/8,172.16.0.0/12",
+	}
+	var role API
+	if err := Load(&role, nil, func(name string) string { return given[name] }); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]string{}
+	for _, v := range Values(&role) {
+		shown[v.Name] = v.Value
+		if strings.Contains(fmt.Sprint(v), "hush") || strings.Contains(fmt.Sprint(v), "abab") {
+			t.Errorf("%s shows %v", v.Name, v)
+		}
+		if given[v.Name] != "" && v.Value == "" {
+			t.Errorf("%s is set, and shown as unset", v.Name)
+		}
+	}
+	for name, want := range map[string]string{
+		"RATE_LIMIT": "77", "SESSION_RATE_LIMIT": "0", "MCP_ALLOW_SENDING": "true", "API_KEY": "***", "S3_REGION": "us-east-1", "PUBLIC_URL": "", "WEBHOOK_ALLOW_CIDRS": "10.0.0.0/8 172.16.0.0/12", "LOG_LEVEL": "INFO",
+	} {
+		if shown[name] != want {
+			t.Errorf("%s is shown as %q, want %q", name, shown[name], want)
 		}
 	}
 }

@@ -12,13 +12,15 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/chasqui/chasqui/infra/netguard"
 	"github.com/chasqui/chasqui/infra/seal"
 )
 
 // secretKinds are the kinds whose values never appear in a message: a URL may hold
 // a password.
-var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true, "passphrase": true, "encryption": true}
+var secretKinds = map[string]bool{"secret": true, "postgres": true, "key": true, "http": true, "ws": true, "passphrase": true, "encryption": true, "headers": true}
 
 // goodName is what buckets (3 to 63 characters) and regions of S3 are called, as far as all servers agree.
 var goodName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
@@ -52,6 +54,17 @@ func parse(s setting, value string) error {
 		}
 		s.field.Set(reflect.ValueOf(networks))
 		return nil
+	case "ratio":
+		ratio, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(ratio >= 0 && ratio <= 1) { // NaN is neither
+			return errors.New("use a number from 0 to 1")
+		}
+		s.field.SetFloat(ratio)
+		return nil
+	case "headers":
+		headers, err := parseHeaders(value)
+		s.field.Set(reflect.ValueOf(headers))
+		return err
 	case "switch":
 		if value != "true" && value != "false" {
 			return errors.New("use true or false")
@@ -186,4 +199,21 @@ func parsePassphrase(value string) (string, error) {
 		return "", errors.New("it is longer than 1024 characters")
 	}
 	return value, nil
+}
+
+// parseHeaders reads name=value pairs as OpenTelemetry has them, values percent-encoded.
+func parseHeaders(list string) (map[string]string, error) {
+	headers := map[string]string{}
+	for pair := range strings.SplitSeq(list, ",") {
+		if pair = strings.TrimSpace(pair); pair == "" {
+			continue
+		}
+		name, encoded, found := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(strings.TrimSpace(encoded))
+		if name = strings.TrimSpace(name); !found || err != nil || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, errors.New("use name=value, separated by commas, with values percent-encoded")
+		}
+		headers[name] = value
+	}
+	return headers, nil
 }

@@ -1,5 +1,11 @@
 package config
 
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
 // A Variable is one environment variable that a role reads.
 type Variable struct {
 	Name     string
@@ -15,4 +21,28 @@ func Variables(target any) []Variable {
 		variables[i] = Variable{Name: s.env, Required: s.required, Secret: secretKinds[s.kind]}
 	}
 	return variables
+}
+
+// A Value is a setting as it is in force.
+type Value struct {
+	Name, Value, Default, Doc string
+	Secret                    bool // Value is "***" where it is set: it is a key, or an address that may hold a password
+}
+
+// Values lists what a role's struct was filled with, in the order of --help. Nothing in it is secret.
+func Values(target any) []Value {
+	settings, _ := inspect(target)
+	values := make([]Value, len(settings))
+	for i, s := range settings {
+		v := Value{Name: s.env, Default: s.defaultValue, Doc: s.doc, Secret: secretKinds[s.kind]}
+		switch {
+		case s.field.IsZero() && s.field.Kind() != reflect.Bool && s.field.Kind() != reflect.Int:
+		case v.Secret:
+			v.Value = "***"
+		default:
+			v.Value = strings.Trim(fmt.Sprint(s.field.Interface()), "[]")
+		}
+		values[i] = v
+	}
+	return values
 }

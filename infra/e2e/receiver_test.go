@@ -15,8 +15,9 @@ import (
 
 // A delivery is one accepted POST.
 type delivery struct {
-	WebhookID string
-	Event     event
+	WebhookID   string
+	Traceparent string
+	Event       event
 }
 
 // A receiver is a customer's webhook server: it verifies each signature with the Go library of Standard Webhooks before it believes a body.
@@ -78,7 +79,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	d := delivery{WebhookID: req.Header.Get("webhook-id")}
+	d := delivery{WebhookID: req.Header.Get("webhook-id"), Traceparent: req.Header.Get("traceparent")}
 	if err := json.Unmarshal(body, &d.Event); err != nil {
 		r.bad = append(r.bad, err.Error())
 		w.WriteHeader(http.StatusBadRequest)

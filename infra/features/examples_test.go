@@ -2,6 +2,7 @@ package features
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,6 +37,7 @@ func TestExamples(t *testing.T) {
 	t.Parallel()
 	w := newWalk(t)
 	w.links()
+	w.keys()
 	w.writes()
 	w.answers()
 	w.chats()
@@ -90,6 +92,7 @@ type walk struct {
 	executed   map[string]bool
 	site       string            // where the files of the examples are, and what takes webhooks
 	is         map[string]string // parameters and members whose value only the running program can give, such as messageId
+	key        string            // what is sent instead of API_KEY
 	s          session           // "sales", as in the examples, and whose account it is
 	juan       phone             // whom they write to
 }
@@ -288,7 +291,7 @@ func (w *walk) request(ctx context.Context, o *documented, is map[string]string,
 			header.Set(name, value)
 		}
 	}
-	header.Set("X-API-Key", running.APIKey)
+	header.Set("X-API-Key", cmp.Or(w.key, running.APIKey))
 	return r, waits
 }
 

@@ -37,6 +37,9 @@ func (w *walk) links() {
 	w.s, w.juan = session{w.t, "sales", w.numbered("5491100000000", "Sales team")}, w.numbered("5491123456789", "Juan Pérez")
 	w.numbered("5491187654321", "Ana")
 	w.do("create-session")
+	w.key = textAt(w.do("create-link"), "token")
+	w.do("get-link")
+	w.key = ""
 	w.do("ask-pairing-code")
 	w.do("get-session-qr", "wait", "30")
 	w.s.phone.act("POST", "/scan", map[string]any{"qr": w.do("legacy-get-qr")["qrText"]}, nil)
@@ -67,6 +70,20 @@ func (w *walk) links() {
 	w.do("get-health")
 	w.do("get-readiness")
 	w.do("get-version")
+	w.do("get-stats", "since", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
+}
+
+// keys makes a key and ends it.
+func (w *walk) keys() {
+	w.do("get-me")
+	w.is["keyId"] = textAt(w.do("create-api-key"), "id")
+	w.do("list-api-keys")
+	w.do("get-api-key")
+	w.do("change-api-key")
+	w.do("rotate-api-key")
+	w.do("delete-api-key")
+	w.do("list-audit-log")
+	w.do("list-settings")
 }
 
 // writes sends messages, and does things to one of them.

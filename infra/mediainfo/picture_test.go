@@ -17,6 +17,8 @@ import (
 	"runtime"
 	"testing"
 	"testing/iotest"
+
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 // halves is a picture whose left half is red and whose right half is blue.
@@ -351,7 +353,7 @@ func FuzzReadPicture(f *testing.F) {
 	for _, name := range []string{"lossy.webp", "lossless.webp", "alpha.webp", "animated.webp"} {
 		f.Add(testdata(f, name))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	testfuzz.Run(f, func(t *testing.T, data []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		picture, err := ReadPicture(bytes.NewReader(data))

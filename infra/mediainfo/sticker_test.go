@@ -14,6 +14,8 @@ import (
 	"testing/iotest"
 
 	"golang.org/x/image/webp"
+
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 // wide is a picture of twice its height: red, with a blue corner at the top left.
@@ -147,7 +149,7 @@ func TestAnimatedStickers(t *testing.T) {
 
 func FuzzGIFFrames(f *testing.F) {
 	f.Add([]byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	testfuzz.Run(f, func(t *testing.T, data []byte) {
 		if n := gifFrames(data); n < 0 || n > 2 {
 			t.Errorf("%d", n)
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 // opusFiles are the files of three seconds, with the modes (RFC 6716's
@@ -382,7 +384,7 @@ func FuzzReadVoice(f *testing.F) {
 	}
 	f.Add(testdata(f, "surround.ogg")[:3000])
 	f.Add(testdata(f, "vorbis.ogg")[:500])
-	f.Fuzz(func(t *testing.T, data []byte) {
+	testfuzz.Run(f, func(t *testing.T, data []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		voice, err := ReadVoice(bytes.NewReader(data))
@@ -414,7 +416,7 @@ func FuzzDuration(f *testing.F) {
 	for _, name := range []string{"turned.mp4", "variable.mp3", "constant.mp3", "silk-mono.ogg"} {
 		f.Add(testdata(f, name)[:3000])
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	testfuzz.Run(f, func(t *testing.T, data []byte) {
 		length, err := Duration(bytes.NewReader(data))
 		if err != nil && !errors.Is(err, ErrUnknown) || err == nil && (length <= 0 || length > maxDuration) {
 			t.Fatalf("%s, %v", length, err)

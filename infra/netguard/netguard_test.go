@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/testdns"
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 func TestCheck(t *testing.T) {
@@ -168,7 +169,7 @@ func FuzzCheck(f *testing.F) {
 		f.Add(s)
 	}
 	g := New(Config{})
-	f.Fuzz(func(t *testing.T, s string) {
+	testfuzz.Run(f, func(t *testing.T, s string) {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
 			return
@@ -191,7 +192,7 @@ func FuzzCheckURL(f *testing.F) {
 	g := New(Config{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no network in fuzzing")
 	}}})
-	f.Fuzz(func(t *testing.T, s string) {
+	testfuzz.Run(f, func(t *testing.T, s string) {
 		if g.CheckURL(context.Background(), s) != nil {
 			return
 		}

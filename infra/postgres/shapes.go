@@ -70,6 +70,8 @@ type MessageContext struct {
 	ServerID         int              `json:"serverId,omitempty"`
 
 	PreviewThumbnail []byte `json:"previewThumbnail,omitempty"` // JPEG of a link's preview
+
+	Trace string `json:"trace,omitempty"` // traceparent of the request that it came with, for what happens to it later; never shown
 }
 
 // Change returns the public form of a change.

@@ -71,7 +71,8 @@ type Store struct {
 	transport *http.Transport
 	disk      *disk       // nil: no SyncDir
 	found     atomic.Bool // the bucket has been seen
-	buffers   sync.Pool   // of *[]byte, partSize long
+	last      pinged
+	buffers   sync.Pool // of *[]byte, partSize long
 }
 
 // Open connects to the server and creates the bucket when it is missing, which

@@ -12,6 +12,8 @@ import (
 	"go.mau.fi/whatsmeow/types"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 // readJSON is what Bert's phone, 222, shows of a message that Anna, 111, wrote to it.
@@ -220,7 +222,7 @@ func FuzzReading(f *testing.F) {
 			f.Add(data)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	testfuzz.Run(f, func(t *testing.T, data []byte) {
 		m := &waE2E.Message{}
 		if proto.Unmarshal(data, m) != nil {
 			t.Skip()

@@ -4,6 +4,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,15 +15,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/chasqui/chasqui/infra/profiling"
+	"github.com/chasqui/chasqui/infra/readiness"
 )
 
 // Config says where to answer and what.
 type Config struct {
 	// Addr is host:port; port 0 picks a free one.
 	Addr string
-	// Health is nil while everything works. Its error is for the log, not for the
-	// caller, who may be anybody.
-	Health func() error
+	// Checks are what /readyz looks at.
+	Checks []readiness.Check
+	// Profiles says whether /debug/pprof/ is answered, to anybody who reaches Addr.
+	Profiles bool
 	// Metrics are what /metrics shows.
 	Metrics prometheus.Gatherer
 	// Logger takes what goes wrong; nil means slog.Default.
@@ -30,7 +35,7 @@ type Config struct {
 }
 
 // Server answers GET /healthz (200 while the process lives), /readyz (200 while
-// Health is nil, else 503) and /metrics (Prometheus's text form). Make one with
+// the checks say so, else 503) and /metrics (Prometheus's text form). Make one with
 // New.
 type Server struct {
 	config Config
@@ -52,10 +57,15 @@ func New(config Config) *Server {
 	routes.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	routes.HandleFunc("GET /readyz", s.ready)
 	routes.Handle("GET /metrics", promhttp.HandlerFor(config.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	write := 30 * time.Second
+	if config.Profiles {
+		routes.Handle("/debug/pprof/", profiling.Handler())
+		write += profiling.Longest
+	}
 	s.server = &http.Server{
 		Handler:           routes,
 		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      write,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    1 << 16,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
@@ -104,8 +114,12 @@ func (s *Server) Stop(ctx context.Context) error {
 }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	if err := s.config.Health(); err != nil {
-		s.log.WarnContext(r.Context(), "not ready", "error", err)
-		http.Error(w, "not ready; the log says why", http.StatusServiceUnavailable)
+	report := readiness.Look(r.Context(), s.log, s.config.Checks...)
+	w.Header().Set("Content-Type", "application/json")
+	if report.Status == readiness.Unavailable {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if err := json.NewEncoder(w).Encode(report); err != nil {
+		s.log.DebugContext(r.Context(), "answer not written", "error", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/chasqui/chasqui/infra/testfuzz"
 )
 
 func encoded(t *testing.T, m *waE2E.Message) []byte {
@@ -104,7 +106,7 @@ func TestWhatIsTooMuchIsRefused(t *testing.T) {
 func FuzzJSON(f *testing.F) {
 	f.Add([]byte("\x0a\x02hi"))
 	f.Add([]byte("\x0a\x02\xff\x00"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
+	testfuzz.Run(f, func(t *testing.T, raw []byte) {
 		if text, err := JSON(raw); err == nil && !json.Valid(text) {
 			t.Errorf("%q is no JSON", text)
 		}

@@ -154,15 +154,17 @@ const messageForward = `-- name: MessageForward :exec
 INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, raw, media_id, client_reference, expires_at, timestamp)
 SELECT $1, m.session_id, $2::text, $3, 'outgoing', 'queued', m.type, m.content - 'albumId' - 'backgroundColor' - 'font',
        jsonb_strip_nulls(jsonb_build_object('forwarded', least(coalesce((m.context ->> 'forwarded')::bigint, 0), 126) + 1,
-           'disappearsAfter', (SELECT nullif(c.disappearing_seconds, 0) FROM chats c WHERE c.session_id = m.session_id AND c.id = $2::text))),
-       m.raw, m.media_id, $4, $5, $6
-  FROM messages m WHERE m.session_id = $7 AND m.id = $8
+           'disappearsAfter', (SELECT nullif(c.disappearing_seconds, 0) FROM chats c WHERE c.session_id = m.session_id AND c.id = $2::text),
+           'trace', nullif($4::text, ''))),
+       m.raw, m.media_id, $5, $6, $7
+  FROM messages m WHERE m.session_id = $8 AND m.id = $9
 `
 
 type MessageForwardParams struct {
 	ID              uuid.UUID
 	ChatID          string
 	WhatsappID      string
+	Trace           string
 	ClientReference *string
 	ExpiresAt       *time.Time
 	Timestamp       time.Time
@@ -177,6 +179,7 @@ func (q *Queries) MessageForward(ctx context.Context, db DBTX, arg MessageForwar
 		arg.ID,
 		arg.ChatID,
 		arg.WhatsappID,
+		arg.Trace,
 		arg.ClientReference,
 		arg.ExpiresAt,
 		arg.Timestamp,

@@ -129,18 +129,19 @@ WITH picked AS MATERIALIZED (
       FROM picked u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at, coalesce(e.traceparent, '')::text AS traceparent
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> ''
 `
 
 type DeliveryClaimDueRow struct {
-	ID         uuid.UUID
-	EventID    uuid.UUID
-	EndpointID uuid.UUID
-	Attempt    int32
-	Early      bool
-	Body       []byte
-	OccurredAt *time.Time
+	ID          uuid.UUID
+	EventID     uuid.UUID
+	EndpointID  uuid.UUID
+	Attempt     int32
+	Early       bool
+	Body        []byte
+	OccurredAt  *time.Time
+	Traceparent string
 }
 
 // Claiming, finishing and sweeping deliveries. Times are statement_timestamp(), the server's clock when the statement came: now() would be
@@ -171,6 +172,7 @@ func (q *Queries) DeliveryClaimDue(ctx context.Context, db DBTX, room int32, cla
 			&i.Early,
 			&i.Body,
 			&i.OccurredAt,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -191,7 +193,7 @@ WITH claimed AS (
                    unnest($5::int[]) AS lease_seconds) u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at, coalesce(e.traceparent, '')::text AS traceparent
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> ''
 `
 
@@ -204,13 +206,14 @@ type DeliveryClaimManyParams struct {
 }
 
 type DeliveryClaimManyRow struct {
-	ID         uuid.UUID
-	EventID    uuid.UUID
-	EndpointID uuid.UUID
-	Attempt    int32
-	Early      bool
-	Body       []byte
-	OccurredAt *time.Time
+	ID          uuid.UUID
+	EventID     uuid.UUID
+	EndpointID  uuid.UUID
+	Attempt     int32
+	Early       bool
+	Body        []byte
+	OccurredAt  *time.Time
+	Traceparent string
 }
 
 // Leases last as long as the attempt may take and 30 s more, for the wait before it and the finish after it. body is NULL when the event is
@@ -238,6 +241,7 @@ func (q *Queries) DeliveryClaimMany(ctx context.Context, db DBTX, arg DeliveryCl
 			&i.Early,
 			&i.Body,
 			&i.OccurredAt,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}
@@ -567,12 +571,13 @@ SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_sta
                    AND (i.endpoint_id, i.state, i.event_id) <= (o.id, s.state, $3::uuid)
                    AND (i.event_id < $3::uuid OR i.endpoint_id < $4::uuid)
                  ORDER BY i.endpoint_id DESC, i.state DESC, i.event_id DESC LIMIT $5::int) x
-             WHERE o.state <> 'deleted' AND ($6::uuid IS NULL OR o.id = $6::uuid)
+             WHERE o.state <> 'deleted' AND ($6::text[] IS NULL OR cardinality(o.sessions) > 0 AND o.sessions <@ $6::text[])
+               AND ($7::uuid IS NULL OR o.id = $7::uuid)
              ORDER BY x.event_id DESC, x.endpoint_id DESC LIMIT $5::int) d
       LEFT JOIN LATERAL (SELECT v.type, v.session_id FROM events v WHERE v.id = d.event_id LIMIT 1) e ON true) w
- WHERE cardinality($7::text[]) + cardinality($8::text[]) = 0 OR w.type = ANY ($7::text[]) OR w.type ^@ ANY ($8::text[])
+ WHERE cardinality($8::text[]) + cardinality($9::text[]) = 0 OR w.type = ANY ($8::text[]) OR w.type ^@ ANY ($9::text[])
     OR w.n = $5::int
- ORDER BY w.n LIMIT $9::int
+ ORDER BY w.n LIMIT $10::int
 `
 
 type DeliveryPageParams struct {
@@ -581,6 +586,7 @@ type DeliveryPageParams struct {
 	ToID           uuid.UUID
 	BeforeEndpoint uuid.UUID
 	Scan           int32
+	Sessions       []string
 	EndpointID     *uuid.UUID
 	Types          []string
 	Prefixes       []string
@@ -615,6 +621,7 @@ func (q *Queries) DeliveryPage(ctx context.Context, db DBTX, arg DeliveryPagePar
 		arg.ToID,
 		arg.BeforeEndpoint,
 		arg.Scan,
+		arg.Sessions,
 		arg.EndpointID,
 		arg.Types,
 		arg.Prefixes,

@@ -75,7 +75,7 @@ WITH fence AS MATERIALIZED (
 )
 UPDATE messages m SET status = $1, error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
   FROM before WHERE m.id = before.id AND message_rank(before.status) < message_rank($1)
-RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before, before.name AS contact_name
+RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before, before.name AS contact_name, coalesce(m.context ->> 'trace', '')::text AS trace
 `
 
 type MessageReceiptManyParams struct {
@@ -95,6 +95,7 @@ type MessageReceiptManyRow struct {
 	ChatID      string
 	Before      string
 	ContactName string
+	Trace       string
 }
 
 // Notes who received, read or played the messages of one receipt, and when: the first time counts, and who has read a message has received it. And
@@ -124,6 +125,7 @@ func (q *Queries) MessageReceiptMany(ctx context.Context, db DBTX, arg MessageRe
 			&i.ChatID,
 			&i.Before,
 			&i.ContactName,
+			&i.Trace,
 		); err != nil {
 			return nil, err
 		}

@@ -97,7 +97,7 @@ const mediaFail = `-- name: MediaFail :one
 WITH failed AS (
     UPDATE media SET status = 'failed', error_code = $1::text, error_message = $2::text, updated_at = clock_timestamp()
      WHERE media.id = $3 AND media.status = 'pending'
-    RETURNING media.id, media.session_id, media.message_id, media.status, media.mimetype, media.file_name, media.size, media.sha256, media.object, media.details, media.kind, media.direct_path, media.media_key, media.enc_sha256, media.remote_at, media.asked_at, media.error_code, media.error_message, media.created_at, media.updated_at, media.on_demand)
+    RETURNING media.id, media.session_id, media.message_id, media.status, media.mimetype, media.file_name, media.size, media.sha256, media.object, media.details, media.kind, media.direct_path, media.media_key, media.enc_sha256, media.remote_at, media.asked_at, media.error_code, media.error_message, media.created_at, media.updated_at, media.on_demand, media.uploaded_by)
 SELECT f.session_id, f.mimetype, f.file_name, f.size, f.sha256, m.id AS message, m.whatsapp_id, m.chat_id, m.direction
   FROM failed f LEFT JOIN messages m ON m.id = f.message_id
 `
@@ -150,7 +150,7 @@ func (q *Queries) MediaForget(ctx context.Context, db DBTX, maxRows int32) (int6
 }
 
 const mediaGet = `-- name: MediaGet :one
-SELECT id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand FROM media WHERE id = $1
+SELECT id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand, uploaded_by FROM media WHERE id = $1
 `
 
 func (q *Queries) MediaGet(ctx context.Context, db DBTX, id uuid.UUID) (Media, error) {
@@ -178,23 +178,25 @@ func (q *Queries) MediaGet(ctx context.Context, db DBTX, id uuid.UUID) (Media, e
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.OnDemand,
+		&i.UploadedBy,
 	)
 	return i, err
 }
 
 const mediaInsert = `-- name: MediaInsert :one
 
-INSERT INTO media (id, status, mimetype, file_name, size, sha256, object, details)
-VALUES ($1, 'ready', $2, $3, $4, $5, $5, $6) RETURNING id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand
+INSERT INTO media (id, status, mimetype, file_name, size, sha256, object, details, uploaded_by)
+VALUES ($1, 'ready', $2, $3, $4, $5, $5, $6, $7) RETURNING id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand, uploaded_by
 `
 
 type MediaInsertParams struct {
-	ID       uuid.UUID
-	Mimetype string
-	FileName string
-	Size     int64
-	Sha256   []byte
-	Details  json.RawMessage
+	ID         uuid.UUID
+	Mimetype   string
+	FileName   string
+	Size       int64
+	Sha256     []byte
+	Details    json.RawMessage
+	UploadedBy []byte
 }
 
 // Media: what people see of it.
@@ -207,6 +209,7 @@ func (q *Queries) MediaInsert(ctx context.Context, db DBTX, arg MediaInsertParam
 		arg.Size,
 		arg.Sha256,
 		arg.Details,
+		arg.UploadedBy,
 	)
 	var i Media
 	err := row.Scan(
@@ -231,6 +234,7 @@ func (q *Queries) MediaInsert(ctx context.Context, db DBTX, arg MediaInsertParam
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.OnDemand,
+		&i.UploadedBy,
 	)
 	return i, err
 }
@@ -302,6 +306,18 @@ func (q *Queries) MediaListOverdue(ctx context.Context, db DBTX, patienceSeconds
 		return nil, err
 	}
 	return items, nil
+}
+
+const mediaOfSessions = `-- name: MediaOfSessions :one
+SELECT EXISTS (SELECT FROM messages WHERE media_id = $1::uuid AND session_id = ANY ($2::text[]))
+`
+
+// Whether a message of one of these sessions sends it.
+func (q *Queries) MediaOfSessions(ctx context.Context, db DBTX, iD uuid.UUID, sessions []string) (bool, error) {
+	row := db.QueryRow(ctx, mediaOfSessions, iD, sessions)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const mediaReady = `-- name: MediaReady :execrows

@@ -11,6 +11,24 @@ import (
 	"github.com/google/uuid"
 )
 
+type ApiKey struct {
+	ID            uuid.UUID
+	Principal     []byte
+	Kind          string
+	Name          string
+	Hint          string
+	Hash          []byte
+	PreviousHash  []byte
+	PreviousUntil *time.Time
+	Scopes        []string
+	Sessions      []string
+	Networks      []string
+	RateLimit     *int32
+	ExpiresAt     *time.Time
+	CreatedAt     time.Time
+	LastUsedAt    *time.Time
+}
+
 type Attempt struct {
 	DeliveryID uuid.UUID
 	Attempt    int32
@@ -33,6 +51,18 @@ type AttemptsDefault struct {
 	Headers    json.RawMessage
 	Body       []byte
 	Error      string
+}
+
+type AuditLog struct {
+	ID        uuid.UUID
+	At        time.Time
+	KeyID     *uuid.UUID
+	KeyName   string
+	Operation string
+	Path      string
+	SessionID string
+	Remote    string
+	RequestID string
 }
 
 type Call struct {
@@ -211,15 +241,16 @@ type EncryptionKey struct {
 }
 
 type Event struct {
-	Seq        int64
-	ID         uuid.UUID
-	SessionID  string
-	Type       string
-	OrderKey   string
-	OccurredAt time.Time
-	Body       []byte
-	CreatedAt  time.Time
-	FromMe     *bool
+	Seq         int64
+	ID          uuid.UUID
+	SessionID   string
+	Type        string
+	OrderKey    string
+	OccurredAt  time.Time
+	Body        []byte
+	CreatedAt   time.Time
+	FromMe      *bool
+	Traceparent *string
 }
 
 type EventsDefault struct {
@@ -293,6 +324,7 @@ type Media struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	OnDemand     bool
+	UploadedBy   []byte
 }
 
 type Message struct {
@@ -531,6 +563,22 @@ type SessionView struct {
 	Wanted            bool
 	Connector         string
 	ShownState        string
+}
+
+type StatsMinute struct {
+	Minute        time.Time
+	Received      int64
+	Sent          int64
+	Failed        int64
+	Delivered     int64
+	Undelivered   int64
+	Exhausted     int64
+	Latency       []int64
+	LagCommands   float64
+	LagEvents     float64
+	LagMedia      float64
+	LagDeliveries float64
+	Sessions      json.RawMessage
 }
 
 type StreamTicket struct {

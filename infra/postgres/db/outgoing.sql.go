@@ -281,7 +281,7 @@ UPDATE messages m
                                  CROSS JOIN LATERAL (SELECT x.uuid FROM queue_messages x WHERE x.lane = l.lane ORDER BY x.id LIMIT 1) h
                                  WHERE l.topic = $3 AND l.parked = 'crashes')
                  LIMIT $4 FOR NO KEY UPDATE OF w SKIP LOCKED)
-RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message, coalesce(m.context ->> 'trace', '')::text AS trace
 `
 
 type MessageSweepBrokenRow struct {
@@ -291,6 +291,7 @@ type MessageSweepBrokenRow struct {
 	WhatsappID   string
 	ErrorCode    *string
 	ErrorMessage *string
+	Trace        string
 }
 
 // Messages whose command is a dead letter, or stands at the front of a lane that was parked because processes kept dying with it in hand. A
@@ -316,6 +317,7 @@ func (q *Queries) MessageSweepBroken(ctx context.Context, db DBTX, errorCode *st
 			&i.WhatsappID,
 			&i.ErrorCode,
 			&i.ErrorMessage,
+			&i.Trace,
 		); err != nil {
 			return nil, err
 		}
@@ -333,7 +335,7 @@ UPDATE messages m
  WHERE m.id IN (SELECT w.id FROM messages w JOIN sessions s ON s.id = w.session_id
                  WHERE s.state = $3 AND w.status IN ('scheduled', 'queued', 'sending')
                  LIMIT $4 FOR NO KEY UPDATE OF w SKIP LOCKED)
-RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message, coalesce(m.context ->> 'trace', '')::text AS trace
 `
 
 type MessageSweepEndedRow struct {
@@ -343,6 +345,7 @@ type MessageSweepEndedRow struct {
 	WhatsappID   string
 	ErrorCode    *string
 	ErrorMessage *string
+	Trace        string
 }
 
 // Messages that wait for a session which has ended in a state that sends nothing any more.
@@ -367,6 +370,7 @@ func (q *Queries) MessageSweepEnded(ctx context.Context, db DBTX, errorCode *str
 			&i.WhatsappID,
 			&i.ErrorCode,
 			&i.ErrorMessage,
+			&i.Trace,
 		); err != nil {
 			return nil, err
 		}
@@ -387,7 +391,7 @@ UPDATE messages m
                    AND (w.status IN ('scheduled', 'queued')
                         OR (w.status = 'sending' AND w.updated_at < clock_timestamp() - make_interval(secs => $3::float8)))
                  ORDER BY w.expires_at LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED)
-RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message, coalesce(m.context ->> 'trace', '')::text AS trace
 `
 
 type MessageSweepExpiredRow struct {
@@ -397,6 +401,7 @@ type MessageSweepExpiredRow struct {
 	WhatsappID   string
 	ErrorCode    *string
 	ErrorMessage *string
+	Trace        string
 }
 
 // Messages whose time ran out before they were sent. One that is being sent is left to its sender; only where no sender has begun an attempt
@@ -422,6 +427,7 @@ func (q *Queries) MessageSweepExpired(ctx context.Context, db DBTX, errorCode st
 			&i.WhatsappID,
 			&i.ErrorCode,
 			&i.ErrorMessage,
+			&i.Trace,
 		); err != nil {
 			return nil, err
 		}

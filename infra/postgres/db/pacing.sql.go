@@ -95,7 +95,7 @@ func (q *Queries) MessageLetGo(ctx context.Context, db DBTX, sessionID string, i
 }
 
 const messageListHeld = `-- name: MessageListHeld :many
-SELECT m.id, m.chat_id, m.type, m.typing_seconds, m.urgent, m.held::text AS held, coalesce(c.cold, false)::boolean AS cold,
+SELECT m.id, m.chat_id, m.type, m.typing_seconds, m.urgent, m.held::text AS held, coalesce(m.context ->> 'trace', '')::text AS trace, coalesce(c.cold, false)::boolean AS cold,
        (c.opened_at IS NOT NULL)::boolean AS opened,
        EXISTS (SELECT FROM messages i
                 WHERE i.session_id = m.session_id AND i.chat_id = m.chat_id AND i.id > $1::uuid AND i.direction = 'incoming' AND NOT i.history)::boolean AS answers
@@ -112,6 +112,7 @@ type MessageListHeldRow struct {
 	TypingSeconds int32
 	Urgent        bool
 	Held          string
+	Trace         string
 	Cold          bool
 	Opened        bool
 	Answers       bool
@@ -135,6 +136,7 @@ func (q *Queries) MessageListHeld(ctx context.Context, db DBTX, since uuid.UUID,
 			&i.TypingSeconds,
 			&i.Urgent,
 			&i.Held,
+			&i.Trace,
 			&i.Cold,
 			&i.Opened,
 			&i.Answers,

@@ -182,7 +182,7 @@ func (q *Queries) ContactListByLID(ctx context.Context, db DBTX, sessionID strin
 const mediaAskAgain = `-- name: MediaAskAgain :one
 UPDATE media SET status = 'pending', asked_at = clock_timestamp(), error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
  WHERE id = $1 AND session_id = $2::text AND message_id IS NOT NULL AND media_key IS NOT NULL AND status IN ('pending', 'failed')
-RETURNING id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand
+RETURNING id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand, uploaded_by
 `
 
 // A received file that could not be had is awaited again: its phone is asked. No row: it is there, its keys are gone, or it never came with a
@@ -212,6 +212,7 @@ func (q *Queries) MediaAskAgain(ctx context.Context, db DBTX, iD uuid.UUID, sess
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.OnDemand,
+		&i.UploadedBy,
 	)
 	return i, err
 }
@@ -333,11 +334,11 @@ WITH turn AS MATERIALIZED (
      ORDER BY m.send_at, m.id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 ), queued AS (
     UPDATE messages m SET status = 'queued', updated_at = clock_timestamp() FROM due
-     WHERE m.id = due.id RETURNING m.id, m.session_id, m.chat_id, m.send_at, m.typing_seconds, m.urgent
+     WHERE m.id = due.id RETURNING m.id, m.session_id, m.chat_id, m.send_at, m.typing_seconds, m.urgent, coalesce(m.context ->> 'trace', '')::text AS trace
 ), touched AS (
     UPDATE chats c SET last_message_at = greatest(c.last_message_at, statement_timestamp())
       FROM (SELECT DISTINCT q.session_id, q.chat_id FROM queued q) q WHERE c.session_id = q.session_id AND c.id = q.chat_id)
-SELECT queued.id, queued.session_id, queued.typing_seconds, queued.urgent FROM queued ORDER BY queued.send_at, queued.id
+SELECT queued.id, queued.session_id, queued.typing_seconds, queued.urgent, queued.trace FROM queued ORDER BY queued.send_at, queued.id
 `
 
 type MessagePublishDueRow struct {
@@ -345,6 +346,7 @@ type MessagePublishDueRow struct {
 	SessionID     string
 	TypingSeconds int32
 	Urgent        bool
+	Trace         string
 }
 
 // What is around a message on its way out: its time, its batch, typing, receipts.
@@ -364,6 +366,7 @@ func (q *Queries) MessagePublishDue(ctx context.Context, db DBTX, maxRows int32)
 			&i.SessionID,
 			&i.TypingSeconds,
 			&i.Urgent,
+			&i.Trace,
 		); err != nil {
 			return nil, err
 		}

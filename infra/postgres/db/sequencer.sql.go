@@ -80,23 +80,24 @@ func (q *Queries) EndpointListForEvents(ctx context.Context, db DBTX) ([]Endpoin
 }
 
 const eventInsertMany = `-- name: EventInsertMany :many
-INSERT INTO events (seq, id, session_id, type, order_key, from_me, occurred_at, body)
-SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, nullif(u.from_me, '')::boolean, u.occurred_at, u.body
+INSERT INTO events (seq, id, session_id, type, order_key, from_me, occurred_at, body, traceparent)
+SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, nullif(u.from_me, '')::boolean, u.occurred_at, u.body, nullif(u.traceparent, '')
   FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS session_id, unnest($3::text[]) AS type,
                unnest($4::text[]) AS order_key, unnest($5::text[]) AS from_me, unnest($6::timestamptz[]) AS occurred_at,
-               unnest($7::bytea[]) AS body) u
+               unnest($7::bytea[]) AS body, unnest($8::text[]) AS traceparent) u
 ON CONFLICT (id) DO NOTHING
 RETURNING seq, id
 `
 
 type EventInsertManyParams struct {
-	Ids         []uuid.UUID
-	SessionIds  []string
-	Types       []string
-	OrderKeys   []string
-	FromMes     []string
-	OccurredAts []time.Time
-	Bodies      [][]byte
+	Ids          []uuid.UUID
+	SessionIds   []string
+	Types        []string
+	OrderKeys    []string
+	FromMes      []string
+	OccurredAts  []time.Time
+	Bodies       [][]byte
+	Traceparents []string
 }
 
 type EventInsertManyRow struct {
@@ -114,6 +115,7 @@ func (q *Queries) EventInsertMany(ctx context.Context, db DBTX, arg EventInsertM
 		arg.FromMes,
 		arg.OccurredAts,
 		arg.Bodies,
+		arg.Traceparents,
 	)
 	if err != nil {
 		return nil, err

@@ -115,13 +115,18 @@ func (q *Queries) SessionInsert(ctx context.Context, db DBTX, iD string, name st
 
 const sessionList = `-- name: SessionList :many
 SELECT id, name, settings, desired, restarts, restarts_done, logout_requested_at, delete_requested_at, state, reason, jid, phone, lid, qr, qr_expires_at, last_event_at, connected_at, created_at, updated_at, wanted, connector, shown_state FROM session_views
- WHERE delete_requested_at IS NULL
-   AND ($1::timestamptz IS NULL OR (created_at, id) < ($1::timestamptz, $2::text))
- ORDER BY created_at DESC, id DESC LIMIT $3
+ WHERE delete_requested_at IS NULL AND ($1::text[] IS NULL OR id = ANY ($1::text[]))
+   AND ($2::timestamptz IS NULL OR (created_at, id) < ($2::timestamptz, $3::text))
+ ORDER BY created_at DESC, id DESC LIMIT $4
 `
 
-func (q *Queries) SessionList(ctx context.Context, db DBTX, beforeCreated *time.Time, beforeID string, maxRows int32) ([]SessionView, error) {
-	rows, err := db.Query(ctx, sessionList, beforeCreated, beforeID, maxRows)
+func (q *Queries) SessionList(ctx context.Context, db DBTX, among []string, beforeCreated *time.Time, beforeID string, maxRows int32) ([]SessionView, error) {
+	rows, err := db.Query(ctx, sessionList,
+		among,
+		beforeCreated,
+		beforeID,
+		maxRows,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -351,12 +351,13 @@ func (q *Queries) EndpointInsert(ctx context.Context, db DBTX, arg EndpointInser
 
 const endpointList = `-- name: EndpointList :many
 SELECT id, url, events, sessions, format, headers, secret, timeout_seconds, max_in_flight, order_mode, state, disabled_reason, failing_since, consecutive_failures, breaker_until, breaker_trips, created_at, updated_at, wait_for_media, configured_url, previous_secrets, chat_kinds, from_me, retry_seconds, rate_per_second, rate_tokens, rate_at, concurrency, failing_told FROM webhook_endpoints
- WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id < $1::uuid)
- ORDER BY id DESC LIMIT $2
+ WHERE state <> 'deleted' AND ($1::text[] IS NULL OR cardinality(sessions) > 0 AND sessions <@ $1::text[])
+   AND ($2::uuid IS NULL OR id < $2::uuid)
+ ORDER BY id DESC LIMIT $3
 `
 
-func (q *Queries) EndpointList(ctx context.Context, db DBTX, before *uuid.UUID, maxRows int32) ([]WebhookEndpoint, error) {
-	rows, err := db.Query(ctx, endpointList, before, maxRows)
+func (q *Queries) EndpointList(ctx context.Context, db DBTX, sessions []string, before *uuid.UUID, maxRows int32) ([]WebhookEndpoint, error) {
+	rows, err := db.Query(ctx, endpointList, sessions, before, maxRows)
 	if err != nil {
 		return nil, err
 	}

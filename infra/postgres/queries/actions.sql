@@ -28,7 +28,8 @@ SELECT v.voter_id, v.choices, v.guests, v.timestamp, s.phone AS own_phone, s.lid
 INSERT INTO messages (id, session_id, chat_id, whatsapp_id, direction, status, type, content, context, raw, media_id, client_reference, expires_at, timestamp)
 SELECT @id, m.session_id, @chat_id::text, @whatsapp_id, 'outgoing', 'queued', m.type, m.content - 'albumId' - 'backgroundColor' - 'font',
        jsonb_strip_nulls(jsonb_build_object('forwarded', least(coalesce((m.context ->> 'forwarded')::bigint, 0), 126) + 1,
-           'disappearsAfter', (SELECT nullif(c.disappearing_seconds, 0) FROM chats c WHERE c.session_id = m.session_id AND c.id = @chat_id::text))),
+           'disappearsAfter', (SELECT nullif(c.disappearing_seconds, 0) FROM chats c WHERE c.session_id = m.session_id AND c.id = @chat_id::text),
+           'trace', nullif(@trace::text, ''))),
        m.raw, m.media_id, sqlc.narg(client_reference), @expires_at, @timestamp
   FROM messages m WHERE m.session_id = @session_id AND m.id = @source_id;
 

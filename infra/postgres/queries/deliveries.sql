@@ -29,7 +29,7 @@ WITH picked AS MATERIALIZED (
       FROM picked u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at, coalesce(e.traceparent, '')::text AS traceparent
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> '';
 
 -- name: EndpointListLimited :many
@@ -96,7 +96,7 @@ WITH claimed AS (
                    unnest(@lease_seconds::int[]) AS lease_seconds) u
      WHERE d.event_id = u.event_id AND d.endpoint_id = u.endpoint_id AND d.state = 'pending'
     RETURNING d.id, d.event_id, d.endpoint_id, d.attempt, coalesce(d.planned_at > statement_timestamp(), false) AS early)
-SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at
+SELECT c.id, c.event_id, c.endpoint_id, c.attempt, c.early::boolean AS early, e.body, e.occurred_at, coalesce(e.traceparent, '')::text AS traceparent
   FROM claimed c LEFT JOIN events e ON e.id = c.event_id AND e.body <> '';
 
 -- name: EndpointListUnwell :many
@@ -271,7 +271,8 @@ SELECT w.id, w.event_id, w.endpoint_id, w.state, w.attempt, w.run_at, w.last_sta
                    AND (i.endpoint_id, i.state, i.event_id) <= (o.id, s.state, @to_id::uuid)
                    AND (i.event_id < @to_id::uuid OR i.endpoint_id < @before_endpoint::uuid)
                  ORDER BY i.endpoint_id DESC, i.state DESC, i.event_id DESC LIMIT @scan::int) x
-             WHERE o.state <> 'deleted' AND (sqlc.narg(endpoint_id)::uuid IS NULL OR o.id = sqlc.narg(endpoint_id)::uuid)
+             WHERE o.state <> 'deleted' AND (sqlc.narg(sessions)::text[] IS NULL OR cardinality(o.sessions) > 0 AND o.sessions <@ sqlc.narg(sessions)::text[])
+               AND (sqlc.narg(endpoint_id)::uuid IS NULL OR o.id = sqlc.narg(endpoint_id)::uuid)
              ORDER BY x.event_id DESC, x.endpoint_id DESC LIMIT @scan::int) d
       LEFT JOIN LATERAL (SELECT v.type, v.session_id FROM events v WHERE v.id = d.event_id LIMIT 1) e ON true) w
  WHERE cardinality(@types::text[]) + cardinality(@prefixes::text[]) = 0 OR w.type = ANY (@types::text[]) OR w.type ^@ ANY (@prefixes::text[])

@@ -85,4 +85,4 @@ WITH fence AS MATERIALIZED (
 )
 UPDATE messages m SET status = @status, error_code = NULL, error_message = NULL, updated_at = clock_timestamp()
   FROM before WHERE m.id = before.id AND message_rank(before.status) < message_rank(@status)
-RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before, before.name AS contact_name;
+RETURNING m.id, m.whatsapp_id, m.chat_id, before.status AS before, before.name AS contact_name, coalesce(m.context ->> 'trace', '')::text AS trace;

@@ -47,11 +47,15 @@ DELETE FROM uploads WHERE key = ANY (@keys::text[]) AND doomed;
 
 -- name: MediaInsert :one
 -- A file that a client gave.
-INSERT INTO media (id, status, mimetype, file_name, size, sha256, object, details)
-VALUES (@id, 'ready', @mimetype, @file_name, @size, @sha256, @sha256, @details) RETURNING *;
+INSERT INTO media (id, status, mimetype, file_name, size, sha256, object, details, uploaded_by)
+VALUES (@id, 'ready', @mimetype, @file_name, @size, @sha256, @sha256, @details, sqlc.narg(uploaded_by)) RETURNING *;
 
 -- name: MediaGet :one
 SELECT * FROM media WHERE id = @id;
+
+-- name: MediaOfSessions :one
+-- Whether a message of one of these sessions sends it.
+SELECT EXISTS (SELECT FROM messages WHERE media_id = @id::uuid AND session_id = ANY (@sessions::text[]));
 
 -- name: MediaDelete :one
 -- A client's own upload goes; of a message's media only the bytes do, since the message still names it.

@@ -57,7 +57,7 @@ UPDATE messages m
                    AND (w.status IN ('scheduled', 'queued')
                         OR (w.status = 'sending' AND w.updated_at < clock_timestamp() - make_interval(secs => @sending_seconds::float8)))
                  ORDER BY w.expires_at LIMIT @max_rows FOR NO KEY UPDATE SKIP LOCKED)
-RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message;
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message, coalesce(m.context ->> 'trace', '')::text AS trace;
 
 -- name: MessageSweepEnded :many
 -- Messages that wait for a session which has ended in a state that sends nothing any more.
@@ -66,7 +66,7 @@ UPDATE messages m
  WHERE m.id IN (SELECT w.id FROM messages w JOIN sessions s ON s.id = w.session_id
                  WHERE s.state = @state AND w.status IN ('scheduled', 'queued', 'sending')
                  LIMIT @max_rows FOR NO KEY UPDATE OF w SKIP LOCKED)
-RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message;
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message, coalesce(m.context ->> 'trace', '')::text AS trace;
 
 -- name: MessageSweepBroken :many
 -- Messages whose command is a dead letter, or stands at the front of a lane that was parked because processes kept dying with it in hand. A
@@ -81,7 +81,7 @@ UPDATE messages m
                                  CROSS JOIN LATERAL (SELECT x.uuid FROM queue_messages x WHERE x.lane = l.lane ORDER BY x.id LIMIT 1) h
                                  WHERE l.topic = @topic AND l.parked = 'crashes')
                  LIMIT @max_rows FOR NO KEY UPDATE OF w SKIP LOCKED)
-RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message;
+RETURNING m.id, m.session_id, m.chat_id, m.whatsapp_id, m.error_code, m.error_message, coalesce(m.context ->> 'trace', '')::text AS trace;
 
 -- name: MessageListStuck :many
 -- The commands that park a lane by crashing although their message has ended: handled once more they do nothing, and the lane goes on.

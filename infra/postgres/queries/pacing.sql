@@ -12,7 +12,7 @@ RETURNING m.held::text AS held;
 -- name: MessageListHeld :many
 -- The messages of a session that were set aside, in the order in which they go on. opened: they are not the first to somebody who never wrote. answers:
 -- the other side wrote since a time of which @since is the first id.
-SELECT m.id, m.chat_id, m.type, m.typing_seconds, m.urgent, m.held::text AS held, coalesce(c.cold, false)::boolean AS cold,
+SELECT m.id, m.chat_id, m.type, m.typing_seconds, m.urgent, m.held::text AS held, coalesce(m.context ->> 'trace', '')::text AS trace, coalesce(c.cold, false)::boolean AS cold,
        (c.opened_at IS NOT NULL)::boolean AS opened,
        EXISTS (SELECT FROM messages i
                 WHERE i.session_id = m.session_id AND i.chat_id = m.chat_id AND i.id > @since::uuid AND i.direction = 'incoming' AND NOT i.history)::boolean AS answers

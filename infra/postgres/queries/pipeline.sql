@@ -11,11 +11,11 @@ WITH turn AS MATERIALIZED (
      ORDER BY m.send_at, m.id LIMIT @max_rows FOR NO KEY UPDATE SKIP LOCKED
 ), queued AS (
     UPDATE messages m SET status = 'queued', updated_at = clock_timestamp() FROM due
-     WHERE m.id = due.id RETURNING m.id, m.session_id, m.chat_id, m.send_at, m.typing_seconds, m.urgent
+     WHERE m.id = due.id RETURNING m.id, m.session_id, m.chat_id, m.send_at, m.typing_seconds, m.urgent, coalesce(m.context ->> 'trace', '')::text AS trace
 ), touched AS (
     UPDATE chats c SET last_message_at = greatest(c.last_message_at, statement_timestamp())
       FROM (SELECT DISTINCT q.session_id, q.chat_id FROM queued q) q WHERE c.session_id = q.session_id AND c.id = q.chat_id)
-SELECT queued.id, queued.session_id, queued.typing_seconds, queued.urgent FROM queued ORDER BY queued.send_at, queued.id;
+SELECT queued.id, queued.session_id, queued.typing_seconds, queued.urgent, queued.trace FROM queued ORDER BY queued.send_at, queued.id;
 
 -- name: MessageNextDue :one
 -- In how many seconds the next message is due.

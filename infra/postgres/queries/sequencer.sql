@@ -6,11 +6,11 @@ SELECT pg_advisory_xact_lock(@key::bigint);
 
 -- name: EventInsertMany :many
 -- Numbers the events in the order of the arrays. from_mes are true, false, or empty for an event about no message. An event that is in the log already is not returned and gets nothing twice.
-INSERT INTO events (seq, id, session_id, type, order_key, from_me, occurred_at, body)
-SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, nullif(u.from_me, '')::boolean, u.occurred_at, u.body
+INSERT INTO events (seq, id, session_id, type, order_key, from_me, occurred_at, body, traceparent)
+SELECT nextval('events_seq'), u.id, u.session_id, u.type, u.order_key, nullif(u.from_me, '')::boolean, u.occurred_at, u.body, nullif(u.traceparent, '')
   FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@session_ids::text[]) AS session_id, unnest(@types::text[]) AS type,
                unnest(@order_keys::text[]) AS order_key, unnest(@from_mes::text[]) AS from_me, unnest(@occurred_ats::timestamptz[]) AS occurred_at,
-               unnest(@bodies::bytea[]) AS body) u
+               unnest(@bodies::bytea[]) AS body, unnest(@traceparents::text[]) AS traceparent) u
 ON CONFLICT (id) DO NOTHING
 RETURNING seq, id;
 

@@ -3,7 +3,7 @@ SELECT * FROM session_views WHERE id = $1 AND delete_requested_at IS NULL;
 
 -- name: SessionList :many
 SELECT * FROM session_views
- WHERE delete_requested_at IS NULL
+ WHERE delete_requested_at IS NULL AND (sqlc.narg(among)::text[] IS NULL OR id = ANY (sqlc.narg(among)::text[]))
    AND (sqlc.narg(before_created)::timestamptz IS NULL OR (created_at, id) < (sqlc.narg(before_created)::timestamptz, sqlc.arg(before_id)::text))
  ORDER BY created_at DESC, id DESC LIMIT sqlc.arg(max_rows);
 

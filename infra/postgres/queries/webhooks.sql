@@ -3,7 +3,8 @@ SELECT * FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted';
 
 -- name: EndpointList :many
 SELECT * FROM webhook_endpoints
- WHERE state <> 'deleted' AND (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
+ WHERE state <> 'deleted' AND (sqlc.narg(sessions)::text[] IS NULL OR cardinality(sessions) > 0 AND sessions <@ sqlc.narg(sessions)::text[])
+   AND (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
  ORDER BY id DESC LIMIT sqlc.arg(max_rows);
 
 -- name: EndpointInsert :one

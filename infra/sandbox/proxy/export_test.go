@@ -1,6 +1,9 @@
 package proxy
 
-import "crypto/x509"
+import (
+	"crypto/tls"
+	"crypto/x509"
+)
 
 // Certificate is what the authority signs for a host.
 func (p *Proxy) Certificate(host string) (*x509.Certificate, error) {
@@ -9,4 +12,9 @@ func (p *Proxy) Certificate(host string) (*x509.Certificate, error) {
 		return nil, err
 	}
 	return x509.ParseCertificate(c.Certificate[0])
+}
+
+// ForName is the certificate that a handshake is answered with.
+func (p *Proxy) ForName(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return p.authority.config().GetCertificate(hello)
 }

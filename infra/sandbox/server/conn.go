@@ -401,6 +401,9 @@ func decode(frame []byte) (*waBinary.Node, error) {
 			return nil, err
 		}
 	}
+	if err := checkStanza(data); err != nil {
+		return nil, err
+	}
 	return waBinary.Unmarshal(data)
 }
 

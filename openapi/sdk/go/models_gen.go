@@ -18,6 +18,14 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for APIKeyScopes.
+const (
+	APIKeyScopesAdmin  APIKeyScopes = "admin"
+	APIKeyScopesManage APIKeyScopes = "manage"
+	APIKeyScopesRead   APIKeyScopes = "read"
+	APIKeyScopesSend   APIKeyScopes = "send"
+)
+
 // Defines values for AccountHealthLevel.
 const (
 	AccountHealthLevelCaution AccountHealthLevel = "caution"
@@ -237,6 +245,14 @@ const (
 const (
 	ChangeGroupMemberAddAdmins ChangeGroupMemberAdd = "admins"
 	ChangeGroupMemberAddAll    ChangeGroupMemberAdd = "all"
+)
+
+// Defines values for ChangeKeyScopes.
+const (
+	ChangeKeyScopesAdmin  ChangeKeyScopes = "admin"
+	ChangeKeyScopesManage ChangeKeyScopes = "manage"
+	ChangeKeyScopesRead   ChangeKeyScopes = "read"
+	ChangeKeyScopesSend   ChangeKeyScopes = "send"
 )
 
 // Defines values for ChangeParticipantRole.
@@ -570,6 +586,14 @@ const (
 	CreateGroupMemberAddAll    CreateGroupMemberAdd = "all"
 )
 
+// Defines values for CreateKeyScopes.
+const (
+	CreateKeyScopesAdmin  CreateKeyScopes = "admin"
+	CreateKeyScopesManage CreateKeyScopes = "manage"
+	CreateKeyScopesRead   CreateKeyScopes = "read"
+	CreateKeyScopesSend   CreateKeyScopes = "send"
+)
+
 // Defines values for CreateReplayStates.
 const (
 	CreateReplayStatesCancelled CreateReplayStates = "cancelled"
@@ -677,6 +701,14 @@ const (
 	CreatedEndpointStateActive   CreatedEndpointState = "active"
 	CreatedEndpointStateDisabled CreatedEndpointState = "disabled"
 	CreatedEndpointStatePaused   CreatedEndpointState = "paused"
+)
+
+// Defines values for CreatedKeyScopes.
+const (
+	CreatedKeyScopesAdmin  CreatedKeyScopes = "admin"
+	CreatedKeyScopesManage CreatedKeyScopes = "manage"
+	CreatedKeyScopesRead   CreatedKeyScopes = "read"
+	CreatedKeyScopesSend   CreatedKeyScopes = "send"
 )
 
 // Defines values for DeliveryState.
@@ -899,6 +931,14 @@ const (
 	LogEntryKindRestriction LogEntryKind = "restriction"
 	LogEntryKindSettings    LogEntryKind = "settings"
 	LogEntryKindState       LogEntryKind = "state"
+)
+
+// Defines values for MeScopes.
+const (
+	MeScopesAdmin  MeScopes = "admin"
+	MeScopesManage MeScopes = "manage"
+	MeScopesRead   MeScopes = "read"
+	MeScopesSend   MeScopes = "send"
 )
 
 // Defines values for MediaFailedDataDirection.
@@ -1168,6 +1208,12 @@ const (
 	ReplayTypesWebhookDisabled    ReplayTypes = "webhook.disabled"
 	ReplayTypesWebhookFailing     ReplayTypes = "webhook.failing"
 	ReplayTypesWebhookTest        ReplayTypes = "webhook.test"
+)
+
+// Defines values for ReportStatus.
+const (
+	ReportStatusDegraded ReportStatus = "degraded"
+	ReportStatusOk       ReportStatus = "ok"
 )
 
 // Defines values for RespondResponse.
@@ -1655,6 +1701,38 @@ const (
 	ListEndpointDeliveriesParamsStateSucceeded ListEndpointDeliveriesParamsState = "succeeded"
 )
 
+// APIKey defines model for APIKey.
+type APIKey struct {
+	CreatedAt time.Time `json:"createdAt"`
+
+	// ExpiresAt Absent: never.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+
+	// Hint How the key begins, to tell keys apart.
+	Hint string `json:"hint"`
+	ID   string `json:"id"`
+
+	// LastUsedAt When it was last used, to the minute.
+	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+	Name       string     `json:"name"`
+
+	// Networks The only addresses that it may be used from; empty: all.
+	Networks []string `json:"networks"`
+
+	// PreviousUntil Until when the key before its rotation is valid too.
+	PreviousUntil *time.Time `json:"previousUntil,omitempty"`
+
+	// RequestsPerMinute Absent: the setting RATE_LIMIT.
+	RequestsPerMinute *int32         `json:"requestsPerMinute,omitempty"`
+	Scopes            []APIKeyScopes `json:"scopes"`
+
+	// Sessions The only sessions that there are for it; empty: all.
+	Sessions []string `json:"sessions"`
+}
+
+// APIKeyScopes read: see sessions and what is theirs. send: act in conversations: messages, chats, contacts, groups, channels, status updates. manage: create, link and change sessions, their profile and their webhooks. admin: everything, keys and the audit log included.
+type APIKeyScopes string
+
 // AccountHealth defines model for AccountHealth.
 type AccountHealth struct {
 	// Failed How many of these failed, by code.
@@ -1831,6 +1909,32 @@ type AudioContent struct {
 
 // AudioContentType defines model for AudioContent.Type.
 type AudioContentType string
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	// Address Where the request came from; behind a reverse proxy the proxy's.
+	Address string    `json:"address"`
+	At      time.Time `json:"at"`
+	ID      string    `json:"id"`
+
+	// KeyID Whose request it was; absent for API_KEY.
+	KeyID string `json:"keyId,omitempty"`
+
+	// KeyName What the key was called then.
+	KeyName string `json:"keyName"`
+
+	// Operation The operationId of this document.
+	Operation string `json:"operation"`
+
+	// Path What was asked for, without its query.
+	Path string `json:"path"`
+
+	// RequestID The request in the log.
+	RequestID string `json:"requestId"`
+
+	// SessionID The session that the path names.
+	SessionID string `json:"sessionId,omitempty"`
+}
 
 // BatchMessage defines model for BatchMessage.
 type BatchMessage struct {
@@ -2159,6 +2263,26 @@ type ChangeGroupDisappearingSeconds int64
 
 // ChangeGroupMemberAdd Who may add participants.
 type ChangeGroupMemberAdd string
+
+// ChangeKey defines model for ChangeKey.
+type ChangeKey struct {
+	// ExpiresAt null: never.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expiresAt,omitempty"`
+	Name      *string                      `json:"name,omitempty"`
+
+	// Networks Empty: all.
+	Networks *[]string `json:"networks,omitempty"`
+
+	// RequestsPerMinute null: the setting RATE_LIMIT.
+	RequestsPerMinute nullable.Nullable[int32] `json:"requestsPerMinute,omitempty"`
+	Scopes            *[]ChangeKeyScopes       `json:"scopes,omitempty"`
+
+	// Sessions Empty: all.
+	Sessions *[]string `json:"sessions,omitempty"`
+}
+
+// ChangeKeyScopes read: see sessions and what is theirs. send: act in conversations: messages, chats, contacts, groups, channels, status updates. manage: create, link and change sessions, their profile and their webhooks. admin: everything, keys and the audit log included.
+type ChangeKeyScopes string
 
 // ChangeLabel defines model for ChangeLabel.
 type ChangeLabel struct {
@@ -2895,6 +3019,30 @@ type CreateGroupDisappearingSeconds int64
 // CreateGroupMemberAdd Who may add participants; without it all.
 type CreateGroupMemberAdd string
 
+// CreateKey defines model for CreateKey.
+type CreateKey struct {
+	// ExpiresAt From then on it is not valid. Default: never.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+
+	// Name What it is for; the audit log names it.
+	Name string `json:"name"`
+
+	// Networks The only addresses that it may be used from, as CIDR or single. Behind a reverse proxy all requests come from the proxy. Empty: all.
+	Networks *[]string `json:"networks,omitempty"`
+
+	// RequestsPerMinute Default: the setting RATE_LIMIT.
+	RequestsPerMinute *int32 `json:"requestsPerMinute,omitempty"`
+
+	// Scopes What it may do.
+	Scopes []CreateKeyScopes `json:"scopes"`
+
+	// Sessions The only sessions that there are for it, whether they exist yet or not. Empty: all. With admin it must be empty.
+	Sessions *[]string `json:"sessions,omitempty"`
+}
+
+// CreateKeyScopes read: see sessions and what is theirs. send: act in conversations: messages, chats, contacts, groups, channels, status updates. manage: create, link and change sessions, their profile and their webhooks. admin: everything, keys and the audit log included.
+type CreateKeyScopes string
+
 // CreateLabel defines model for CreateLabel.
 type CreateLabel struct {
 	// Color One of WhatsApp's colours.
@@ -2902,6 +3050,15 @@ type CreateLabel struct {
 
 	// Name What it is called.
 	Name string `json:"name"`
+}
+
+// CreateLink defines model for CreateLink.
+type CreateLink struct {
+	// Name What the audit log calls it.
+	Name *string `json:"name,omitempty"`
+
+	// ValidSeconds How long it can be used, up to 7 days. Default: an hour.
+	ValidSeconds *int64 `json:"validSeconds,omitempty"`
 }
 
 // CreateReplay defines model for CreateReplay.
@@ -3026,6 +3183,41 @@ type CreatedEndpointOrder string
 
 // CreatedEndpointState disabled: chasqui gave up on it; disabledReason says why. Set it to active again when it is mended: what was held is then delivered.
 type CreatedEndpointState string
+
+// CreatedKey defines model for CreatedKey.
+type CreatedKey struct {
+	CreatedAt time.Time `json:"createdAt"`
+
+	// ExpiresAt Absent: never.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+
+	// Hint How the key begins, to tell keys apart.
+	Hint string `json:"hint"`
+	ID   string `json:"id"`
+
+	// Key The key itself. It is shown this once, and stored only as a hash.
+	Key string `json:"key"`
+
+	// LastUsedAt When it was last used, to the minute.
+	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+	Name       string     `json:"name"`
+
+	// Networks The only addresses that it may be used from; empty: all.
+	Networks []string `json:"networks"`
+
+	// PreviousUntil Until when the key before its rotation is valid too.
+	PreviousUntil *time.Time `json:"previousUntil,omitempty"`
+
+	// RequestsPerMinute Absent: the setting RATE_LIMIT.
+	RequestsPerMinute *int32             `json:"requestsPerMinute,omitempty"`
+	Scopes            []CreatedKeyScopes `json:"scopes"`
+
+	// Sessions The only sessions that there are for it; empty: all.
+	Sessions []string `json:"sessions"`
+}
+
+// CreatedKeyScopes read: see sessions and what is theirs. send: act in conversations: messages, chats, contacts, groups, channels, status updates. manage: create, link and change sessions, their profile and their webhooks. admin: everything, keys and the audit log included.
+type CreatedKeyScopes string
 
 // Delivery defines model for Delivery.
 type Delivery struct {
@@ -3852,11 +4044,56 @@ type Labels struct {
 	Data []Label `json:"data"`
 }
 
+// Link defines model for Link.
+type Link struct {
+	// ExpiresAt Until when it can be used. It ends before that once the session is linked, or by another link for it.
+	ExpiresAt time.Time `json:"expiresAt"`
+	SessionID string    `json:"sessionId"`
+
+	// Token What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
+	Token string `json:"token"`
+}
+
 // LinkPreview defines model for LinkPreview.
 type LinkPreview struct {
 	Description string `json:"description,omitempty"`
 	Title       string `json:"title,omitempty"`
 	URL         string `json:"url"`
+}
+
+// LinkState defines model for LinkState.
+type LinkState struct {
+	// ExpiresAt Until when the link can be used.
+	ExpiresAt time.Time `json:"expiresAt"`
+
+	// Name The session's name.
+	Name      string `json:"name,omitempty"`
+	SessionID string `json:"sessionId"`
+	State     string `json:"state"`
+}
+
+// ListAPIKey defines model for ListAPIKey.
+type ListAPIKey struct {
+	// Data The items, newest first.
+	Data []APIKey `json:"data"`
+
+	// HasMore Whether older items follow.
+	HasMore bool `json:"hasMore"`
+
+	// NextCursor Pass it as cursor to read on; only there when hasMore is true.
+	NextCursor string `json:"nextCursor,omitempty"`
+}
+
+// ListAuditEntry defines model for ListAuditEntry.
+type ListAuditEntry struct {
+	// Data The items, newest first.
+	Data []AuditEntry `json:"data"`
+
+	// HasMore Whether older items follow.
+	HasMore bool `json:"hasMore"`
+
+	// NextCursor Pass it as cursor to read on; only there when hasMore is true.
+	NextCursor string `json:"nextCursor,omitempty"`
 }
 
 // ListCall defines model for ListCall.
@@ -4111,6 +4348,26 @@ type MarkRead struct {
 	// MessageIds Messages that came in, by either of their ids.
 	MessageIds []string `json:"messageIds"`
 }
+
+// Me defines model for Me.
+type Me struct {
+	// ExpiresAt Absent: never.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+
+	// ID Absent for API_KEY.
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name"`
+
+	// RequestsPerMinute How many requests it may make; 0: any number.
+	RequestsPerMinute int64      `json:"requestsPerMinute"`
+	Scopes            []MeScopes `json:"scopes"`
+
+	// Sessions The only sessions that there are for it; empty: all.
+	Sessions []string `json:"sessions"`
+}
+
+// MeScopes read: see sessions and what is theirs. send: act in conversations: messages, chats, contacts, groups, channels, status updates. manage: create, link and change sessions, their profile and their webhooks. admin: everything, keys and the audit log included.
+type MeScopes string
 
 // Media defines model for Media.
 type Media struct {
@@ -5239,6 +5496,18 @@ type Reply struct {
 	WhatsappID string `json:"whatsappId"`
 }
 
+// Report defines model for Report.
+type Report struct {
+	// Checks Each part that is needed: ok, or what is wrong with it.
+	Checks map[string]string `json:"checks"`
+
+	// Status degraded: S3 is missing, so that files wait; all else works.
+	Status ReportStatus `json:"status"`
+}
+
+// ReportStatus degraded: S3 is missing, so that files wait; all else works.
+type ReportStatus string
+
 // Respond defines model for Respond.
 type Respond struct {
 	// ExtraGuests How many come along, where the event allows it and the account goes.
@@ -5293,6 +5562,12 @@ type RevokedData struct {
 // RiskData defines model for RiskData.
 type RiskData struct {
 	Health AccountHealth `json:"health"`
+}
+
+// RotateKey defines model for RotateKey.
+type RotateKey struct {
+	// OverlapSeconds How long the key as it was stays valid beside the new one, up to 7 days. 0: it ends at once.
+	OverlapSeconds *int64 `json:"overlapSeconds,omitempty"`
 }
 
 // RotateSecret defines model for RotateSecret.
@@ -5576,6 +5851,30 @@ type SetTyping struct {
 // SetTypingState What is shown in the chat.
 type SetTypingState string
 
+// Setting defines model for Setting.
+type Setting struct {
+	// Default What it is when it is not set.
+	Default string `json:"default,omitempty"`
+
+	// Description What it does.
+	Description string `json:"description"`
+
+	// Name The environment variable.
+	Name string `json:"name"`
+
+	// Secret Whether the value is never shown.
+	Secret bool `json:"secret"`
+
+	// Value What is in force, by default or because it was set. *** stands for a secret, and for addresses that may hold one; empty is unset.
+	Value string `json:"value"`
+}
+
+// SettingList defines model for SettingList.
+type SettingList struct {
+	// Data In the order of --help.
+	Data []Setting `json:"data"`
+}
+
 // Settings defines model for Settings.
 type Settings struct {
 	// Calls What is done to calls that come in.
@@ -5617,6 +5916,84 @@ type StarredData struct {
 	MessageID  string `json:"messageId,omitempty"`
 	Starred    bool   `json:"starred"`
 	WhatsappID string `json:"whatsappId"`
+}
+
+// Stats defines model for Stats.
+type Stats struct {
+	// Data Every step, oldest first, those in which nothing happened included.
+	Data []StatsStep `json:"data"`
+
+	// Since When the first step begins.
+	Since time.Time `json:"since"`
+
+	// Step The length of a step, in seconds.
+	Step int64 `json:"step"`
+
+	// Until When the last step ends.
+	Until time.Time `json:"until"`
+}
+
+// StatsDeliveries defines model for StatsDeliveries.
+type StatsDeliveries struct {
+	// Exhausted Deliveries that were given up after their last attempt.
+	Exhausted int64 `json:"exhausted"`
+
+	// Failed Attempts that failed; most are tried again.
+	Failed int64 `json:"failed"`
+
+	// Latency Of those that succeeded; absent where none did.
+	Latency *StatsLatency `json:"latency,omitempty"`
+
+	// Succeeded Deliveries that a receiver answered with 2xx.
+	Succeeded int64 `json:"succeeded"`
+}
+
+// StatsLatency defines model for StatsLatency.
+type StatsLatency struct {
+	// P50 Seconds from the event to the 2xx that half of the deliveries took at most, estimated.
+	P50 float64 `json:"p50"`
+
+	// P95 The same of 95 of 100.
+	P95 float64 `json:"p95"`
+}
+
+// StatsMessages defines model for StatsMessages.
+type StatsMessages struct {
+	// Failed Messages that failed or expired.
+	Failed int64 `json:"failed"`
+
+	// Received Messages that came in.
+	Received int64 `json:"received"`
+
+	// Sent Messages that WhatsApp took, those of the owner's phone included.
+	Sent int64 `json:"sent"`
+}
+
+// StatsQueueLag defines model for StatsQueueLag.
+type StatsQueueLag struct {
+	// Commands What is to be done at WhatsApp: messages to be sent among it.
+	Commands float64 `json:"commands"`
+
+	// Deliveries Deliveries to endpoints that may be sent to.
+	Deliveries float64 `json:"deliveries"`
+
+	// Events Events on their way into the log.
+	Events float64 `json:"events"`
+
+	// Media Files to be fetched.
+	Media float64 `json:"media"`
+}
+
+// StatsStep defines model for StatsStep.
+type StatsStep struct {
+	// At When it begins.
+	At         time.Time       `json:"at"`
+	Deliveries StatsDeliveries `json:"deliveries"`
+	Messages   StatsMessages   `json:"messages"`
+	QueueLag   StatsQueueLag   `json:"queueLag"`
+
+	// Sessions How many sessions there are, by state, at its end; in the step that is not over, now. A state that none is in is left out; all are, in steps for which nobody counted.
+	Sessions map[string]int64 `json:"sessions"`
 }
 
 // StatusContent What to send; type decides what else there is.
@@ -6033,6 +6410,33 @@ type WindowSettings struct {
 // WindowSettingsDays defines model for WindowSettings.Days.
 type WindowSettingsDays string
 
+// ListAPIKeysParams defines parameters for ListAPIKeys.
+type ListAPIKeysParams struct {
+	// Cursor nextCursor of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items a page.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListAuditLogParams defines parameters for ListAuditLog.
+type ListAuditLogParams struct {
+	// KeyID Only of this key.
+	KeyID *string `form:"keyId,omitempty" json:"keyId,omitempty"`
+
+	// SessionID Only where the path names this session.
+	SessionID *string `form:"sessionId,omitempty" json:"sessionId,omitempty"`
+
+	// Operation Only this operationId.
+	Operation *string `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Cursor nextCursor of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items a page.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// After An event's id or a nextCursor: read what came after it. Without it: from the oldest event that is kept.
@@ -6082,6 +6486,9 @@ type StreamEventsParams struct {
 
 	// FromMe true: of the events about messages only those about the account's own, its receipts included; false: only those about messages that came in. Events that are about no message stay.
 	FromMe *bool `form:"fromMe,omitempty" json:"fromMe,omitempty"`
+
+	// Stats Also tell the last two minutes of GET /v1/stats, as event stats without an id, every 5 s.
+	Stats *bool `form:"stats,omitempty" json:"stats,omitempty"`
 
 	// LastEventID The id of the last event that was seen, as EventSource sends it; counts more than after.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
@@ -6348,6 +6755,15 @@ type ListStatusViewersParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// GetStatsParams defines parameters for GetStats.
+type GetStatsParams struct {
+	// Since From when on, within 30 days; default: an hour ago. The step in which it lies is the first.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Step The length of a step in seconds, a multiple of 60. Default: what gives up to 200 steps.
+	Step *int64 `form:"step,omitempty" json:"step,omitempty"`
+}
+
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
 	// State Only in these states, separated by commas.
@@ -6420,6 +6836,15 @@ type ListReplaysParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// CreateAPIKeyJSONRequestBody defines body for CreateAPIKey for application/json ContentType.
+type CreateAPIKeyJSONRequestBody = CreateKey
+
+// ChangeAPIKeyJSONRequestBody defines body for ChangeAPIKey for application/json ContentType.
+type ChangeAPIKeyJSONRequestBody = ChangeKey
+
+// RotateAPIKeyJSONRequestBody defines body for RotateAPIKey for application/json ContentType.
+type RotateAPIKeyJSONRequestBody = RotateKey
+
 // UploadMediaMultipartRequestBody defines body for UploadMedia for multipart/form-data ContentType.
 type UploadMediaMultipartRequestBody UploadMediaMultipartBody
 
@@ -6482,6 +6907,9 @@ type CreateLabelJSONRequestBody = CreateLabel
 
 // ChangeLabelJSONRequestBody defines body for ChangeLabel for application/json ContentType.
 type ChangeLabelJSONRequestBody = ChangeLabel
+
+// CreateLinkJSONRequestBody defines body for CreateLink for application/json ContentType.
+type CreateLinkJSONRequestBody = CreateLink
 
 // CreateMessageBatchJSONRequestBody defines body for CreateMessageBatch for application/json ContentType.
 type CreateMessageBatchJSONRequestBody = CreateBatch
@@ -8874,6 +9302,42 @@ type requestsInterface interface {
 	// GetReadiness performs a GET /readyz (the `GetReadiness` operationId) request.
 	GetReadiness(ctx context.Context, reqEditors ...Option) (*http.Response, error)
 
+	// ListAPIKeys performs a GET /v1/api-keys (the `ListAPIKeys` operationId) request.
+	ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...Option) (*http.Response, error)
+
+	// CreateAPIKeyWithBody performs a POST /v1/api-keys (the `CreateAPIKey` operationId) request,
+	// with any type of body and a specified content type.
+	CreateAPIKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// CreateAPIKey performs a POST /v1/api-keys (the `CreateAPIKey` operationId) request.
+	// Takes a body of the `application/json` content type.
+	CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...Option) (*http.Response, error)
+
+	// DeleteAPIKey performs a DELETE /v1/api-keys/{keyId} (the `DeleteAPIKey` operationId) request.
+	DeleteAPIKey(ctx context.Context, keyID string, reqEditors ...Option) (*http.Response, error)
+
+	// GetAPIKey performs a GET /v1/api-keys/{keyId} (the `GetAPIKey` operationId) request.
+	GetAPIKey(ctx context.Context, keyID string, reqEditors ...Option) (*http.Response, error)
+
+	// ChangeAPIKeyWithBody performs a PATCH /v1/api-keys/{keyId} (the `ChangeAPIKey` operationId) request,
+	// with any type of body and a specified content type.
+	ChangeAPIKeyWithBody(ctx context.Context, keyID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// ChangeAPIKey performs a PATCH /v1/api-keys/{keyId} (the `ChangeAPIKey` operationId) request.
+	// Takes a body of the `application/json` content type.
+	ChangeAPIKey(ctx context.Context, keyID string, body ChangeAPIKeyJSONRequestBody, reqEditors ...Option) (*http.Response, error)
+
+	// RotateAPIKeyWithBody performs a POST /v1/api-keys/{keyId}/rotate (the `RotateAPIKey` operationId) request,
+	// with any type of body and a specified content type.
+	RotateAPIKeyWithBody(ctx context.Context, keyID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// RotateAPIKey performs a POST /v1/api-keys/{keyId}/rotate (the `RotateAPIKey` operationId) request.
+	// Takes a body of the `application/json` content type.
+	RotateAPIKey(ctx context.Context, keyID string, body RotateAPIKeyJSONRequestBody, reqEditors ...Option) (*http.Response, error)
+
+	// ListAuditLog performs a GET /v1/audit-log (the `ListAuditLog` operationId) request.
+	ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...Option) (*http.Response, error)
+
 	// ListEventTypes performs a GET /v1/event-types (the `ListEventTypes` operationId) request.
 	ListEventTypes(ctx context.Context, reqEditors ...Option) (*http.Response, error)
 
@@ -8885,6 +9349,12 @@ type requestsInterface interface {
 
 	// GetEvent performs a GET /v1/events/{eventId} (the `GetEvent` operationId) request.
 	GetEvent(ctx context.Context, eventID string, params *GetEventParams, reqEditors ...Option) (*http.Response, error)
+
+	// GetLink performs a GET /v1/link (the `GetLink` operationId) request.
+	GetLink(ctx context.Context, reqEditors ...Option) (*http.Response, error)
+
+	// GetMe performs a GET /v1/me (the `GetMe` operationId) request.
+	GetMe(ctx context.Context, reqEditors ...Option) (*http.Response, error)
 
 	// UploadMediaWithBody performs a POST /v1/media (the `UploadMedia` operationId) request,
 	// with any type of body and a specified content type.
@@ -9224,6 +9694,14 @@ type requestsInterface interface {
 	// Takes a body of the `application/json` content type.
 	ChangeLabel(ctx context.Context, sessionID string, labelID string, body ChangeLabelJSONRequestBody, reqEditors ...Option) (*http.Response, error)
 
+	// CreateLinkWithBody performs a POST /v1/sessions/{sessionId}/links (the `CreateLink` operationId) request,
+	// with any type of body and a specified content type.
+	CreateLinkWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// CreateLink performs a POST /v1/sessions/{sessionId}/links (the `CreateLink` operationId) request.
+	// Takes a body of the `application/json` content type.
+	CreateLink(ctx context.Context, sessionID string, body CreateLinkJSONRequestBody, reqEditors ...Option) (*http.Response, error)
+
 	// ListSessionLog performs a GET /v1/sessions/{sessionId}/log (the `ListSessionLog` operationId) request.
 	ListSessionLog(ctx context.Context, sessionID string, params *ListSessionLogParams, reqEditors ...Option) (*http.Response, error)
 
@@ -9457,6 +9935,12 @@ type requestsInterface interface {
 	// StopSession performs a POST /v1/sessions/{sessionId}/stop (the `StopSession` operationId) request.
 	StopSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
 
+	// ListSettings performs a GET /v1/settings (the `ListSettings` operationId) request.
+	ListSettings(ctx context.Context, reqEditors ...Option) (*http.Response, error)
+
+	// GetStats performs a GET /v1/stats (the `GetStats` operationId) request.
+	GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...Option) (*http.Response, error)
+
 	// CreateStreamTicketWithBody performs a POST /v1/stream-tickets (the `CreateStreamTicket` operationId) request,
 	// with any type of body and a specified content type.
 	CreateStreamTicketWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
@@ -9563,6 +10047,142 @@ func (c *requests) GetReadiness(ctx context.Context, reqEditors ...Option) (*htt
 	return c.Client.Do(req)
 }
 
+// ListAPIKeys performs a GET /v1/api-keys (the `ListAPIKeys` operationId) request.
+func (c *requests) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewListAPIKeysRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAPIKeyWithBody performs a POST /v1/api-keys (the `CreateAPIKey` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) CreateAPIKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewCreateAPIKeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAPIKey performs a POST /v1/api-keys (the `CreateAPIKey` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewCreateAPIKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteAPIKey performs a DELETE /v1/api-keys/{keyId} (the `DeleteAPIKey` operationId) request.
+func (c *requests) DeleteAPIKey(ctx context.Context, keyID string, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewDeleteAPIKeyRequest(c.Server, keyID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAPIKey performs a GET /v1/api-keys/{keyId} (the `GetAPIKey` operationId) request.
+func (c *requests) GetAPIKey(ctx context.Context, keyID string, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewGetAPIKeyRequest(c.Server, keyID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeAPIKeyWithBody performs a PATCH /v1/api-keys/{keyId} (the `ChangeAPIKey` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) ChangeAPIKeyWithBody(ctx context.Context, keyID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewChangeAPIKeyRequestWithBody(c.Server, keyID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeAPIKey performs a PATCH /v1/api-keys/{keyId} (the `ChangeAPIKey` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) ChangeAPIKey(ctx context.Context, keyID string, body ChangeAPIKeyJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewChangeAPIKeyRequest(c.Server, keyID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateAPIKeyWithBody performs a POST /v1/api-keys/{keyId}/rotate (the `RotateAPIKey` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) RotateAPIKeyWithBody(ctx context.Context, keyID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewRotateAPIKeyRequestWithBody(c.Server, keyID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateAPIKey performs a POST /v1/api-keys/{keyId}/rotate (the `RotateAPIKey` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) RotateAPIKey(ctx context.Context, keyID string, body RotateAPIKeyJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewRotateAPIKeyRequest(c.Server, keyID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAuditLog performs a GET /v1/audit-log (the `ListAuditLog` operationId) request.
+func (c *requests) ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewListAuditLogRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListEventTypes performs a GET /v1/event-types (the `ListEventTypes` operationId) request.
 func (c *requests) ListEventTypes(ctx context.Context, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewListEventTypesRequest(c.Server)
@@ -9605,6 +10225,32 @@ func (c *requests) StreamEvents(ctx context.Context, params *StreamEventsParams,
 // GetEvent performs a GET /v1/events/{eventId} (the `GetEvent` operationId) request.
 func (c *requests) GetEvent(ctx context.Context, eventID string, params *GetEventParams, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewGetEventRequest(c.Server, eventID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetLink performs a GET /v1/link (the `GetLink` operationId) request.
+func (c *requests) GetLink(ctx context.Context, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewGetLinkRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMe performs a GET /v1/me (the `GetMe` operationId) request.
+func (c *requests) GetMe(ctx context.Context, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewGetMeRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -10943,6 +11589,34 @@ func (c *requests) ChangeLabel(ctx context.Context, sessionID string, labelID st
 	return c.Client.Do(req)
 }
 
+// CreateLinkWithBody performs a POST /v1/sessions/{sessionId}/links (the `CreateLink` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) CreateLinkWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewCreateLinkRequestWithBody(c.Server, sessionID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateLink performs a POST /v1/sessions/{sessionId}/links (the `CreateLink` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) CreateLink(ctx context.Context, sessionID string, body CreateLinkJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewCreateLinkRequest(c.Server, sessionID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListSessionLog performs a GET /v1/sessions/{sessionId}/log (the `ListSessionLog` operationId) request.
 func (c *requests) ListSessionLog(ctx context.Context, sessionID string, params *ListSessionLogParams, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewListSessionLogRequest(c.Server, sessionID, params)
@@ -11846,6 +12520,32 @@ func (c *requests) StopSession(ctx context.Context, sessionID string, reqEditors
 	return c.Client.Do(req)
 }
 
+// ListSettings performs a GET /v1/settings (the `ListSettings` operationId) request.
+func (c *requests) ListSettings(ctx context.Context, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewListSettingsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetStats performs a GET /v1/stats (the `GetStats` operationId) request.
+func (c *requests) GetStats(ctx context.Context, params *GetStatsParams, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewGetStatsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateStreamTicketWithBody performs a POST /v1/stream-tickets (the `CreateStreamTicket` operationId) request,
 // with any type of body and a specified content type.
 func (c *requests) CreateStreamTicketWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
@@ -12209,6 +12909,376 @@ func NewGetReadinessRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListAPIKeysRequest constructs an http.Request for the ListAPIKeys method
+func NewListAPIKeysRequest(server string, params *ListAPIKeysParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/api-keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateAPIKeyRequest calls the generic CreateAPIKey builder with application/json body
+func NewCreateAPIKeyRequest(server string, body CreateAPIKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateAPIKeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateAPIKeyRequestWithBody constructs an http.Request for the CreateAPIKey method, with any body, and a specified content type
+func NewCreateAPIKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/api-keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteAPIKeyRequest constructs an http.Request for the DeleteAPIKey method
+func NewDeleteAPIKeyRequest(server string, keyID string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/api-keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAPIKeyRequest constructs an http.Request for the GetAPIKey method
+func NewGetAPIKeyRequest(server string, keyID string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/api-keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewChangeAPIKeyRequest calls the generic ChangeAPIKey builder with application/json body
+func NewChangeAPIKeyRequest(server string, keyID string, body ChangeAPIKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeAPIKeyRequestWithBody(server, keyID, "application/json", bodyReader)
+}
+
+// NewChangeAPIKeyRequestWithBody constructs an http.Request for the ChangeAPIKey method, with any body, and a specified content type
+func NewChangeAPIKeyRequestWithBody(server string, keyID string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/api-keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRotateAPIKeyRequest calls the generic RotateAPIKey builder with application/json body
+func NewRotateAPIKeyRequest(server string, keyID string, body RotateAPIKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRotateAPIKeyRequestWithBody(server, keyID, "application/json", bodyReader)
+}
+
+// NewRotateAPIKeyRequestWithBody constructs an http.Request for the RotateAPIKey method, with any body, and a specified content type
+func NewRotateAPIKeyRequestWithBody(server string, keyID string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/api-keys/%s/rotate", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListAuditLogRequest constructs an http.Request for the ListAuditLog method
+func NewListAuditLogRequest(server string, params *ListAuditLogParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/audit-log")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.KeyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "keyId", *params.KeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SessionID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "sessionId", *params.SessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Operation != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "operation", *params.Operation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListEventTypesRequest constructs an http.Request for the ListEventTypes method
 func NewListEventTypesRequest(server string) (*http.Request, error) {
 	var err error
@@ -12462,6 +13532,18 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 
 		}
 
+		if params.Stats != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "stats", *params.Stats, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -12542,6 +13624,60 @@ func NewGetEventRequest(server string, eventID string, params *GetEventParams) (
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetLinkRequest constructs an http.Request for the GetLink method
+func NewGetLinkRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/link")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMeRequest constructs an http.Request for the GetMe method
+func NewGetMeRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/me")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -16503,6 +17639,53 @@ func NewChangeLabelRequestWithBody(server string, sessionID string, labelID stri
 	return req, nil
 }
 
+// NewCreateLinkRequest calls the generic CreateLink builder with application/json body
+func NewCreateLinkRequest(server string, sessionID string, body CreateLinkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateLinkRequestWithBody(server, sessionID, "application/json", bodyReader)
+}
+
+// NewCreateLinkRequestWithBody constructs an http.Request for the CreateLink method, with any body, and a specified content type
+func NewCreateLinkRequestWithBody(server string, sessionID string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sessionId", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/%s/links", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListSessionLogRequest constructs an http.Request for the ListSessionLog method
 func NewListSessionLogRequest(server string, sessionID string, params *ListSessionLogParams) (*http.Request, error) {
 	var err error
@@ -19003,6 +20186,99 @@ func NewStopSessionRequest(server string, sessionID string) (*http.Request, erro
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSettingsRequest constructs an http.Request for the ListSettings method
+func NewListSettingsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/settings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetStatsRequest constructs an http.Request for the GetStats method
+func NewGetStatsRequest(server string, params *GetStatsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Step != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "step", *params.Step, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 const (
 	CodeAccountBanned          = "account_banned"
 	CodeAccountRestricted      = "account_restricted"
+	CodeAddressNotAllowed      = "address_not_allowed"
+	CodeAPIKeyNotFound         = "api_key_not_found"
 	CodeBadRequest             = "bad_request"
 	CodeCallNotFound           = "call_not_found"
 	CodeCallOver               = "call_over"
@@ -26,6 +28,7 @@ const (
 	CodeGroupNotFound          = "group_not_found"
 	CodeIdempotencyInProgress  = "idempotency_in_progress"
 	CodeIdempotencyKeyReused   = "idempotency_key_reused"
+	CodeInsufficientScope      = "insufficient_scope"
 	CodeInternalError          = "internal_error"
 	CodeInviteNotValid         = "invite_not_valid"
 	CodeLabelNotFound          = "label_not_found"
@@ -277,6 +280,13 @@ func (c *Client) CancelReplay(ctx context.Context, replayID string, options ...O
 	return one[Replay](c.requests.CancelReplay(ctx, replayID, options...))
 }
 
+// ChangeAPIKey: Change an API key. PATCH /v1/api-keys/{keyId}
+//
+// Changes what is given and leaves the rest. Every process knows at once, or after 5 seconds where it could not be told.
+func (c *Client) ChangeAPIKey(ctx context.Context, keyID string, body ChangeKey, options ...Option) (*APIKey, error) {
+	return one[APIKey](c.requests.ChangeAPIKey(ctx, keyID, body, options...))
+}
+
 // ChangeChannel: Change a channel. PATCH /v1/sessions/{sessionId}/channels/{channelId}
 //
 // Changes what is given. Only its owner and its admins may.
@@ -394,6 +404,15 @@ func (c *Client) ConfirmPasskey(ctx context.Context, sessionID string, options .
 	return one[Passkey](c.requests.ConfirmPasskey(ctx, sessionID, options...))
 }
 
+// CreateAPIKey: Create an API key. POST /v1/api-keys
+//
+// For a program or person that may do less than API_KEY: by scope, for some sessions alone, from some networks, until some time, so often a
+// minute. For a key with sessions there are no others: not in lists, events, media or answers. There is no Idempotency-Key here: a second
+// key does no harm, and a stored answer would keep the first.
+func (c *Client) CreateAPIKey(ctx context.Context, body CreateKey, options ...Option) (*CreatedKey, error) {
+	return one[CreatedKey](c.requests.CreateAPIKey(ctx, body, options...))
+}
+
 // CreateChannel: Create a channel. POST /v1/sessions/{sessionId}/channels
 //
 // Makes a channel of the account's, and accepts WhatsApp's terms for channels, as its apps do before the first. Repeat a POST without an
@@ -422,6 +441,15 @@ func (c *Client) CreateGroup(ctx context.Context, sessionID string, body CreateG
 // One of the two results is not nil: the second where WhatsApp has not done it within the wait, and still will.
 func (c *Client) CreateLabel(ctx context.Context, sessionID string, body CreateLabel, options ...Option) (*Label, *Change, error) {
 	return either[Label, Change](c.requests.CreateLabel(ctx, sessionID, body, options...))
+}
+
+// CreateLink: Create a link for somebody who links the session. POST /v1/sessions/{sessionId}/links
+//
+// A token for one linking: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers for a
+// passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is linked. An
+// earlier link for the session ends too.
+func (c *Client) CreateLink(ctx context.Context, sessionID string, body CreateLink, options ...Option) (*Link, error) {
+	return one[Link](c.requests.CreateLink(ctx, sessionID, body, options...))
 }
 
 // CreateMessageBatch: Send many messages. POST /v1/sessions/{sessionId}/message-batches
@@ -454,6 +482,14 @@ func (c *Client) CreateStreamTicket(ctx context.Context, body CreateTicket, opti
 // Events from now on are delivered to it, signed with the secret in the answer.
 func (c *Client) CreateWebhookEndpoint(ctx context.Context, body CreateEndpoint, options ...Option) (*CreatedEndpoint, error) {
 	return one[CreatedEndpoint](c.requests.CreateWebhookEndpoint(ctx, body, options...))
+}
+
+// DeleteAPIKey: Delete an API key. DELETE /v1/api-keys/{keyId}
+//
+// It is valid no more: at once, or after 5 seconds for a process that could not be told. What it has done stays, and the audit log names
+// it.
+func (c *Client) DeleteAPIKey(ctx context.Context, keyID string, options ...Option) error {
+	return nothing(c.requests.DeleteAPIKey(ctx, keyID, options...))
 }
 
 // DeleteChannel: Delete a channel. DELETE /v1/sessions/{sessionId}/channels/{channelId}
@@ -620,6 +656,13 @@ func (c *Client) ForwardMessage(ctx context.Context, sessionID string, messageID
 	return one[ForwardedMessages](c.requests.ForwardMessage(ctx, sessionID, messageID, body, options...))
 }
 
+// GetAPIKey: Read an API key. GET /v1/api-keys/{keyId}
+//
+// What it may do, and when it was last used.
+func (c *Client) GetAPIKey(ctx context.Context, keyID string, options ...Option) (*APIKey, error) {
+	return one[APIKey](c.requests.GetAPIKey(ctx, keyID, options...))
+}
+
 // GetBusinessProfile: Read the account's business profile. GET /v1/sessions/{sessionId}/business-profile
 //
 // Asks WhatsApp what the account tells about itself as a business. not_found: it is none.
@@ -706,6 +749,20 @@ func (c *Client) GetHealth(ctx context.Context, options ...Option) (*Health, err
 	return one[Health](c.requests.GetHealth(ctx, options...))
 }
 
+// GetLink: Read what a link is for. GET /v1/link
+//
+// The session that the link of the request links, and how far it is.
+func (c *Client) GetLink(ctx context.Context, options ...Option) (*LinkState, error) {
+	return one[LinkState](c.requests.GetLink(ctx, options...))
+}
+
+// GetMe: Read what this key may do. GET /v1/me
+//
+// The scopes and sessions of the key that asks.
+func (c *Client) GetMe(ctx context.Context, options ...Option) (*Me, error) {
+	return one[Me](c.requests.GetMe(ctx, options...))
+}
+
 // GetMedia: Read about a file. GET /v1/media/{mediaId}
 //
 // What is known of it, whether its bytes are there, and on request a URL of the object store itself.
@@ -784,9 +841,10 @@ func (c *Client) GetProfile(ctx context.Context, sessionID string, options ...Op
 
 // GetReadiness: Can it work?. GET /readyz
 //
-// Answers 200 when the database is there and has this version's schema, else 503. Send requests elsewhere when this fails.
-func (c *Client) GetReadiness(ctx context.Context, options ...Option) (*Health, error) {
-	return one[Health](c.requests.GetReadiness(ctx, options...))
+// Answers 200 when the database is there and has this version's schema, else 503 with what is wrong. Send requests elsewhere when this
+// fails. Without S3 it is degraded, and still 200: files wait, all else works.
+func (c *Client) GetReadiness(ctx context.Context, options ...Option) (*Report, error) {
+	return one[Report](c.requests.GetReadiness(ctx, options...))
 }
 
 // GetReplay: Read a replay. GET /v1/webhook-replays/{replayId}
@@ -819,6 +877,15 @@ func (c *Client) GetSessionHealth(ctx context.Context, sessionID string, options
 // session_already_linked. unavailable: there is none yet; ask again, or with wait.
 func (c *Client) GetSessionQR(ctx context.Context, sessionID string, params *GetSessionQRParams, options ...Option) (*QR, error) {
 	return one[QR](c.requests.GetSessionQR(ctx, sessionID, params, options...))
+}
+
+// GetStats: Read what happened, in steps of time. GET /v1/stats
+//
+// For a dashboard: messages, deliveries and how long they took, the queue's lag and the sessions by state, up to now, in steps of whole
+// minutes; at most 500 steps, and 30 days back. The last step is not over, and what it counts is up to 5 s old. GET
+// /v1/events/stream?stats=true tells the newest every 5 s.
+func (c *Client) GetStats(ctx context.Context, params *GetStatsParams, options ...Option) (*Stats, error) {
+	return one[Stats](c.requests.GetStats(ctx, params, options...))
 }
 
 // GetStatusUpdate: Read a status update. GET /v1/sessions/{sessionId}/status-updates/{statusId}
@@ -883,6 +950,53 @@ func (c *Client) LeaveGroup(ctx context.Context, sessionID string, groupID strin
 // One of the two results is not nil: the second where WhatsApp has not done it within the wait, and still will.
 func (c *Client) LinkSubgroup(ctx context.Context, sessionID string, groupID string, subgroupID string, options ...Option) (*GroupDone, *Change, error) {
 	return either[GroupDone, Change](c.requests.LinkSubgroup(ctx, sessionID, groupID, subgroupID, options...))
+}
+
+// ListAPIKeys: List API keys. GET /v1/api-keys
+//
+// All keys but API_KEY, which is a setting. Those that have expired stay for 30 days.
+func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, options ...Option) (*ListAPIKey, error) {
+	return one[ListAPIKey](c.requests.ListAPIKeys(ctx, params, options...))
+}
+
+// AllAPIKeys is ListAPIKeys over all pages. It ends after the first error.
+func (c *Client) AllAPIKeys(ctx context.Context, params *ListAPIKeysParams, options ...Option) iter.Seq2[APIKey, error] {
+	var q ListAPIKeysParams
+	if params != nil {
+		q = *params
+	}
+	return pages(func() ([]APIKey, bool, error) {
+		page, err := c.ListAPIKeys(ctx, &q, options...)
+		if err != nil {
+			return nil, false, err
+		}
+		q.Cursor = &page.NextCursor
+		return page.Data, page.HasMore, nil
+	})
+}
+
+// ListAuditLog: Read the audit log. GET /v1/audit-log
+//
+// Every change that was made through the API: who, what, from where; newest first. An entry is written with its change, or not at all. What
+// was sent is not in it, nor are requests that were refused. It reaches back 400 days.
+func (c *Client) ListAuditLog(ctx context.Context, params *ListAuditLogParams, options ...Option) (*ListAuditEntry, error) {
+	return one[ListAuditEntry](c.requests.ListAuditLog(ctx, params, options...))
+}
+
+// AllAuditLog is ListAuditLog over all pages. It ends after the first error.
+func (c *Client) AllAuditLog(ctx context.Context, params *ListAuditLogParams, options ...Option) iter.Seq2[AuditEntry, error] {
+	var q ListAuditLogParams
+	if params != nil {
+		q = *params
+	}
+	return pages(func() ([]AuditEntry, bool, error) {
+		page, err := c.ListAuditLog(ctx, &q, options...)
+		if err != nil {
+			return nil, false, err
+		}
+		q.Cursor = &page.NextCursor
+		return page.Data, page.HasMore, nil
+	})
 }
 
 // ListBlocked: Read the block list. GET /v1/sessions/{sessionId}/blocklist
@@ -1296,6 +1410,14 @@ func (c *Client) AllSessions(ctx context.Context, params *ListSessionsParams, op
 	})
 }
 
+// ListSettings: List the settings in force. GET /v1/settings
+//
+// What the api process that answers runs by, without secrets. They are set in its environment and change with its next start; other roles
+// have their own.
+func (c *Client) ListSettings(ctx context.Context, options ...Option) (*SettingList, error) {
+	return one[SettingList](c.requests.ListSettings(ctx, options...))
+}
+
 // ListStatusUpdates: List status updates. GET /v1/sessions/{sessionId}/status-updates
 //
 // The status updates that are shown now, of the account and of its contacts, newest first: those of the last 24 hours that were not
@@ -1547,6 +1669,14 @@ func (c *Client) RetryDelivery(ctx context.Context, deliveryID string, options .
 // it could not be had. A file that is there is answered as it is.
 func (c *Client) RetryMessageMedia(ctx context.Context, sessionID string, messageID string, options ...Option) (*MediaInfo, error) {
 	return one[MediaInfo](c.requests.RetryMessageMedia(ctx, sessionID, messageID, options...))
+}
+
+// RotateAPIKey: Rotate an API key. POST /v1/api-keys/{keyId}/rotate
+//
+// A new key takes its place, with the same id, quota and rights. The key as it was stays valid for overlapSeconds; one from an earlier
+// rotation does not.
+func (c *Client) RotateAPIKey(ctx context.Context, keyID string, body RotateKey, options ...Option) (*CreatedKey, error) {
+	return one[CreatedKey](c.requests.RotateAPIKey(ctx, keyID, body, options...))
 }
 
 // RotateGroupInvite: Replace a group's link. POST /v1/sessions/{sessionId}/groups/{groupId}/invite/rotate

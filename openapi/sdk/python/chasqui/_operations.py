@@ -162,6 +162,16 @@ class Operations(Sender):
         idempotency_key: Names the request, so that it does nothing again when you repeat it within 24 h. One is made up without it."""
         return cast("models.Replay", self.request("POST", f"/v1/webhook-replays/{segment(replay_id)}/cancel", idempotency_key=idempotency_key))
 
+    def change_api_key(
+        self,
+        key_id: str,
+        body: models.ChangeKey,
+    ) -> models.APIKey:
+        """Change an API key. PATCH /v1/api-keys/{keyId}
+
+        Changes what is given and leaves the rest. Every process knows at once, or after 5 seconds where it could not be told."""
+        return cast("models.APIKey", self.request("PATCH", f"/v1/api-keys/{segment(key_id)}", body=body))
+
     def change_channel(
         self,
         session_id: str,
@@ -369,6 +379,17 @@ class Operations(Sender):
         wait: Seconds to wait for WhatsApp, at most 30; the answer then says what has become of it."""
         return cast("models.Passkey", self.request("POST", f"/v1/sessions/{segment(session_id)}/passkey/confirmation", wait=wait))
 
+    def create_api_key(
+        self,
+        body: models.CreateKey,
+    ) -> models.CreatedKey:
+        """Create an API key. POST /v1/api-keys
+
+        For a program or person that may do less than API_KEY: by scope, for some sessions alone, from some networks, until some time, so
+        often a minute. For a key with sessions there are no others: not in lists, events, media or answers. There is no Idempotency-Key
+        here: a second key does no harm, and a stored answer would keep the first."""
+        return cast("models.CreatedKey", self.request("POST", "/v1/api-keys", body=body))
+
     def create_channel(
         self,
         session_id: str,
@@ -426,6 +447,18 @@ class Operations(Sender):
         idempotency_key: Names the request, so that it does nothing again when you repeat it within 24 h. One is made up without it."""
         return cast("Union[models.Label, models.Change]", self.request("POST", f"/v1/sessions/{segment(session_id)}/labels", body=body, wait=wait, idempotency_key=idempotency_key))
 
+    def create_link(
+        self,
+        session_id: str,
+        body: models.CreateLink,
+    ) -> models.Link:
+        """Create a link for somebody who links the session. POST /v1/sessions/{sessionId}/links
+
+        A token for one linking: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers
+        for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is
+        linked. An earlier link for the session ends too."""
+        return cast("models.Link", self.request("POST", f"/v1/sessions/{segment(session_id)}/links", body=body))
+
     def create_message_batch(
         self,
         session_id: str,
@@ -479,6 +512,16 @@ class Operations(Sender):
 
         idempotency_key: Names the request, so that it does nothing again when you repeat it within 24 h. One is made up without it."""
         return cast("models.CreatedEndpoint", self.request("POST", "/v1/webhook-endpoints", body=body, idempotency_key=idempotency_key))
+
+    def delete_api_key(
+        self,
+        key_id: str,
+    ) -> None:
+        """Delete an API key. DELETE /v1/api-keys/{keyId}
+
+        It is valid no more: at once, or after 5 seconds for a process that could not be told. What it has done stays, and the audit log
+        names it."""
+        self.request("DELETE", f"/v1/api-keys/{segment(key_id)}")
 
     def delete_channel(
         self,
@@ -758,6 +801,15 @@ class Operations(Sender):
         idempotency_key: Names the request, so that it does nothing again when you repeat it within 24 h. One is made up without it."""
         return cast("models.ForwardedMessages", self.request("POST", f"/v1/sessions/{segment(session_id)}/messages/{segment(message_id)}/forward", body=body, idempotency_key=idempotency_key))
 
+    def get_api_key(
+        self,
+        key_id: str,
+    ) -> models.APIKey:
+        """Read an API key. GET /v1/api-keys/{keyId}
+
+        What it may do, and when it was last used."""
+        return cast("models.APIKey", self.request("GET", f"/v1/api-keys/{segment(key_id)}"))
+
     def get_business_profile(
         self,
         session_id: str,
@@ -910,6 +962,22 @@ class Operations(Sender):
         Answers as long as the process serves requests. Restart it when this fails."""
         return cast("models.Health", self.request("GET", "/healthz"))
 
+    def get_link(
+        self,
+    ) -> models.LinkState:
+        """Read what a link is for. GET /v1/link
+
+        The session that the link of the request links, and how far it is."""
+        return cast("models.LinkState", self.request("GET", "/v1/link"))
+
+    def get_me(
+        self,
+    ) -> models.Me:
+        """Read what this key may do. GET /v1/me
+
+        The scopes and sessions of the key that asks."""
+        return cast("models.Me", self.request("GET", "/v1/me"))
+
     def get_media(
         self,
         media_id: str,
@@ -1034,11 +1102,12 @@ class Operations(Sender):
 
     def get_readiness(
         self,
-    ) -> models.Health:
+    ) -> models.Report:
         """Can it work?. GET /readyz
 
-        Answers 200 when the database is there and has this version's schema, else 503. Send requests elsewhere when this fails."""
-        return cast("models.Health", self.request("GET", "/readyz"))
+        Answers 200 when the database is there and has this version's schema, else 503 with what is wrong. Send requests elsewhere when this
+        fails. Without S3 it is degraded, and still 200: files wait, all else works."""
+        return cast("models.Report", self.request("GET", "/readyz"))
 
     def get_replay(
         self,
@@ -1083,6 +1152,22 @@ class Operations(Sender):
 
         wait: Seconds to wait for a code. A session that was just started has one after a second or two."""
         return cast("models.QR", self.request("GET", f"/v1/sessions/{segment(session_id)}/qr", query={"wait": wait}))
+
+    def get_stats(
+        self,
+        *,
+        since: Optional[str] = None,
+        step: Optional[int] = None,
+    ) -> models.Stats:
+        """Read what happened, in steps of time. GET /v1/stats
+
+        For a dashboard: messages, deliveries and how long they took, the queue's lag and the sessions by state, up to now, in steps of
+        whole minutes; at most 500 steps, and 30 days back. The last step is not over, and what it counts is up to 5 s old. GET
+        /v1/events/stream?stats=true tells the newest every 5 s.
+
+        since: From when on, within 30 days; default: an hour ago. The step in which it lies is the first.
+        step: The length of a step in seconds, a multiple of 60. Default: what gives up to 200 steps."""
+        return cast("models.Stats", self.request("GET", "/v1/stats", query={"since": since, "step": step}))
 
     def get_status_update(
         self,
@@ -1189,6 +1274,72 @@ class Operations(Sender):
 
         wait: Seconds to wait for WhatsApp, at most 30; the answer then says what has become of it."""
         return cast("Union[models.GroupDone, models.Change]", self.request("PUT", f"/v1/sessions/{segment(session_id)}/groups/{segment(group_id)}/subgroups/{segment(subgroup_id)}", wait=wait))
+
+    def list_api_keys(
+        self,
+        *,
+        cursor: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> models.ListAPIKey:
+        """List API keys. GET /v1/api-keys
+
+        All keys but API_KEY, which is a setting. Those that have expired stay for 30 days.
+
+        cursor: nextCursor of the page before.
+        limit: Items a page."""
+        return cast("models.ListAPIKey", self.request("GET", "/v1/api-keys", query={"cursor": cursor, "limit": limit}))
+
+    def all_api_keys(
+        self,
+        *,
+        cursor: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> Iterator[models.APIKey]:
+        """list_api_keys over all pages."""
+        while True:
+            page = self.list_api_keys(cursor=cursor, limit=limit)
+            yield from page["data"]
+            cursor = page.get("nextCursor")
+            if not page["hasMore"] or cursor is None:
+                return
+
+    def list_audit_log(
+        self,
+        *,
+        key_id: Optional[str] = None,
+        session_id: Optional[str] = None,
+        operation: Optional[str] = None,
+        cursor: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> models.ListAuditEntry:
+        """Read the audit log. GET /v1/audit-log
+
+        Every change that was made through the API: who, what, from where; newest first. An entry is written with its change, or not at all.
+        What was sent is not in it, nor are requests that were refused. It reaches back 400 days.
+
+        key_id: Only of this key.
+        session_id: Only where the path names this session.
+        operation: Only this operationId.
+        cursor: nextCursor of the page before.
+        limit: Items a page."""
+        return cast("models.ListAuditEntry", self.request("GET", "/v1/audit-log", query={"keyId": key_id, "sessionId": session_id, "operation": operation, "cursor": cursor, "limit": limit}))
+
+    def all_audit_log(
+        self,
+        *,
+        key_id: Optional[str] = None,
+        session_id: Optional[str] = None,
+        operation: Optional[str] = None,
+        cursor: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> Iterator[models.AuditEntry]:
+        """list_audit_log over all pages."""
+        while True:
+            page = self.list_audit_log(key_id=key_id, session_id=session_id, operation=operation, cursor=cursor, limit=limit)
+            yield from page["data"]
+            cursor = page.get("nextCursor")
+            if not page["hasMore"] or cursor is None:
+                return
 
     def list_blocked(
         self,
@@ -1857,6 +2008,15 @@ class Operations(Sender):
             if not page["hasMore"] or cursor is None:
                 return
 
+    def list_settings(
+        self,
+    ) -> models.SettingList:
+        """List the settings in force. GET /v1/settings
+
+        What the api process that answers runs by, without secrets. They are set in its environment and change with its next start; other
+        roles have their own."""
+        return cast("models.SettingList", self.request("GET", "/v1/settings"))
+
     def list_status_updates(
         self,
         session_id: str,
@@ -2298,6 +2458,17 @@ class Operations(Sender):
 
         idempotency_key: Names the request, so that it does nothing again when you repeat it within 24 h. One is made up without it."""
         return cast("models.MediaInfo", self.request("POST", f"/v1/sessions/{segment(session_id)}/messages/{segment(message_id)}/media/retry", idempotency_key=idempotency_key))
+
+    def rotate_api_key(
+        self,
+        key_id: str,
+        body: models.RotateKey,
+    ) -> models.CreatedKey:
+        """Rotate an API key. POST /v1/api-keys/{keyId}/rotate
+
+        A new key takes its place, with the same id, quota and rights. The key as it was stays valid for overlapSeconds; one from an earlier
+        rotation does not."""
+        return cast("models.CreatedKey", self.request("POST", f"/v1/api-keys/{segment(key_id)}/rotate", body=body))
 
     def rotate_group_invite(
         self,

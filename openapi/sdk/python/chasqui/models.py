@@ -5,6 +5,28 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, NotRequired, TypedDict, Union
 
+class APIKey(TypedDict):
+    """APIKey."""
+    createdAt: str
+    # Absent: never.
+    expiresAt: NotRequired[str]
+    # How the key begins, to tell keys apart.
+    hint: str
+    id: str
+    # When it was last used, to the minute.
+    lastUsedAt: NotRequired[str]
+    name: str
+    # The only addresses that it may be used from; empty: all.
+    networks: List[str]
+    # Until when the key before its rotation is valid too.
+    previousUntil: NotRequired[str]
+    # Absent: the setting RATE_LIMIT.
+    requestsPerMinute: NotRequired[int]
+    scopes: List[Literal["read", "send", "manage", "admin"]]
+    # The only sessions that there are for it; empty: all.
+    sessions: List[str]
+
+
 class AccountHealth(TypedDict):
     """AccountHealth."""
     # How many of these failed, by code.
@@ -112,6 +134,26 @@ class AudioContent(TypedDict):
     """AudioContent."""
     media: MediaSource
     type: Literal["audio"]
+
+
+class AuditEntry(TypedDict):
+    """AuditEntry."""
+    # Where the request came from; behind a reverse proxy the proxy's.
+    address: str
+    at: str
+    id: str
+    # Whose request it was; absent for API_KEY.
+    keyId: NotRequired[str]
+    # What the key was called then.
+    keyName: str
+    # The operationId of this document.
+    operation: str
+    # What was asked for, without its query.
+    path: str
+    # The request in the log.
+    requestId: str
+    # The session that the path names.
+    sessionId: NotRequired[str]
 
 
 class BatchMessage(TypedDict):
@@ -346,6 +388,20 @@ class ChangeGroup(TypedDict):
     # Who may add participants.
     memberAdd: NotRequired[Literal["all", "admins"]]
     name: NotRequired[str]
+
+
+class ChangeKey(TypedDict):
+    """ChangeKey."""
+    # null: never.
+    expiresAt: NotRequired[Union[str, None]]
+    name: NotRequired[str]
+    # Empty: all.
+    networks: NotRequired[List[str]]
+    # null: the setting RATE_LIMIT.
+    requestsPerMinute: NotRequired[Union[int, None]]
+    scopes: NotRequired[List[Literal["read", "send", "manage", "admin"]]]
+    # Empty: all.
+    sessions: NotRequired[List[str]]
 
 
 class ChangeLabel(TypedDict):
@@ -840,12 +896,36 @@ class CreateGroup(TypedDict):
     participants: NotRequired[List[str]]
 
 
+class CreateKey(TypedDict):
+    """CreateKey."""
+    # From then on it is not valid. Default: never.
+    expiresAt: NotRequired[str]
+    # What it is for; the audit log names it.
+    name: str
+    # The only addresses that it may be used from, as CIDR or single. Behind a reverse proxy all requests come from the proxy. Empty: all.
+    networks: NotRequired[List[str]]
+    # Default: the setting RATE_LIMIT.
+    requestsPerMinute: NotRequired[int]
+    # What it may do.
+    scopes: List[Literal["read", "send", "manage", "admin"]]
+    # The only sessions that there are for it, whether they exist yet or not. Empty: all. With admin it must be empty.
+    sessions: NotRequired[List[str]]
+
+
 class CreateLabel(TypedDict):
     """CreateLabel."""
     # One of WhatsApp's colours.
     color: NotRequired[int]
     # What it is called.
     name: str
+
+
+class CreateLink(TypedDict):
+    """CreateLink."""
+    # What the audit log calls it.
+    name: NotRequired[str]
+    # How long it can be used, up to 7 days. Default: an hour.
+    validSeconds: NotRequired[int]
 
 
 class CreateReplay(TypedDict):
@@ -929,6 +1009,30 @@ class CreatedEndpoint(TypedDict):
     url: str
     # Whether the event of a message with a file waits for it to be there, 30 s at most.
     waitForMedia: bool
+
+
+class CreatedKey(TypedDict):
+    """CreatedKey."""
+    createdAt: str
+    # Absent: never.
+    expiresAt: NotRequired[str]
+    # How the key begins, to tell keys apart.
+    hint: str
+    id: str
+    # The key itself. It is shown this once, and stored only as a hash.
+    key: str
+    # When it was last used, to the minute.
+    lastUsedAt: NotRequired[str]
+    name: str
+    # The only addresses that it may be used from; empty: all.
+    networks: List[str]
+    # Until when the key before its rotation is valid too.
+    previousUntil: NotRequired[str]
+    # Absent: the setting RATE_LIMIT.
+    requestsPerMinute: NotRequired[int]
+    scopes: List[Literal["read", "send", "manage", "admin"]]
+    # The only sessions that there are for it; empty: all.
+    sessions: List[str]
 
 
 class Delivery(TypedDict):
@@ -1535,11 +1639,50 @@ class Labels(TypedDict):
     data: List[Label]
 
 
+class Link(TypedDict):
+    """Link."""
+    # Until when it can be used. It ends before that once the session is linked, or by another link for it.
+    expiresAt: str
+    sessionId: str
+    # What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
+    token: str
+
+
 class LinkPreview(TypedDict):
     """LinkPreview."""
     description: NotRequired[str]
     title: NotRequired[str]
     url: str
+
+
+class LinkState(TypedDict):
+    """LinkState."""
+    # Until when the link can be used.
+    expiresAt: str
+    # The session's name.
+    name: NotRequired[str]
+    sessionId: str
+    state: str
+
+
+class ListAPIKey(TypedDict):
+    """ListAPIKey."""
+    # The items, newest first.
+    data: List[APIKey]
+    # Whether older items follow.
+    hasMore: bool
+    # Pass it as cursor to read on; only there when hasMore is true.
+    nextCursor: NotRequired[str]
+
+
+class ListAuditEntry(TypedDict):
+    """ListAuditEntry."""
+    # The items, newest first.
+    data: List[AuditEntry]
+    # Whether older items follow.
+    hasMore: bool
+    # Pass it as cursor to read on; only there when hasMore is true.
+    nextCursor: NotRequired[str]
 
 
 class ListCall(TypedDict):
@@ -1744,6 +1887,20 @@ class MarkRead(TypedDict):
     """MarkRead."""
     # Messages that came in, by either of their ids.
     messageIds: List[str]
+
+
+class Me(TypedDict):
+    """Me."""
+    # Absent: never.
+    expiresAt: NotRequired[str]
+    # Absent for API_KEY.
+    id: NotRequired[str]
+    name: str
+    # How many requests it may make; 0: any number.
+    requestsPerMinute: int
+    scopes: List[Literal["read", "send", "manage", "admin"]]
+    # The only sessions that there are for it; empty: all.
+    sessions: List[str]
 
 
 class Media(TypedDict):
@@ -2595,6 +2752,14 @@ Reply = TypedDict(
 )
 
 
+class Report(TypedDict):
+    """Report."""
+    # Each part that is needed: ok, or what is wrong with it.
+    checks: Dict[str, str]
+    # degraded: S3 is missing, so that files wait; all else works.
+    status: Literal["ok", "degraded"]
+
+
 class Respond(TypedDict):
     """Respond."""
     # How many come along, where the event allows it and the account goes.
@@ -2636,6 +2801,12 @@ class RevokedData(TypedDict):
 class RiskData(TypedDict):
     """RiskData."""
     health: AccountHealth
+
+
+class RotateKey(TypedDict):
+    """RotateKey."""
+    # How long the key as it was stays valid beside the new one, up to 7 days. 0: it ends at once.
+    overlapSeconds: NotRequired[int]
 
 
 class RotateSecret(TypedDict):
@@ -2845,6 +3016,26 @@ class SetTyping(TypedDict):
     state: Literal["typing", "recording", "paused"]
 
 
+class Setting(TypedDict):
+    """Setting."""
+    # What it is when it is not set.
+    default: NotRequired[str]
+    # What it does.
+    description: str
+    # The environment variable.
+    name: str
+    # Whether the value is never shown.
+    secret: bool
+    # What is in force, by default or because it was set. *** stands for a secret, and for addresses that may hold one; empty is unset.
+    value: str
+
+
+class SettingList(TypedDict):
+    """SettingList."""
+    # In the order of --help.
+    data: List[Setting]
+
+
 class Settings(TypedDict):
     """Settings."""
     # What is done to calls that come in.
@@ -2874,6 +3065,72 @@ class StarredData(TypedDict):
     messageId: NotRequired[str]
     starred: bool
     whatsappId: str
+
+
+class Stats(TypedDict):
+    """Stats."""
+    # Every step, oldest first, those in which nothing happened included.
+    data: List[StatsStep]
+    # When the first step begins.
+    since: str
+    # The length of a step, in seconds.
+    step: int
+    # When the last step ends.
+    until: str
+
+
+class StatsDeliveries(TypedDict):
+    """StatsDeliveries."""
+    # Deliveries that were given up after their last attempt.
+    exhausted: int
+    # Attempts that failed; most are tried again.
+    failed: int
+    # Of those that succeeded; absent where none did.
+    latency: NotRequired[StatsLatency]
+    # Deliveries that a receiver answered with 2xx.
+    succeeded: int
+
+
+class StatsLatency(TypedDict):
+    """StatsLatency."""
+    # Seconds from the event to the 2xx that half of the deliveries took at most, estimated.
+    p50: float
+    # The same of 95 of 100.
+    p95: float
+
+
+class StatsMessages(TypedDict):
+    """StatsMessages."""
+    # Messages that failed or expired.
+    failed: int
+    # Messages that came in.
+    received: int
+    # Messages that WhatsApp took, those of the owner's phone included.
+    sent: int
+
+
+class StatsQueueLag(TypedDict):
+    """StatsQueueLag."""
+    # What is to be done at WhatsApp: messages to be sent among it.
+    commands: float
+    # Deliveries to endpoints that may be sent to.
+    deliveries: float
+    # Events on their way into the log.
+    events: float
+    # Files to be fetched.
+    media: float
+
+
+class StatsStep(TypedDict):
+    """StatsStep."""
+    # When it begins.
+    at: str
+    deliveries: StatsDeliveries
+    messages: StatsMessages
+    queueLag: StatsQueueLag
+    # How many sessions there are, by state, at its end; in the step that is not over, now. A state that none is in is left out; all are, in
+    # steps for which nobody counted.
+    sessions: Dict[str, int]
 
 
 class StatusData(TypedDict):
@@ -3213,6 +3470,8 @@ StatusContent = Union[StatusImageContent, StatusTextContent, StatusVideoContent,
 Code = Literal[
     "account_banned",
     "account_restricted",
+    "address_not_allowed",
+    "api_key_not_found",
     "bad_request",
     "call_not_found",
     "call_over",
@@ -3226,6 +3485,7 @@ Code = Literal[
     "group_not_found",
     "idempotency_in_progress",
     "idempotency_key_reused",
+    "insufficient_scope",
     "internal_error",
     "invite_not_valid",
     "label_not_found",

@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import { type Client, formDataBodySerializer, type Options as Options2, type TDataShape } from './client/index.js';
-import type { AcceptGroupInviteData, AcceptGroupInviteResponses, AddParticipantsData, AddParticipantsResponses, AnswerPasskeyData, AnswerPasskeyResponses, ApproveJoinRequestData, ApproveJoinRequestResponses, AskPairingCodeData, AskPairingCodeResponses, BlockContactData, BlockContactResponses, CancelMessageBatchData, CancelMessageBatchResponses, CancelMessageData, CancelMessageResponses, CancelReplayData, CancelReplayResponses, ChangeChannelData, ChangeChannelResponses, ChangeChatData, ChangeChatResponses, ChangeContactData, ChangeContactResponses, ChangeGroupData, ChangeGroupResponses, ChangeLabelData, ChangeLabelResponses, ChangeParticipantData, ChangeParticipantResponses, ChangePrivacyData, ChangePrivacyResponses, ChangeProfileData, ChangeProfileResponses, ChangeSessionData, ChangeSessionResponses, ChangeWebhookEndpointData, ChangeWebhookEndpointResponses, CheckContactsData, CheckContactsResponses, ClearChatData, ClearChatResponses, ConfirmPasskeyData, ConfirmPasskeyResponses, CreateChannelData, CreateChannelResponses, CreateGroupData, CreateGroupResponses, CreateLabelData, CreateLabelResponses, CreateMessageBatchData, CreateMessageBatchResponses, CreateSessionData, CreateSessionResponses, CreateStreamTicketData, CreateStreamTicketResponses, CreateWebhookEndpointData, CreateWebhookEndpointResponses, DeleteChannelData, DeleteChannelMessageReactionData, DeleteChannelMessageReactionResponses, DeleteChannelPictureData, DeleteChannelPictureResponses, DeleteChannelResponses, DeleteChatData, DeleteChatResponses, DeleteGroupPictureData, DeleteGroupPictureResponses, DeleteLabelData, DeleteLabelResponses, DeleteMediaData, DeleteMediaResponses, DeleteMessageData, DeleteMessageResponses, DeleteProfilePictureData, DeleteProfilePictureResponses, DeleteReactionData, DeleteReactionResponses, DeleteSessionData, DeleteSessionResponses, DeleteStatusUpdateData, DeleteStatusUpdateResponses, DeleteWebhookEndpointData, DeleteWebhookEndpointResponses, EditMessageData, EditMessageResponses, EraseContactData, EraseContactResponses, FetchMediaData, FetchMediaResponses, FollowChannelData, FollowChannelResponses, ForwardMessageData, ForwardMessageResponses, GetBusinessProfileData, GetBusinessProfileResponses, GetChangeData, GetChangeResponses, GetChannelData, GetChannelResponses, GetChatData, GetChatResponses, GetContactBusinessProfileData, GetContactBusinessProfileResponses, GetContactData, GetContactPictureData, GetContactPictureResponses, GetContactResponses, GetDeliveryData, GetDeliveryResponses, GetEventData, GetEventResponses, GetGroupData, GetGroupInviteData, GetGroupInviteResponses, GetGroupResponses, GetHealthData, GetHealthResponses, GetMediaContentData, GetMediaContentResponses, GetMediaData, GetMediaResponses, GetMessageBatchData, GetMessageBatchResponses, GetMessageData, GetMessageMediaData, GetMessageMediaResponses, GetMessageResponses, GetPasskeyData, GetPasskeyResponses, GetPollResultsData, GetPollResultsResponses, GetPresenceData, GetPresenceResponses, GetPrivacyData, GetPrivacyResponses, GetProfileData, GetProfileResponses, GetReadinessData, GetReadinessResponses, GetReplayData, GetReplayResponses, GetSessionData, GetSessionHealthData, GetSessionHealthResponses, GetSessionQrData, GetSessionQrResponses, GetSessionResponses, GetStatusUpdateData, GetStatusUpdateResponses, GetVersionData, GetVersionResponses, GetWebhookEndpointData, GetWebhookEndpointResponses, GetWebhookSecretData, GetWebhookSecretResponses, JoinGroupData, JoinGroupResponses, LabelChatData, LabelChatResponses, LeaveGroupData, LeaveGroupResponses, LinkSubgroupData, LinkSubgroupResponses, ListBlockedData, ListBlockedResponses, ListCallsData, ListCallsResponses, ListChangesData, ListChangesResponses, ListChannelMessagesData, ListChannelMessagesResponses, ListChannelsData, ListChannelsResponses, ListChatMessagesData, ListChatMessagesResponses, ListChatsData, ListChatsResponses, ListContactsData, ListContactsResponses, ListDeliveriesData, ListDeliveriesResponses, ListEndpointDeliveriesData, ListEndpointDeliveriesResponses, ListEventResponsesData, ListEventResponsesResponses, ListEventsData, ListEventsResponses, ListEventTypesData, ListEventTypesResponses, ListGroupsData, ListGroupsResponses, ListJoinRequestsData, ListJoinRequestsResponses, ListLabelsData, ListLabelsResponses, ListMessagesData, ListMessagesResponses, ListParticipantsData, ListParticipantsResponses, ListReceiptsData, ListReceiptsResponses, ListReplaysData, ListReplaysResponses, ListSessionLogData, ListSessionLogResponses, ListSessionsData, ListSessionsResponses, ListStatusUpdatesData, ListStatusUpdatesResponses, ListStatusViewersData, ListStatusViewersResponses, ListSubgroupsData, ListSubgroupsResponses, ListWebhookEndpointsData, ListWebhookEndpointsResponses, LogoutSessionData, LogoutSessionResponses, LookUpChannelInviteData, LookUpChannelInviteResponses, LookUpGroupInviteData, LookUpGroupInviteResponses, MarkMessagesReadData, MarkMessagesReadResponses, MuteChannelData, MuteChannelResponses, PinMessageData, PinMessageResponses, PostStatusUpdateData, PostStatusUpdateResponses, PostToChannelData, PostToChannelResponses, ReactToChannelMessageData, ReactToChannelMessageResponses, ReadChatData, ReadChatResponses, RejectCallData, RejectCallResponses, RejectJoinRequestData, RejectJoinRequestResponses, RemoveParticipantData, RemoveParticipantResponses, ReplayWebhookEndpointData, ReplayWebhookEndpointResponses, RequestHistoryData, RequestHistoryResponses, RespondToEventData, RespondToEventResponses, RestartSessionData, RestartSessionResponses, RetryDeliveryData, RetryDeliveryResponses, RetryMessageMediaData, RetryMessageMediaResponses, RotateGroupInviteData, RotateGroupInviteResponses, RotateWebhookSecretData, RotateWebhookSecretResponses, SendMessageData, SendMessageResponses, SetChannelPictureData, SetChannelPictureResponses, SetGroupPictureData, SetGroupPictureResponses, SetPresenceData, SetPresenceResponses, SetProfilePictureData, SetProfilePictureResponses, SetReactionData, SetReactionResponses, SetTypingData, SetTypingResponses, StarMessageData, StarMessageResponses, StartSessionData, StartSessionResponses, StopSessionData, StopSessionResponses, SubscribePresenceData, SubscribePresenceResponses, TestWebhookEndpointData, TestWebhookEndpointResponses, UnblockContactData, UnblockContactResponses, UnfollowChannelData, UnfollowChannelResponses, UnlabelChatData, UnlabelChatResponses, UnlinkSubgroupData, UnlinkSubgroupResponses, UnmuteChannelData, UnmuteChannelResponses, UnpinMessageData, UnpinMessageResponses, UnstarMessageData, UnstarMessageResponses, UnsubscribePresenceData, UnsubscribePresenceResponses, UploadMediaData, UploadMediaResponses, ViewStatusUpdateData, ViewStatusUpdateResponses, VoteData2, VoteResponses, WatchChannelData, WatchChannelResponses } from './types.gen.js';
+import type { AcceptGroupInviteData, AcceptGroupInviteResponses, AddParticipantsData, AddParticipantsResponses, AnswerPasskeyData, AnswerPasskeyResponses, ApproveJoinRequestData, ApproveJoinRequestResponses, AskPairingCodeData, AskPairingCodeResponses, BlockContactData, BlockContactResponses, CancelMessageBatchData, CancelMessageBatchResponses, CancelMessageData, CancelMessageResponses, CancelReplayData, CancelReplayResponses, ChangeApiKeyData, ChangeApiKeyResponses, ChangeChannelData, ChangeChannelResponses, ChangeChatData, ChangeChatResponses, ChangeContactData, ChangeContactResponses, ChangeGroupData, ChangeGroupResponses, ChangeLabelData, ChangeLabelResponses, ChangeParticipantData, ChangeParticipantResponses, ChangePrivacyData, ChangePrivacyResponses, ChangeProfileData, ChangeProfileResponses, ChangeSessionData, ChangeSessionResponses, ChangeWebhookEndpointData, ChangeWebhookEndpointResponses, CheckContactsData, CheckContactsResponses, ClearChatData, ClearChatResponses, ConfirmPasskeyData, ConfirmPasskeyResponses, CreateApiKeyData, CreateApiKeyResponses, CreateChannelData, CreateChannelResponses, CreateGroupData, CreateGroupResponses, CreateLabelData, CreateLabelResponses, CreateLinkData, CreateLinkResponses, CreateMessageBatchData, CreateMessageBatchResponses, CreateSessionData, CreateSessionResponses, CreateStreamTicketData, CreateStreamTicketResponses, CreateWebhookEndpointData, CreateWebhookEndpointResponses, DeleteApiKeyData, DeleteApiKeyResponses, DeleteChannelData, DeleteChannelMessageReactionData, DeleteChannelMessageReactionResponses, DeleteChannelPictureData, DeleteChannelPictureResponses, DeleteChannelResponses, DeleteChatData, DeleteChatResponses, DeleteGroupPictureData, DeleteGroupPictureResponses, DeleteLabelData, DeleteLabelResponses, DeleteMediaData, DeleteMediaResponses, DeleteMessageData, DeleteMessageResponses, DeleteProfilePictureData, DeleteProfilePictureResponses, DeleteReactionData, DeleteReactionResponses, DeleteSessionData, DeleteSessionResponses, DeleteStatusUpdateData, DeleteStatusUpdateResponses, DeleteWebhookEndpointData, DeleteWebhookEndpointResponses, EditMessageData, EditMessageResponses, EraseContactData, EraseContactResponses, FetchMediaData, FetchMediaResponses, FollowChannelData, FollowChannelResponses, ForwardMessageData, ForwardMessageResponses, GetApiKeyData, GetApiKeyResponses, GetBusinessProfileData, GetBusinessProfileResponses, GetChangeData, GetChangeResponses, GetChannelData, GetChannelResponses, GetChatData, GetChatResponses, GetContactBusinessProfileData, GetContactBusinessProfileResponses, GetContactData, GetContactPictureData, GetContactPictureResponses, GetContactResponses, GetDeliveryData, GetDeliveryResponses, GetEventData, GetEventResponses, GetGroupData, GetGroupInviteData, GetGroupInviteResponses, GetGroupResponses, GetHealthData, GetHealthResponses, GetLinkData, GetLinkResponses, GetMeData, GetMediaContentData, GetMediaContentResponses, GetMediaData, GetMediaResponses, GetMeResponses, GetMessageBatchData, GetMessageBatchResponses, GetMessageData, GetMessageMediaData, GetMessageMediaResponses, GetMessageResponses, GetPasskeyData, GetPasskeyResponses, GetPollResultsData, GetPollResultsResponses, GetPresenceData, GetPresenceResponses, GetPrivacyData, GetPrivacyResponses, GetProfileData, GetProfileResponses, GetReadinessData, GetReadinessResponses, GetReplayData, GetReplayResponses, GetSessionData, GetSessionHealthData, GetSessionHealthResponses, GetSessionQrData, GetSessionQrResponses, GetSessionResponses, GetStatsData, GetStatsResponses, GetStatusUpdateData, GetStatusUpdateResponses, GetVersionData, GetVersionResponses, GetWebhookEndpointData, GetWebhookEndpointResponses, GetWebhookSecretData, GetWebhookSecretResponses, JoinGroupData, JoinGroupResponses, LabelChatData, LabelChatResponses, LeaveGroupData, LeaveGroupResponses, LinkSubgroupData, LinkSubgroupResponses, ListApiKeysData, ListApiKeysResponses, ListAuditLogData, ListAuditLogResponses, ListBlockedData, ListBlockedResponses, ListCallsData, ListCallsResponses, ListChangesData, ListChangesResponses, ListChannelMessagesData, ListChannelMessagesResponses, ListChannelsData, ListChannelsResponses, ListChatMessagesData, ListChatMessagesResponses, ListChatsData, ListChatsResponses, ListContactsData, ListContactsResponses, ListDeliveriesData, ListDeliveriesResponses, ListEndpointDeliveriesData, ListEndpointDeliveriesResponses, ListEventResponsesData, ListEventResponsesResponses, ListEventsData, ListEventsResponses, ListEventTypesData, ListEventTypesResponses, ListGroupsData, ListGroupsResponses, ListJoinRequestsData, ListJoinRequestsResponses, ListLabelsData, ListLabelsResponses, ListMessagesData, ListMessagesResponses, ListParticipantsData, ListParticipantsResponses, ListReceiptsData, ListReceiptsResponses, ListReplaysData, ListReplaysResponses, ListSessionLogData, ListSessionLogResponses, ListSessionsData, ListSessionsResponses, ListSettingsData, ListSettingsResponses, ListStatusUpdatesData, ListStatusUpdatesResponses, ListStatusViewersData, ListStatusViewersResponses, ListSubgroupsData, ListSubgroupsResponses, ListWebhookEndpointsData, ListWebhookEndpointsResponses, LogoutSessionData, LogoutSessionResponses, LookUpChannelInviteData, LookUpChannelInviteResponses, LookUpGroupInviteData, LookUpGroupInviteResponses, MarkMessagesReadData, MarkMessagesReadResponses, MuteChannelData, MuteChannelResponses, PinMessageData, PinMessageResponses, PostStatusUpdateData, PostStatusUpdateResponses, PostToChannelData, PostToChannelResponses, ReactToChannelMessageData, ReactToChannelMessageResponses, ReadChatData, ReadChatResponses, RejectCallData, RejectCallResponses, RejectJoinRequestData, RejectJoinRequestResponses, RemoveParticipantData, RemoveParticipantResponses, ReplayWebhookEndpointData, ReplayWebhookEndpointResponses, RequestHistoryData, RequestHistoryResponses, RespondToEventData, RespondToEventResponses, RestartSessionData, RestartSessionResponses, RetryDeliveryData, RetryDeliveryResponses, RetryMessageMediaData, RetryMessageMediaResponses, RotateApiKeyData, RotateApiKeyResponses, RotateGroupInviteData, RotateGroupInviteResponses, RotateWebhookSecretData, RotateWebhookSecretResponses, SendMessageData, SendMessageResponses, SetChannelPictureData, SetChannelPictureResponses, SetGroupPictureData, SetGroupPictureResponses, SetPresenceData, SetPresenceResponses, SetProfilePictureData, SetProfilePictureResponses, SetReactionData, SetReactionResponses, SetTypingData, SetTypingResponses, StarMessageData, StarMessageResponses, StartSessionData, StartSessionResponses, StopSessionData, StopSessionResponses, SubscribePresenceData, SubscribePresenceResponses, TestWebhookEndpointData, TestWebhookEndpointResponses, UnblockContactData, UnblockContactResponses, UnfollowChannelData, UnfollowChannelResponses, UnlabelChatData, UnlabelChatResponses, UnlinkSubgroupData, UnlinkSubgroupResponses, UnmuteChannelData, UnmuteChannelResponses, UnpinMessageData, UnpinMessageResponses, UnstarMessageData, UnstarMessageResponses, UnsubscribePresenceData, UnsubscribePresenceResponses, UploadMediaData, UploadMediaResponses, ViewStatusUpdateData, ViewStatusUpdateResponses, VoteData2, VoteResponses, WatchChannelData, WatchChannelResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -73,12 +73,122 @@ export class Operations extends HeyApiClient {
     /**
      * Can it work?
      *
-     * Answers 200 when the database is there and has this version's schema, else 503. Send requests elsewhere when this fails.
+     * Answers 200 when the database is there and has this version's schema, else 503 with what is wrong. Send requests elsewhere when this fails. Without S3 it is degraded, and still 200: files wait, all else works.
      */
     public getReadiness<ThrowOnError extends boolean = true>(options?: Options<GetReadinessData, ThrowOnError>) {
         return (options?.client ?? this.client).get<GetReadinessResponses, unknown, ThrowOnError, 'data'>({
             responseStyle: 'data',
             url: '/readyz',
+            ...options
+        });
+    }
+    
+    /**
+     * List API keys
+     *
+     * All keys but API_KEY, which is a setting. Those that have expired stay for 30 days.
+     */
+    public listApiKeys<ThrowOnError extends boolean = true>(options?: Options<ListApiKeysData, ThrowOnError>) {
+        return (options?.client ?? this.client).get<ListApiKeysResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/api-keys',
+            ...options
+        });
+    }
+    
+    /**
+     * Create an API key
+     *
+     * For a program or person that may do less than API_KEY: by scope, for some sessions alone, from some networks, until some time, so often a minute. For a key with sessions there are no others: not in lists, events, media or answers. There is no Idempotency-Key here: a second key does no harm, and a stored answer would keep the first.
+     */
+    public createApiKey<ThrowOnError extends boolean = true>(options: Options<CreateApiKeyData, ThrowOnError>) {
+        return (options.client ?? this.client).post<CreateApiKeyResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/api-keys',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete an API key
+     *
+     * It is valid no more: at once, or after 5 seconds for a process that could not be told. What it has done stays, and the audit log names it.
+     */
+    public deleteApiKey<ThrowOnError extends boolean = true>(options: Options<DeleteApiKeyData, ThrowOnError>) {
+        return (options.client ?? this.client).delete<DeleteApiKeyResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/api-keys/{keyId}',
+            ...options
+        });
+    }
+    
+    /**
+     * Read an API key
+     *
+     * What it may do, and when it was last used.
+     */
+    public getApiKey<ThrowOnError extends boolean = true>(options: Options<GetApiKeyData, ThrowOnError>) {
+        return (options.client ?? this.client).get<GetApiKeyResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/api-keys/{keyId}',
+            ...options
+        });
+    }
+    
+    /**
+     * Change an API key
+     *
+     * Changes what is given and leaves the rest. Every process knows at once, or after 5 seconds where it could not be told.
+     */
+    public changeApiKey<ThrowOnError extends boolean = true>(options: Options<ChangeApiKeyData, ThrowOnError>) {
+        return (options.client ?? this.client).patch<ChangeApiKeyResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/api-keys/{keyId}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Rotate an API key
+     *
+     * A new key takes its place, with the same id, quota and rights. The key as it was stays valid for overlapSeconds; one from an earlier rotation does not.
+     */
+    public rotateApiKey<ThrowOnError extends boolean = true>(options: Options<RotateApiKeyData, ThrowOnError>) {
+        return (options.client ?? this.client).post<RotateApiKeyResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/api-keys/{keyId}/rotate',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Read the audit log
+     *
+     * Every change that was made through the API: who, what, from where; newest first. An entry is written with its change, or not at all. What was sent is not in it, nor are requests that were refused. It reaches back 400 days.
+     */
+    public listAuditLog<ThrowOnError extends boolean = true>(options?: Options<ListAuditLogData, ThrowOnError>) {
+        return (options?.client ?? this.client).get<ListAuditLogResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/audit-log',
             ...options
         });
     }
@@ -126,6 +236,34 @@ export class Operations extends HeyApiClient {
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
             url: '/v1/events/{eventId}',
+            ...options
+        });
+    }
+    
+    /**
+     * Read what a link is for
+     *
+     * The session that the link of the request links, and how far it is.
+     */
+    public getLink<ThrowOnError extends boolean = true>(options?: Options<GetLinkData, ThrowOnError>) {
+        return (options?.client ?? this.client).get<GetLinkResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/link',
+            ...options
+        });
+    }
+    
+    /**
+     * Read what this key may do
+     *
+     * The scopes and sessions of the key that asks.
+     */
+    public getMe<ThrowOnError extends boolean = true>(options?: Options<GetMeData, ThrowOnError>) {
+        return (options?.client ?? this.client).get<GetMeResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/me',
             ...options
         });
     }
@@ -1330,6 +1468,24 @@ export class Operations extends HeyApiClient {
     }
     
     /**
+     * Create a link for somebody who links the session
+     *
+     * A token for one linking: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is linked. An earlier link for the session ends too.
+     */
+    public createLink<ThrowOnError extends boolean = true>(options: Options<CreateLinkData, ThrowOnError>) {
+        return (options.client ?? this.client).post<CreateLinkResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/sessions/{sessionId}/links',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
      * Read a session's log
      *
      * What happened to the session, newest first: its states with their reasons and WhatsApp's codes, what linked it and what came to nothing, restrictions, and which settings were changed, without their values. The newest 500 entries are kept, and go with the session.
@@ -2103,6 +2259,34 @@ export class Operations extends HeyApiClient {
             responseStyle: 'data',
             security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
             url: '/v1/sessions/{sessionId}/stop',
+            ...options
+        });
+    }
+    
+    /**
+     * List the settings in force
+     *
+     * What the api process that answers runs by, without secrets. They are set in its environment and change with its next start; other roles have their own.
+     */
+    public listSettings<ThrowOnError extends boolean = true>(options?: Options<ListSettingsData, ThrowOnError>) {
+        return (options?.client ?? this.client).get<ListSettingsResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/settings',
+            ...options
+        });
+    }
+    
+    /**
+     * Read what happened, in steps of time
+     *
+     * For a dashboard: messages, deliveries and how long they took, the queue's lag and the sessions by state, up to now, in steps of whole minutes; at most 500 steps, and 30 days back. The last step is not over, and what it counts is up to 5 s old. GET /v1/events/stream?stats=true tells the newest every 5 s.
+     */
+    public getStats<ThrowOnError extends boolean = true>(options?: Options<GetStatsData, ThrowOnError>) {
+        return (options?.client ?? this.client).get<GetStatsResponses, unknown, ThrowOnError, 'data'>({
+            responseStyle: 'data',
+            security: [{ name: 'X-API-Key', type: 'apiKey' }, { scheme: 'bearer', type: 'http' }],
+            url: '/v1/stats',
             ...options
         });
     }

@@ -4,6 +4,41 @@ export type ClientOptions = {
     baseUrl: `${string}://${string}` | (string & {});
 };
 
+export type ApiKey = {
+    createdAt: string;
+    /**
+     * Absent: never.
+     */
+    expiresAt?: string;
+    /**
+     * How the key begins, to tell keys apart.
+     */
+    hint: string;
+    id: string;
+    /**
+     * When it was last used, to the minute.
+     */
+    lastUsedAt?: string;
+    name: string;
+    /**
+     * The only addresses that it may be used from; empty: all.
+     */
+    networks: Array<string>;
+    /**
+     * Until when the key before its rotation is valid too.
+     */
+    previousUntil?: string;
+    /**
+     * Absent: the setting RATE_LIMIT.
+     */
+    requestsPerMinute?: number;
+    scopes: Array<'read' | 'send' | 'manage' | 'admin'>;
+    /**
+     * The only sessions that there are for it; empty: all.
+     */
+    sessions: Array<string>;
+};
+
 export type AccountHealth = {
     /**
      * How many of these failed, by code.
@@ -179,6 +214,39 @@ export type AttemptClass = 'ok' | 'status' | 'dns' | 'connect' | 'tls' | 'timeou
 export type AudioContent = {
     media: MediaSource;
     type: 'audio';
+};
+
+export type AuditEntry = {
+    /**
+     * Where the request came from; behind a reverse proxy the proxy's.
+     */
+    address: string;
+    at: string;
+    id: string;
+    /**
+     * Whose request it was; absent for API_KEY.
+     */
+    keyId?: string;
+    /**
+     * What the key was called then.
+     */
+    keyName: string;
+    /**
+     * The operationId of this document.
+     */
+    operation: string;
+    /**
+     * What was asked for, without its query.
+     */
+    path: string;
+    /**
+     * The request in the log.
+     */
+    requestId: string;
+    /**
+     * The session that the path names.
+     */
+    sessionId?: string;
 };
 
 export type BatchMessage = {
@@ -508,6 +576,27 @@ export type ChangeGroup = {
      */
     memberAdd?: 'all' | 'admins';
     name?: string;
+};
+
+export type ChangeKey = {
+    /**
+     * null: never.
+     */
+    expiresAt?: string | null;
+    name?: string;
+    /**
+     * Empty: all.
+     */
+    networks?: Array<string>;
+    /**
+     * null: the setting RATE_LIMIT.
+     */
+    requestsPerMinute?: number | null;
+    scopes?: Array<'read' | 'send' | 'manage' | 'admin'>;
+    /**
+     * Empty: all.
+     */
+    sessions?: Array<string>;
 };
 
 export type ChangeLabel = {
@@ -1274,6 +1363,33 @@ export type CreateGroup = {
     participants?: Array<string>;
 };
 
+export type CreateKey = {
+    /**
+     * From then on it is not valid. Default: never.
+     */
+    expiresAt?: string;
+    /**
+     * What it is for; the audit log names it.
+     */
+    name: string;
+    /**
+     * The only addresses that it may be used from, as CIDR or single. Behind a reverse proxy all requests come from the proxy. Empty: all.
+     */
+    networks?: Array<string>;
+    /**
+     * Default: the setting RATE_LIMIT.
+     */
+    requestsPerMinute?: number;
+    /**
+     * What it may do.
+     */
+    scopes: Array<'read' | 'send' | 'manage' | 'admin'>;
+    /**
+     * The only sessions that there are for it, whether they exist yet or not. Empty: all. With admin it must be empty.
+     */
+    sessions?: Array<string>;
+};
+
 export type CreateLabel = {
     /**
      * One of WhatsApp's colours.
@@ -1283,6 +1399,17 @@ export type CreateLabel = {
      * What it is called.
      */
     name: string;
+};
+
+export type CreateLink = {
+    /**
+     * What the audit log calls it.
+     */
+    name?: string;
+    /**
+     * How long it can be used, up to 7 days. Default: an hour.
+     */
+    validSeconds?: number;
 };
 
 export type CreateReplay = {
@@ -1410,6 +1537,45 @@ export type CreatedEndpoint = {
      * Whether the event of a message with a file waits for it to be there, 30 s at most.
      */
     waitForMedia: boolean;
+};
+
+export type CreatedKey = {
+    createdAt: string;
+    /**
+     * Absent: never.
+     */
+    expiresAt?: string;
+    /**
+     * How the key begins, to tell keys apart.
+     */
+    hint: string;
+    id: string;
+    /**
+     * The key itself. It is shown this once, and stored only as a hash.
+     */
+    key: string;
+    /**
+     * When it was last used, to the minute.
+     */
+    lastUsedAt?: string;
+    name: string;
+    /**
+     * The only addresses that it may be used from; empty: all.
+     */
+    networks: Array<string>;
+    /**
+     * Until when the key before its rotation is valid too.
+     */
+    previousUntil?: string;
+    /**
+     * Absent: the setting RATE_LIMIT.
+     */
+    requestsPerMinute?: number;
+    scopes: Array<'read' | 'send' | 'manage' | 'admin'>;
+    /**
+     * The only sessions that there are for it; empty: all.
+     */
+    sessions: Array<string>;
 };
 
 export type Delivery = {
@@ -2342,10 +2508,65 @@ export type Labels = {
     data: Array<Label>;
 };
 
+export type Link = {
+    /**
+     * Until when it can be used. It ends before that once the session is linked, or by another link for it.
+     */
+    expiresAt: string;
+    sessionId: string;
+    /**
+     * What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
+     */
+    token: string;
+};
+
 export type LinkPreview = {
     description?: string;
     title?: string;
     url: string;
+};
+
+export type LinkState = {
+    /**
+     * Until when the link can be used.
+     */
+    expiresAt: string;
+    /**
+     * The session's name.
+     */
+    name?: string;
+    sessionId: string;
+    state: string;
+};
+
+export type ListApiKey = {
+    /**
+     * The items, newest first.
+     */
+    data: Array<ApiKey>;
+    /**
+     * Whether older items follow.
+     */
+    hasMore: boolean;
+    /**
+     * Pass it as cursor to read on; only there when hasMore is true.
+     */
+    nextCursor?: string;
+};
+
+export type ListAuditEntry = {
+    /**
+     * The items, newest first.
+     */
+    data: Array<AuditEntry>;
+    /**
+     * Whether older items follow.
+     */
+    hasMore: boolean;
+    /**
+     * Pass it as cursor to read on; only there when hasMore is true.
+     */
+    nextCursor?: string;
 };
 
 export type ListCall = {
@@ -2645,6 +2866,27 @@ export type MarkRead = {
      * Messages that came in, by either of their ids.
      */
     messageIds: Array<string>;
+};
+
+export type Me = {
+    /**
+     * Absent: never.
+     */
+    expiresAt?: string;
+    /**
+     * Absent for API_KEY.
+     */
+    id?: string;
+    name: string;
+    /**
+     * How many requests it may make; 0: any number.
+     */
+    requestsPerMinute: number;
+    scopes: Array<'read' | 'send' | 'manage' | 'admin'>;
+    /**
+     * The only sessions that there are for it; empty: all.
+     */
+    sessions: Array<string>;
 };
 
 export type Media = {
@@ -3876,6 +4118,19 @@ export type Reply = {
     whatsappId: string;
 };
 
+export type Report = {
+    /**
+     * Each part that is needed: ok, or what is wrong with it.
+     */
+    checks: {
+        [key: string]: string;
+    };
+    /**
+     * degraded: S3 is missing, so that files wait; all else works.
+     */
+    status: 'ok' | 'degraded';
+};
+
 export type Respond = {
     /**
      * How many come along, where the event allows it and the account goes.
@@ -3926,6 +4181,13 @@ export type RevokedData = {
 
 export type RiskData = {
     health: AccountHealth;
+};
+
+export type RotateKey = {
+    /**
+     * How long the key as it was stays valid beside the new one, up to 7 days. 0: it ends at once.
+     */
+    overlapSeconds?: number;
 };
 
 export type RotateSecret = {
@@ -4262,6 +4524,36 @@ export type SetTyping = {
     state: 'typing' | 'recording' | 'paused';
 };
 
+export type Setting = {
+    /**
+     * What it is when it is not set.
+     */
+    default?: string;
+    /**
+     * What it does.
+     */
+    description: string;
+    /**
+     * The environment variable.
+     */
+    name: string;
+    /**
+     * Whether the value is never shown.
+     */
+    secret: boolean;
+    /**
+     * What is in force, by default or because it was set. *** stands for a secret, and for addresses that may hold one; empty is unset.
+     */
+    value: string;
+};
+
+export type SettingList = {
+    /**
+     * In the order of --help.
+     */
+    data: Array<Setting>;
+};
+
 export type Settings = {
     /**
      * What is done to calls that come in.
@@ -4311,6 +4603,105 @@ export type StarredData = {
     messageId?: string;
     starred: boolean;
     whatsappId: string;
+};
+
+export type Stats = {
+    /**
+     * Every step, oldest first, those in which nothing happened included.
+     */
+    data: Array<StatsStep>;
+    /**
+     * When the first step begins.
+     */
+    since: string;
+    /**
+     * The length of a step, in seconds.
+     */
+    step: number;
+    /**
+     * When the last step ends.
+     */
+    until: string;
+};
+
+export type StatsDeliveries = {
+    /**
+     * Deliveries that were given up after their last attempt.
+     */
+    exhausted: number;
+    /**
+     * Attempts that failed; most are tried again.
+     */
+    failed: number;
+    /**
+     * Of those that succeeded; absent where none did.
+     */
+    latency?: StatsLatency;
+    /**
+     * Deliveries that a receiver answered with 2xx.
+     */
+    succeeded: number;
+};
+
+export type StatsLatency = {
+    /**
+     * Seconds from the event to the 2xx that half of the deliveries took at most, estimated.
+     */
+    p50: number;
+    /**
+     * The same of 95 of 100.
+     */
+    p95: number;
+};
+
+export type StatsMessages = {
+    /**
+     * Messages that failed or expired.
+     */
+    failed: number;
+    /**
+     * Messages that came in.
+     */
+    received: number;
+    /**
+     * Messages that WhatsApp took, those of the owner's phone included.
+     */
+    sent: number;
+};
+
+export type StatsQueueLag = {
+    /**
+     * What is to be done at WhatsApp: messages to be sent among it.
+     */
+    commands: number;
+    /**
+     * Deliveries to endpoints that may be sent to.
+     */
+    deliveries: number;
+    /**
+     * Events on their way into the log.
+     */
+    events: number;
+    /**
+     * Files to be fetched.
+     */
+    media: number;
+};
+
+export type StatsStep = {
+    /**
+     * When it begins.
+     */
+    at: string;
+    deliveries: StatsDeliveries;
+    messages: StatsMessages;
+    queueLag: StatsQueueLag;
+    /**
+     * How many sessions there are, by state, at its end; in the step that is not over, now. A state that none is in is left out; all are, in steps for which nobody counted.
+     */
+    sessions: {
+        [key: string]: number;
+    };
 };
 
 /**
@@ -4763,10 +5154,172 @@ export type GetReadinessResponses = {
     /**
      * OK
      */
-    200: Health;
+    200: Report;
 };
 
 export type GetReadinessResponse = GetReadinessResponses[keyof GetReadinessResponses];
+
+export type ListApiKeysData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * nextCursor of the page before.
+         */
+        cursor?: string;
+        /**
+         * Items a page.
+         */
+        limit?: number;
+    };
+    url: '/v1/api-keys';
+};
+
+export type ListApiKeysResponses = {
+    /**
+     * OK
+     */
+    200: ListApiKey;
+};
+
+export type ListApiKeysResponse = ListApiKeysResponses[keyof ListApiKeysResponses];
+
+export type CreateApiKeyData = {
+    body: CreateKey;
+    path?: never;
+    query?: never;
+    url: '/v1/api-keys';
+};
+
+export type CreateApiKeyResponses = {
+    /**
+     * Created
+     */
+    201: CreatedKey;
+};
+
+export type CreateApiKeyResponse = CreateApiKeyResponses[keyof CreateApiKeyResponses];
+
+export type DeleteApiKeyData = {
+    body?: never;
+    path: {
+        /**
+         * A key of the list.
+         */
+        keyId: string;
+    };
+    query?: never;
+    url: '/v1/api-keys/{keyId}';
+};
+
+export type DeleteApiKeyResponses = {
+    /**
+     * No Content
+     */
+    204: void;
+};
+
+export type DeleteApiKeyResponse = DeleteApiKeyResponses[keyof DeleteApiKeyResponses];
+
+export type GetApiKeyData = {
+    body?: never;
+    path: {
+        /**
+         * A key of the list.
+         */
+        keyId: string;
+    };
+    query?: never;
+    url: '/v1/api-keys/{keyId}';
+};
+
+export type GetApiKeyResponses = {
+    /**
+     * OK
+     */
+    200: ApiKey;
+};
+
+export type GetApiKeyResponse = GetApiKeyResponses[keyof GetApiKeyResponses];
+
+export type ChangeApiKeyData = {
+    body: ChangeKey;
+    path: {
+        /**
+         * A key of the list.
+         */
+        keyId: string;
+    };
+    query?: never;
+    url: '/v1/api-keys/{keyId}';
+};
+
+export type ChangeApiKeyResponses = {
+    /**
+     * OK
+     */
+    200: ApiKey;
+};
+
+export type ChangeApiKeyResponse = ChangeApiKeyResponses[keyof ChangeApiKeyResponses];
+
+export type RotateApiKeyData = {
+    body: RotateKey;
+    path: {
+        /**
+         * A key of the list.
+         */
+        keyId: string;
+    };
+    query?: never;
+    url: '/v1/api-keys/{keyId}/rotate';
+};
+
+export type RotateApiKeyResponses = {
+    /**
+     * OK
+     */
+    200: CreatedKey;
+};
+
+export type RotateApiKeyResponse = RotateApiKeyResponses[keyof RotateApiKeyResponses];
+
+export type ListAuditLogData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only of this key.
+         */
+        keyId?: string;
+        /**
+         * Only where the path names this session.
+         */
+        sessionId?: string;
+        /**
+         * Only this operationId.
+         */
+        operation?: string;
+        /**
+         * nextCursor of the page before.
+         */
+        cursor?: string;
+        /**
+         * Items a page.
+         */
+        limit?: number;
+    };
+    url: '/v1/audit-log';
+};
+
+export type ListAuditLogResponses = {
+    /**
+     * OK
+     */
+    200: ListAuditEntry;
+};
+
+export type ListAuditLogResponse = ListAuditLogResponses[keyof ListAuditLogResponses];
 
 export type ListEventTypesData = {
     body?: never;
@@ -4858,6 +5411,38 @@ export type GetEventResponses = {
 };
 
 export type GetEventResponse = GetEventResponses[keyof GetEventResponses];
+
+export type GetLinkData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/link';
+};
+
+export type GetLinkResponses = {
+    /**
+     * OK
+     */
+    200: LinkState;
+};
+
+export type GetLinkResponse = GetLinkResponses[keyof GetLinkResponses];
+
+export type GetMeData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/me';
+};
+
+export type GetMeResponses = {
+    /**
+     * OK
+     */
+    200: Me;
+};
+
+export type GetMeResponse = GetMeResponses[keyof GetMeResponses];
 
 export type UploadMediaData = {
     body: {
@@ -7503,6 +8088,27 @@ export type ChangeLabelResponses = {
 
 export type ChangeLabelResponse = ChangeLabelResponses[keyof ChangeLabelResponses];
 
+export type CreateLinkData = {
+    body: CreateLink;
+    path: {
+        /**
+         * The session's id, as you chose it.
+         */
+        sessionId: string;
+    };
+    query?: never;
+    url: '/v1/sessions/{sessionId}/links';
+};
+
+export type CreateLinkResponses = {
+    /**
+     * Created
+     */
+    201: Link;
+};
+
+export type CreateLinkResponse = CreateLinkResponses[keyof CreateLinkResponses];
+
 export type ListSessionLogData = {
     body?: never;
     path: {
@@ -9118,6 +9724,47 @@ export type StopSessionResponses = {
 };
 
 export type StopSessionResponse = StopSessionResponses[keyof StopSessionResponses];
+
+export type ListSettingsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/settings';
+};
+
+export type ListSettingsResponses = {
+    /**
+     * OK
+     */
+    200: SettingList;
+};
+
+export type ListSettingsResponse = ListSettingsResponses[keyof ListSettingsResponses];
+
+export type GetStatsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * From when on, within 30 days; default: an hour ago. The step in which it lies is the first.
+         */
+        since?: string;
+        /**
+         * The length of a step in seconds, a multiple of 60. Default: what gives up to 200 steps.
+         */
+        step?: number;
+    };
+    url: '/v1/stats';
+};
+
+export type GetStatsResponses = {
+    /**
+     * OK
+     */
+    200: Stats;
+};
+
+export type GetStatsResponse = GetStatsResponses[keyof GetStatsResponses];
 
 export type CreateStreamTicketData = {
     body: CreateTicket;
