@@ -331,11 +331,13 @@ func TestNoSecretComesOut(t *testing.T) {
 	end := make(chan struct{})
 	var traffic sync.WaitGroup
 	traffic.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
 		for i := 0; ; i++ {
 			select {
 			case <-end:
 				return
-			default:
+			case <-tick.C:
 				_, _ = s.api.do("POST", "/v1/sessions/shop/messages", map[string]any{"to": customer(1), "content": map[string]string{"type": "text", "text": fmt.Sprintf("traffic %d", i)}}, nil)
 			}
 		}
