@@ -241,7 +241,7 @@ func FuzzRequests(f *testing.F) {
 	for i := range lists {
 		f.Add(byte(i), cursors[i%len(cursors)])
 	}
-	for i, value := range []string{"wait=0", "sessionId=sales&number=5491123456789&message=hola", "Bearer x", "203.0.113.1, 10.0.0.1", "--b\r\nContent-Disposition: form-data; name=file\r\n\r\nx\r\n--b--", "sessionId=%zz;number"} {
+	for i, value := range []string{"wait=0", "sessionId=other&number=5491123456789&message=hola", "webhookUrl=https://203.0.113.7/", "Bearer x", "203.0.113.1, 10.0.0.1", "--b\r\nContent-Disposition: form-data; name=file\r\n\r\nx\r\n--b--", "sessionId=%zz;number"} {
 		f.Add(byte(200+i), value)
 	}
 	testfuzz.Run(f, func(t *testing.T, where byte, value string) {
@@ -261,7 +261,7 @@ func FuzzRequests(f *testing.F) {
 		case where%6 == 0:
 			a = g.do("POST", "/v1/sessions/sales/messages", `{"to":"5491123456789","content":{"type":"text","text":"x"}}`, "Prefer", strings.ReplaceAll(header, "wait", "hold"), "Idempotency-Key", header)
 		case where%6 == 1:
-			a = g.form("/api/send-message", value)
+			a = g.form("/api/send-message", strings.ReplaceAll(value, "sales", "other")) // what is taken is waited for
 		case where%6 == 2:
 			a = g.do("GET", "/v1/me", nil, "Accept", header, "X-Request-Id", header)
 		case where%6 == 3:
@@ -269,7 +269,7 @@ func FuzzRequests(f *testing.F) {
 		case where%6 == 4:
 			a = g.do("POST", "/v1/media", value, "Content-Type", "multipart/form-data; boundary=b")
 		default:
-			a = g.form("/api/start-session", value)
+			a = g.form("/webhook/config", value)
 		}
 		if a.StatusCode >= 500 && a.StatusCode != 503 {
 			t.Errorf("%d, %q: %d %s", where, value, a.StatusCode, a.body)

@@ -24,7 +24,7 @@ func FuzzAnswer(f *testing.F) {
 	for _, seed := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 204 \r\n\r\n", "HTTP/1.1 410 Gone\r\n\r\n", "HTTP/1.1 503 x\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 301 x\r\nLocation: http://169.254.169.254/\r\n\r\n",
 		"HTTP/1.1 429 x\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08", "HTTP/1.1 200 OK\r\nX-\xff: \x00\r\nSet-Cookie: a=b\r\n\r\n\xff\x00", "HTTP/1.1 999 \r\n\r\n", "HTTP/1.1 -1 x\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "\x15\x03\x01\x00\x02\x02\x46", "", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08", "HTTP/1.1 200 OK\r\nX-\xff: \x00\r\nSet-Cookie: a=b\r\n\r\n\xff\x00", "HTTP/1.1 999 \r\n\r\n", "HTTP/1.1 -1 x\r\n\r\n", "HTTP/1.1 -00 x\r\n\r\n", "HTTP/1.1 000 x\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "\x15\x03\x01\x00\x02\x02\x46", "", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
 		"HTTP/1.1 500 x\r\nX: " + strings.Repeat("y", 2*headersKept) + "\r\n\r\n" + strings.Repeat("z", 2*bodyKept),
 	} {
 		f.Add([]byte(seed))

@@ -120,6 +120,9 @@ func (d *Dispatcher) request(ctx context.Context, c delivery, o *outcome) error 
 		return err
 	}
 	defer res.Body.Close()
+	if res.StatusCode < 100 { // net/http takes 000 and -00 for numbers of three digits
+		return errors.New("the answer has no status")
+	}
 	o.status = res.StatusCode
 	o.headers = keepHeaders(res.Header)
 	o.retryAfter = retryAfter(res.Header, time.Now())
