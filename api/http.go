@@ -19,6 +19,7 @@ import (
 	"os"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -105,16 +106,22 @@ func identify(next http.Handler) http.Handler {
 // unseen are the paths whose requests are no part of any trace: probes and scrapes, which come every few seconds.
 var unseen = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
+// methods are those that have a series of their own: a client may send any word, and each would be one more for ever.
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
 // observe writes the one log line of a request, counts it and makes its span. The query stays out of all of these: it may hold what is nobody's
 // business.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
+		began, method := time.Now(), "other"
+		if slices.Contains(methods, r.Method) {
+			method = r.Method
+		}
 		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		var span trace.Span
 		if s.config.Tracer != nil && !unseen[r.URL.Path] {
 			var ctx context.Context
-			ctx, span = s.config.Tracer.Start(s.config.Tracer.Join(r.Context(), r.Header.Get(trace.Header)), r.Method, trace.Server)
+			ctx, span = s.config.Tracer.Start(s.config.Tracer.Join(r.Context(), r.Header.Get(trace.Header)), method, trace.Server)
 			r = r.WithContext(ctx)
 		}
 		s.inFlight.Inc()
@@ -131,10 +138,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				route = "none"
 			}
 			if span.On() {
-				endSpan(span, r.Method, route, session, callOf(r.Context()).id, status)
+				endSpan(span, method, route, session, callOf(r.Context()).id, status)
 			}
-			s.requests.WithLabelValues(r.Method, route, fmt.Sprint(status)).Inc()
-			s.durations.WithLabelValues(r.Method, route).Observe(took.Seconds())
+			s.requests.WithLabelValues(method, route, fmt.Sprint(status)).Inc()
+			s.durations.WithLabelValues(method, route).Observe(took.Seconds())
 			var about slog.Attr // an empty one is left out
 			if session != "" {
 				about = slog.String("session", session)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,10 +136,6 @@ func (s *Server) stats(ctx context.Context, first, last time.Time, length time.D
 	if err != nil {
 		return out, fmt.Errorf("read stats: %w", err)
 	}
-	latencies, err := s.q.StatsListLatency(ctx, s.pool, step, first, until)
-	if err != nil {
-		return out, fmt.Errorf("read stats of latency: %w", err)
-	}
 	out = Stats{Since: first, Until: until, Step: int(step), Data: make([]StatsStep, int(until.Sub(first)/length))}
 	for i := range out.Data {
 		out.Data[i] = StatsStep{At: first.Add(time.Duration(i) * length), Sessions: map[string]int64{}}
@@ -147,21 +144,15 @@ func (s *Server) stats(ctx context.Context, first, last time.Time, length time.D
 		d := &out.Data[int(row.At.Sub(first)/length)]
 		d.Messages = StatsMessages{row.Received, row.Sent, row.Failed}
 		d.Deliveries = StatsDeliveries{Succeeded: row.Delivered, Failed: row.Undelivered, Exhausted: row.Exhausted}
+		if slices.Max(row.Latency) > 0 {
+			d.Deliveries.Latency = &StatsLatency{P50: events.Quantile(.5, row.Latency), P95: events.Quantile(.95, row.Latency)}
+		}
 		d.QueueLag = StatsQueueLag{row.LagCommands, row.LagEvents, row.LagMedia, row.LagDeliveries}
 		if len(row.Sessions) > 0 && string(row.Sessions) != "null" {
 			if err := json.Unmarshal(row.Sessions, &d.Sessions); err != nil {
 				return out, fmt.Errorf("decode sessions of stats: %w", err)
 			}
 		}
-	}
-	for begin := 0; begin < len(latencies); {
-		buckets, at := make([]int64, len(events.LatencyBuckets)+1), latencies[begin].At
-		for ; begin < len(latencies) && latencies[begin].At.Equal(at); begin++ {
-			if n := int(latencies[begin].Bucket); n <= len(buckets) {
-				buckets[n-1] = latencies[begin].Amount
-			}
-		}
-		out.Data[int(at.Sub(first)/length)].Deliveries.Latency = &StatsLatency{P50: events.Quantile(.5, buckets), P95: events.Quantile(.95, buckets)}
 	}
 	return out, s.statsNow(ctx, &out.Data[len(out.Data)-1])
 }

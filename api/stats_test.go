@@ -176,3 +176,20 @@ func TestStreamTellsStats(t *testing.T) {
 	}
 	t.Error("the event did not come")
 }
+
+// BenchmarkStats reads the longest time there is, in the most steps.
+func BenchmarkStats(b *testing.B) {
+	f := setup(b)
+	f.exec(`INSERT INTO stats_minutes (minute, received, latency, sessions) SELECT date_trunc('minute', now()) - n * interval '1 minute', n, array_fill(n::bigint, ARRAY[16]), '{"connected":12}'
+		FROM generate_series(0, 43200) AS g(n)`)
+	now := time.Now()
+	for b.Loop() {
+		first, last, length, err := statsSpan(now, now.Add(-statsRange), 3*3600)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := f.stats(b.Context(), first, last, length); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

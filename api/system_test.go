@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/chasqui/chasqui/infra/readiness"
@@ -19,4 +20,23 @@ func TestReadinessNamesAnOldSchema(t *testing.T) {
 	if p := f.problem(f.do("GET", "/readyz", nil), Unavailable); p.Detail != "not ready: schema: old" {
 		t.Errorf("an old schema is told as %q", p.Detail)
 	}
+}
+
+func TestMethodsOfClientsAreNoSeries(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	for _, method := range []string{"BREW", "WHEN", "GET"} {
+		r, err := http.NewRequestWithContext(t.Context(), method, f.base+"/v1/version", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.send(r)
+	}
+	f.eventually("the requests to be counted", func() bool {
+		shown := string(f.do("GET", "/metrics", nil).body)
+		if strings.Contains(shown, "BREW") {
+			t.Fatal("a method that a client made up is a label")
+		}
+		return strings.Contains(shown, `chasqui_http_requests_total{method="other",route="none",status="405"} 2`)
+	})
 }

@@ -21,6 +21,9 @@ func TestQuantilesOfBuckets(t *testing.T) {
 	for i := range hundred {
 		hundred[i] = time.Duration(i+1) * 10 * time.Millisecond // 10 ms to 1 s
 	}
+	if n := len(events.LatencyBuckets) + 1; n != 16 {
+		t.Errorf("%d buckets: the query StatsList sums up 16", n)
+	}
 	for _, c := range []struct {
 		q       float64
 		buckets []int64

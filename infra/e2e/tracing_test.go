@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -97,6 +98,23 @@ func TestOneTraceFromTheCallToTheWebhook(t *testing.T) {
 	if !hasSpan(in, came.Traceparent, "webhook attempt") {
 		t.Errorf("the webhook came with traceparent %q, no span of the trace", came.Traceparent)
 	}
+
+	var image struct{ ID string }
+	s.sandbox.must(t, "POST", "/phones/"+customer(1)+"/messages", map[string]any{
+		"to": business, "type": "image", "data": base64.StdEncoding.EncodeToString([]byte("bytes of a picture")), "mimetype": "image/png", "caption": "a secret caption",
+	}, &image)
+	eventually(t, 30*time.Second, "the webhook of the image", func() error {
+		for _, d := range s.receiver.deliveries() {
+			if d.Event.Type == "message.received" && d.Event.Data.Message.WhatsAppID == image.ID {
+				came = d
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
+	tree, in = treeOf(t, collector, came.Traceparent[3:35], "", "chasqui-connector: whatsapp receive", "  chasqui-dispatcher: media fetch", "  chasqui-dispatcher: webhook attempt")
+	t.Logf("an image in:\n%s", tree)
+	documented(t, in)
 
 	for _, span := range collector.All() {
 		for name, value := range span.Attributes {

@@ -144,7 +144,12 @@ const statsList = `-- name: StatsList :many
 SELECT date_bin(make_interval(secs => $1::int), s.minute, 'epoch'::timestamptz)::timestamptz AS at, sum(s.received)::bigint AS received, sum(s.sent)::bigint AS sent,
        sum(s.failed)::bigint AS failed, sum(s.delivered)::bigint AS delivered, sum(s.undelivered)::bigint AS undelivered, sum(s.exhausted)::bigint AS exhausted,
        max(s.lag_commands)::float8 AS lag_commands, max(s.lag_events)::float8 AS lag_events, max(s.lag_media)::float8 AS lag_media,
-       max(s.lag_deliveries)::float8 AS lag_deliveries, (array_agg(s.sessions ORDER BY s.minute DESC) FILTER (WHERE s.sessions <> '{}'))[1]::jsonb AS sessions
+       max(s.lag_deliveries)::float8 AS lag_deliveries,
+       ARRAY[coalesce(sum(s.latency[1]), 0), coalesce(sum(s.latency[2]), 0), coalesce(sum(s.latency[3]), 0), coalesce(sum(s.latency[4]), 0),
+             coalesce(sum(s.latency[5]), 0), coalesce(sum(s.latency[6]), 0), coalesce(sum(s.latency[7]), 0), coalesce(sum(s.latency[8]), 0),
+             coalesce(sum(s.latency[9]), 0), coalesce(sum(s.latency[10]), 0), coalesce(sum(s.latency[11]), 0), coalesce(sum(s.latency[12]), 0),
+             coalesce(sum(s.latency[13]), 0), coalesce(sum(s.latency[14]), 0), coalesce(sum(s.latency[15]), 0), coalesce(sum(s.latency[16]), 0)]::bigint[] AS latency,
+       (array_agg(s.sessions ORDER BY s.minute DESC) FILTER (WHERE s.sessions <> '{}'))[1]::jsonb AS sessions
   FROM stats_minutes s WHERE s.minute >= $2 AND s.minute < $3 GROUP BY 1 ORDER BY 1
 `
 
@@ -160,10 +165,11 @@ type StatsListRow struct {
 	LagEvents     float64
 	LagMedia      float64
 	LagDeliveries float64
+	Latency       []int64
 	Sessions      json.RawMessage
 }
 
-// The minutes of a time, put together in steps that begin at multiples of step since 1970.
+// The minutes of a time, put together in steps that begin at multiples of step since 1970. latency has the 16 buckets of events.LatencyBuckets.
 func (q *Queries) StatsList(ctx context.Context, db DBTX, step int32, since time.Time, until time.Time) ([]StatsListRow, error) {
 	rows, err := db.Query(ctx, statsList, step, since, until)
 	if err != nil {
@@ -185,41 +191,9 @@ func (q *Queries) StatsList(ctx context.Context, db DBTX, step int32, since time
 			&i.LagEvents,
 			&i.LagMedia,
 			&i.LagDeliveries,
+			&i.Latency,
 			&i.Sessions,
 		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const statsListLatency = `-- name: StatsListLatency :many
-SELECT date_bin(make_interval(secs => $1::int), s.minute, 'epoch'::timestamptz)::timestamptz AS at, n::int AS bucket, sum(s.latency[n])::bigint AS amount
-  FROM stats_minutes s CROSS JOIN LATERAL generate_subscripts(s.latency, 1) AS g(n)
- WHERE s.minute >= $2 AND s.minute < $3 AND s.latency[n] > 0 GROUP BY 1, 2 ORDER BY 1, 2
-`
-
-type StatsListLatencyRow struct {
-	At     time.Time
-	Bucket int32
-	Amount int64
-}
-
-// The same of latencies: how many there are in each bucket, from 1.
-func (q *Queries) StatsListLatency(ctx context.Context, db DBTX, step int32, since time.Time, until time.Time) ([]StatsListLatencyRow, error) {
-	rows, err := db.Query(ctx, statsListLatency, step, since, until)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []StatsListLatencyRow{}
-	for rows.Next() {
-		var i StatsListLatencyRow
-		if err := rows.Scan(&i.At, &i.Bucket, &i.Amount); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

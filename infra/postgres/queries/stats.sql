@@ -40,15 +40,14 @@ ON CONFLICT (minute) DO UPDATE
 DELETE FROM stats_minutes WHERE minute < statement_timestamp() - interval '31 days';
 
 -- name: StatsList :many
--- The minutes of a time, put together in steps that begin at multiples of step since 1970.
+-- The minutes of a time, put together in steps that begin at multiples of step since 1970. latency has the 16 buckets of events.LatencyBuckets.
 SELECT date_bin(make_interval(secs => @step::int), s.minute, 'epoch'::timestamptz)::timestamptz AS at, sum(s.received)::bigint AS received, sum(s.sent)::bigint AS sent,
        sum(s.failed)::bigint AS failed, sum(s.delivered)::bigint AS delivered, sum(s.undelivered)::bigint AS undelivered, sum(s.exhausted)::bigint AS exhausted,
        max(s.lag_commands)::float8 AS lag_commands, max(s.lag_events)::float8 AS lag_events, max(s.lag_media)::float8 AS lag_media,
-       max(s.lag_deliveries)::float8 AS lag_deliveries, (array_agg(s.sessions ORDER BY s.minute DESC) FILTER (WHERE s.sessions <> '{}'))[1]::jsonb AS sessions
+       max(s.lag_deliveries)::float8 AS lag_deliveries,
+       ARRAY[coalesce(sum(s.latency[1]), 0), coalesce(sum(s.latency[2]), 0), coalesce(sum(s.latency[3]), 0), coalesce(sum(s.latency[4]), 0),
+             coalesce(sum(s.latency[5]), 0), coalesce(sum(s.latency[6]), 0), coalesce(sum(s.latency[7]), 0), coalesce(sum(s.latency[8]), 0),
+             coalesce(sum(s.latency[9]), 0), coalesce(sum(s.latency[10]), 0), coalesce(sum(s.latency[11]), 0), coalesce(sum(s.latency[12]), 0),
+             coalesce(sum(s.latency[13]), 0), coalesce(sum(s.latency[14]), 0), coalesce(sum(s.latency[15]), 0), coalesce(sum(s.latency[16]), 0)]::bigint[] AS latency,
+       (array_agg(s.sessions ORDER BY s.minute DESC) FILTER (WHERE s.sessions <> '{}'))[1]::jsonb AS sessions
   FROM stats_minutes s WHERE s.minute >= @since AND s.minute < @until GROUP BY 1 ORDER BY 1;
-
--- name: StatsListLatency :many
--- The same of latencies: how many there are in each bucket, from 1.
-SELECT date_bin(make_interval(secs => @step::int), s.minute, 'epoch'::timestamptz)::timestamptz AS at, n::int AS bucket, sum(s.latency[n])::bigint AS amount
-  FROM stats_minutes s CROSS JOIN LATERAL generate_subscripts(s.latency, 1) AS g(n)
- WHERE s.minute >= @since AND s.minute < @until AND s.latency[n] > 0 GROUP BY 1, 2 ORDER BY 1, 2;
