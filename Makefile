@@ -62,7 +62,7 @@ openapi/diff: $(TOOLS)/oasdiff ## Fail if the document would break clients of th
 	$(OASDIFF) openapi/released.yaml openapi/openapi.yaml
 	! sed 's#^  /v1/version:#  /v1/removed:#' openapi/openapi.yaml | $(OASDIFF) openapi/released.yaml - >/dev/null
 
-# govulncheck exits with 3 for what it finds, and with 1 where it cannot look, as where nothing leads to the database: that alone fails nobody.
+# govulncheck exits with 3 for what it finds, which fails; where nothing leads to the database, that alone fails nobody.
 vuln: $(TOOLS)/govulncheck ## Look for known vulnerabilities in what is called
 	@if ! curl -fsSL --retry 2 --max-time 20 -o /dev/null $(VULN_DB)/index/db.json; then \
 	  echo "vuln: NOT LOOKED FOR: $(VULN_DB) cannot be reached"; exit 0; fi; \
