@@ -223,5 +223,6 @@ func swept[R ~struct {
 		}
 		tx.Notify(events.WakeMessages, m.ID.String())
 	}
+	tx.Join("") // what else is swept is of no message's trace
 	return nil
 }

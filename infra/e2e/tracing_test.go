@@ -99,6 +99,14 @@ func TestOneTraceFromTheCallToTheWebhook(t *testing.T) {
 		t.Errorf("the webhook came with traceparent %q, no span of the trace", came.Traceparent)
 	}
 
+	// A message that waits for its time goes on with the trace that it came with.
+	const later = "1af7651916cd43dd8448eb211c80319c"
+	answer["sendAt"] = time.Now().Add(2 * time.Second)
+	s.api.must(t, "POST", "/v1/sessions/sales/messages", answer, nil, "traceparent", "00-"+later+"-"+client+"-01")
+	tree, _ = treeOf(t, collector, later, client, "chasqui-api: POST /v1/sessions/{sessionId}/messages", "  chasqui-connector: command message.send", "    chasqui-connector: whatsapp send",
+		"  chasqui-connector: whatsapp receipt\n    chasqui-dispatcher: webhook attempt")
+	t.Logf("a message that was scheduled:\n%s", tree)
+
 	var image struct{ ID string }
 	s.sandbox.must(t, "POST", "/phones/"+customer(1)+"/messages", map[string]any{
 		"to": business, "type": "image", "data": base64.StdEncoding.EncodeToString([]byte("bytes of a picture")), "mimetype": "image/png", "caption": "a secret caption",
