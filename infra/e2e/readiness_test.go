@@ -70,6 +70,9 @@ func TestReadinessSaysWhatIsMissing(t *testing.T) {
 		}
 	}
 	s.awaitAPI(t)
+	for role, base := range bases {
+		eventually(t, time.Minute, role+" to listen", func() error { return answers(base + "/healthz") })
+	}
 	well := map[string]string{"database": "ok", "schema": "ok", "s3": "ok", "own": "ok"}
 	look("everything there", 200, "ok", well)
 	objects.Cut()
