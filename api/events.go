@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/postgres"
 	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
@@ -241,7 +242,7 @@ func (s *Server) readEvents(ctx context.Context, from place, filter events.Filte
 	}
 	session, rest := indexed(filter)
 	types, prefixes := rest.Patterns()
-	rows, err = s.q.EventPage(ctx, s.pool, db.EventPageParams{
+	rows, err = s.q.EventPage(ctx, postgres.Planned(s.pool), db.EventPageParams{
 		After: from.seq, Head: head.seq, SessionID: session, Scan: eventScan, MaxRows: int32(limit) + 1,
 		Types: types, Prefixes: prefixes, Sessions: texts(rest.Sessions), ChatKinds: texts(rest.ChatKinds), FromMe: rest.FromMe,
 	})
@@ -254,7 +255,7 @@ func (s *Server) readEvents(ctx context.Context, from place, filter events.Filte
 	}
 	// Where there are as many events as a page looks at, those that were erased may have left out the rest.
 	if leavesOut(rest) || head.seq-from.seq >= eventScan {
-		scanned, err := s.q.EventScanEnd(ctx, s.pool, session, from.seq, head.seq, eventScan)
+		scanned, err := s.q.EventScanEnd(ctx, postgres.Planned(s.pool), session, from.seq, head.seq, eventScan)
 		if err == nil {
 			return rows, placeOf(scanned.Seq, scanned.ID), scanned.Seq < head.seq, nil
 		} else if !errors.Is(err, pgx.ErrNoRows) {

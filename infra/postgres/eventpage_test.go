@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -8,10 +9,13 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/chasqui/chasqui/infra/postgres"
+	"github.com/chasqui/chasqui/infra/postgres/db"
 )
 
-// TestAPageOfOneSessionIsReadByItsIndex: whether PostgreSQL plans EventPage and EventScanEnd for the values at hand or, as it does after five
-// times, once for any, a session that is rare in a long log costs no more than its own events, and a page of all no more than the page.
+// TestAPageOfOneSessionIsReadByItsIndex: where EventPage and EventScanEnd are planned for the values at hand, as Planned sees to, a session that is
+// rare in a long log costs no more than its own events, and a page of all no more than the page.
 func TestAPageOfOneSessionIsReadByItsIndex(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -29,7 +33,7 @@ func TestAPageOfOneSessionIsReadByItsIndex(t *testing.T) {
 	// The most that a node of the plan may have read, per loop: PostgreSQL says what a node returned and what its filter removed.
 	rows := regexp.MustCompile(`(?:Actual Rows|Rows Removed by Filter): ([0-9.]+)`)
 	explained := 0
-	for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+	for _, mode := range []string{"force_custom_plan"} {
 		for name, c := range map[string]struct {
 			query, values string
 			most          float64
@@ -61,5 +65,38 @@ func TestAPageOfOneSessionIsReadByItsIndex(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestPlannedKeepsNoPlan: PostgreSQL keeps no statement whose plan it could use for other values.
+func TestPlannedKeepsNoPlan(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	conn, err := pgx.Connect(t.Context(), b.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	kept := func(on db.DBTX) (n int) {
+		t.Helper()
+		for range 7 {
+			page := db.EventPageParams{SessionID: "rare", Head: 100, Scan: 10, MaxRows: 10, Types: []string{"message.received"}, Prefixes: []string{}, Sessions: []string{}, ChatKinds: []string{}}
+			if _, err := db.New().EventPage(t.Context(), on, page); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.New().EventScanEnd(t.Context(), on, "rare", 0, 100, 10); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				t.Fatal(err)
+			}
+		}
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%FROM events e%'`, pgx.QueryExecModeSimpleProtocol).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := kept(postgres.Planned(conn)); n != 0 {
+		t.Errorf("%d statements are kept", n)
+	}
+	if n := kept(conn); n == 0 {
+		t.Error("without Planned nothing is kept either, so that this test sees nothing")
 	}
 }
