@@ -94,8 +94,10 @@ func TestARestoredBackupReconnectsWithoutAQRCode(t *testing.T) {
 	s := newStack(t)
 	phones := map[string]string{"shop": business, "sales": "5491150000002"}
 	file := filepath.Join(s.dir, "backup.age")
+	key := strings.Repeat("e2", 32)
+	s.env = append(s.env, "ENCRYPTION_KEY="+key)
 	with := func(dsn string) map[string]string {
-		return map[string]string{"DATABASE_URL": dsn, "BACKUP_PASSPHRASE": "five words at random here", "BACKUP_FILE": file}
+		return map[string]string{"DATABASE_URL": dsn, "ENCRYPTION_KEY": key, "BACKUP_PASSPHRASE": "five words at random here", "BACKUP_FILE": file}
 	}
 	first := s.moveTo(t, "first")
 	done(t, with(first), "migrate")
@@ -128,6 +130,9 @@ func TestARestoredBackupReconnectsWithoutAQRCode(t *testing.T) {
 	}
 	stop()
 
+	// Where it is restored there is another key: the file does not need the one that is lost.
+	key = strings.Repeat("0d", 32)
+	s.env = append(s.env, "ENCRYPTION_KEY="+key)
 	second := s.moveTo(t, "second")
 	wrong := with(second)
 	wrong["BACKUP_PASSPHRASE"] = "five other words altogether"
