@@ -24,7 +24,11 @@ func TestProfilesAreForTheKeysHolder(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	gzip := []byte{0x1f, 0x8b}
+	reads, _ := f.key(map[string]any{"scopes": []string{"read", "send", "manage"}})
 	for _, path := range []string{"", "heap", "goroutine?debug=1", "profile?seconds=1", "cmdline"} {
+		if a := f.profile(path, reads); a.StatusCode != http.StatusForbidden {
+			t.Errorf("%q with a key that reads: %d", path, a.StatusCode)
+		}
 		for _, key := range []string{"", "wrong"} {
 			if a := f.profile(path, key); a.StatusCode != http.StatusUnauthorized {
 				t.Errorf("%q with key %q: %d", path, key, a.StatusCode)

@@ -24,6 +24,7 @@ type fleet struct {
 	first, second string // the connectors' names in their claims
 
 	stopped chan struct{}
+	stop    sync.Once
 	load    sync.WaitGroup
 	mu      sync.Mutex
 	out, in []int // texts accepted each way, by session
@@ -141,6 +142,7 @@ func (f *fleet) undisturbed(t *testing.T, owner string, before map[string]string
 // begin starts the load: each session sends to its peer and the other way round, one after the other, until end.
 func (f *fleet) begin(t *testing.T) {
 	t.Helper()
+	t.Cleanup(f.stopLoad)
 	for i := range f.sessions {
 		f.load.Go(func() {
 			f.repeat(t, func(n int) error {
@@ -156,6 +158,12 @@ func (f *fleet) begin(t *testing.T) {
 			}, &f.in[i])
 		})
 	}
+}
+
+// stopLoad ends the load, also of a test that failed before it settled: what it finds belongs to a test that runs.
+func (f *fleet) stopLoad() {
+	f.stop.Do(func() { close(f.stopped) })
+	f.load.Wait()
 }
 
 func (f *fleet) repeat(t *testing.T, send func(n int) error, count *int) {
@@ -199,8 +207,7 @@ func (f *fleet) goOn(t *testing.T, more int) {
 // end stops the load and counts from outside: each text is shown, or told, once and in order, and no session was ever replaced.
 func (f *fleet) end(t *testing.T) {
 	t.Helper()
-	close(f.stopped)
-	f.load.Wait()
+	f.stopLoad()
 	if t.Failed() {
 		return
 	}
