@@ -367,12 +367,18 @@ func (s *Server) deleteMedia(ctx context.Context, in *struct{ MediaPath }) (*str
 	if err != nil {
 		return nil, err
 	}
-	n, err := s.q.MediaDelete(ctx, s.pool, m.ID)
+	err = s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) error {
+		n, err := s.q.MediaDelete(ctx, tx, m.ID)
+		if err != nil {
+			return fmt.Errorf("delete media: %w", err)
+		}
+		if n == 0 {
+			return problem(MediaNotFound, "there is no such media")
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("delete media: %w", err)
-	}
-	if n == 0 {
-		return nil, problem(MediaNotFound, "there is no such media")
+		return nil, err
 	}
 	return &struct{ Status int }{http.StatusNoContent}, nil
 }

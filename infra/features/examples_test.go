@@ -50,6 +50,25 @@ func TestExamples(t *testing.T) {
 	w.original()
 	w.ends()
 	w.covered()
+	w.audited()
+}
+
+// unaudited are the operations that are no GET and change nothing.
+var unaudited = []string{"check-contacts", "create-stream-ticket"}
+
+// audited: the audit log names every operation that changes something, and no other.
+func (w *walk) audited() {
+	w.t.Helper()
+	for id := range w.executed {
+		var log struct{ Data []struct{ Operation string } }
+		call(w.t, "GET", running.URL+"/v1/audit-log?limit=1&operation="+id, nil, &log)
+		if _, refused := refusals[id]; refused {
+			continue
+		}
+		if changes := w.operations[id].method != "get" && !slices.Contains(unaudited, id); changes != (len(log.Data) > 0) {
+			w.t.Errorf("%s: it changes something is %t, the audit log has it is %t", id, changes, len(log.Data) > 0)
+		}
+	}
 }
 
 // documented is an operation as the document has it.
