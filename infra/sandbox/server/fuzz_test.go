@@ -24,6 +24,7 @@ import (
 
 	"github.com/chasqui/chasqui/infra/sandbox/journal"
 	"github.com/chasqui/chasqui/infra/testfuzz"
+	"github.com/chasqui/chasqui/infra/testpoll"
 )
 
 // complaints keeps what a server logs as an error, a panic that was caught among it.
@@ -299,14 +300,12 @@ func FuzzHandshake(f *testing.F) {
 			}
 		}
 		_ = ws.CloseNow()
-		for range 10_000 { // the server's end
+		if !testpoll.True(10*time.Second, func() bool {
 			s.mu.RLock()
-			left := len(s.conns)
-			s.mu.RUnlock()
-			if left == 0 {
-				break
-			}
-			time.Sleep(time.Millisecond)
+			defer s.mu.RUnlock()
+			return len(s.conns) == 0
+		}) {
+			t.Error("the server keeps the connection")
 		}
 		said.none(t, fmt.Sprint(how))
 	})
