@@ -80,6 +80,7 @@ func TestLabels(t *testing.T) {
 
 	// By the owner's hand.
 	s.phone.act("POST", "/appstate", map[string]any{"action": "label", "label": "7", "name": "Urgent", "color": 5}, nil)
+	told(func(data map[string]any) bool { return dig(data, "label", "name") == "Urgent" && data["chatId"] == nil }) // each change comes by itself
 	s.phone.act("POST", "/appstate", map[string]any{"action": "labelChat", "label": "7", "chat": bert.number, "on": true}, nil)
 	s.awaitChat(bert.number, "labelled", func(c chat) bool { return slices.Equal(c.Labels, []string{"7"}) })
 	told(func(data map[string]any) bool {

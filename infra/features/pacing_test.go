@@ -149,7 +149,9 @@ func TestPacing(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
 	strangers := []phone{newPhone(t, "Ana"), newPhone(t, "Bert"), newPhone(t, "Carl")}
+	s.stop() // a connector that runs hears of it a moment later
 	s.paces(map[string]any{"pace": map[string]any{"minSeconds": 2, "maxSeconds": 3}})
+	s.start()
 	began := time.Now()
 	for i, p := range strangers {
 		s.accepted(p.number, fmt.Sprint("hello ", i), nil)

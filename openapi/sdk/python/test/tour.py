@@ -90,7 +90,7 @@ def webhook(chasqui: Chasqui) -> None:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = chasqui.create_webhook_endpoint({"url": f"http://127.0.0.1:{server.server_port}/hook", "sessions": [SESSION]})
+    endpoint = chasqui.create_webhook_endpoint({"url": f"http://127.0.0.1:{server.server_port}/hook", "sessions": [SESSION], "events": ["webhook.test"]})
     try:
         chasqui.test_webhook_endpoint(endpoint["id"], wait=20)
         headers, body = hooks.get(timeout=60)

@@ -103,7 +103,7 @@ async function webhook() {
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`
-  const {id: endpointId, secret} = await chasqui.createWebhookEndpoint({body: {url, sessions: [sessionId]}})
+  const {id: endpointId, secret} = await chasqui.createWebhookEndpoint({body: {url, sessions: [sessionId], events: ['webhook.test']}})
   try {
     await chasqui.testWebhookEndpoint({path: {endpointId}, headers: wait(20)})
     const {headers, body} = await hook

@@ -189,7 +189,7 @@ func webhook(ctx context.Context, client *chasqui.Client) error {
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
 	endpoint, err := client.CreateWebhookEndpoint(ctx, chasqui.CreateEndpoint{
-		URL: "http://" + listener.Addr().String() + "/hook", Sessions: &[]string{session},
+		URL: "http://" + listener.Addr().String() + "/hook", Sessions: &[]string{session}, Events: &[]chasqui.CreateEndpointEvents{chasqui.CreateEndpointEventsWebhookTest},
 	})
 	if err != nil {
 		return err
