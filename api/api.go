@@ -200,7 +200,7 @@ func newRoutes() *Server {
 	r.Use(identify, s.observe, s.recoverPanics, s.refuseOddURLs, middleware.GetHead)
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(s.methodNotAllowed)
-	r.Get("/", s.showFront)
+	addDashboard(r)
 	r.Method(http.MethodGet, "/docs", docsPage)
 	r.Method(http.MethodGet, "/docs/", http.RedirectHandler("/docs", http.StatusPermanentRedirect))
 	r.Get("/problems/{code}", s.showProblem)

@@ -51,7 +51,7 @@ func overHTTP(t *testing.T) assistant {
 // nor the key to its log.
 func overStdio(t *testing.T, settings ...string) assistant {
 	t.Helper()
-	command, log := exec.Command(running.binary, "mcp"), &bytes.Buffer{}
+	command, log := exec.Command(running.Binary, "mcp"), &bytes.Buffer{}
 	command.Env = append(os.Environ(), append([]string{"CHASQUI_URL=" + running.URL, "API_KEY=" + running.APIKey, "LOG_LEVEL=debug"}, settings...)...)
 	command.Stderr = log
 	a := newAssistant(t, &mcp.CommandTransport{Command: command})
@@ -253,7 +253,7 @@ func TestAnAssistantIsToldWhatIsWrong(t *testing.T) {
 	if said := overStdio(t, "CHASQUI_URL="+running.SandboxURL).use("list_sessions", nil, nil); !strings.Contains(said, "CHASQUI_URL may be the address of something else") {
 		t.Errorf("with something else there: %s", said)
 	}
-	command := exec.Command(running.binary, "mcp")
+	command := exec.Command(running.Binary, "mcp")
 	command.Env = []string{}
 	out, err := command.CombinedOutput()
 	if err == nil || fmt.Sprint(err) != "exit status 2" || !strings.Contains(string(out), "API_KEY: it must be set") {

@@ -3,135 +3,29 @@
 package features
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/chasqui/chasqui/infra/sandbox"
+	"github.com/chasqui/chasqui/infra/testdev"
 	"github.com/chasqui/chasqui/infra/testpoll"
 )
 
-// running is the program under test: one `chasqui dev` for all tests, with a simulated WhatsApp.
-var running struct {
-	URL         string `json:"url"`
-	APIKey      string `json:"apiKey"`
-	SandboxURL  string `json:"sandboxUrl"`
-	DatabaseURL string `json:"databaseUrl"`
-	binary      string
-}
+// running is the program under test.
+var running = &testdev.Running
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { os.Exit(testdev.Main(m, "MCP_ALLOW_SENDING=true")) }
 
-func run(m *testing.M) int {
-	fail := func(err error) int { fmt.Fprintln(os.Stderr, err); return 1 }
-	dir, err := os.MkdirTemp("", "chasqui-features-")
-	if err != nil {
-		return fail(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL runs as another user where this is root
-		return fail(err)
-	}
-	binary := filepath.Join(dir, "chasqui")
-	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
-		return fail(fmt.Errorf("build: %w\n%s", err, out))
-	}
-	ready, log := filepath.Join(dir, "ready.json"), &bytes.Buffer{}
-	dev := exec.Command(binary, "dev", "--data", filepath.Join(dir, "data"), "--port", "0", "--sandbox-port", "0", "--ready-file", ready)
-	dev.Dir, dev.Stdout, dev.Stderr = dir, log, log
-	dev.Env = append(os.Environ(), "MCP_ALLOW_SENDING=true")
-	dev.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := dev.Start(); err != nil {
-		return fail(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- dev.Wait() }()
-	tick, late := time.NewTicker(20*time.Millisecond), time.After(time.Minute)
-	for running.URL == "" {
-		select {
-		case err := <-ended:
-			return fail(fmt.Errorf("dev ended: %w\n%s", err, log))
-		case <-late:
-			_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL)
-			return fail(fmt.Errorf("dev is not ready after a minute\n%s", log))
-		case <-tick.C:
-			if raw, err := os.ReadFile(ready); err == nil && json.Unmarshal(raw, &running) != nil {
-				return fail(fmt.Errorf("ready file: %s", raw))
-			}
-		}
-	}
-	running.binary = binary
-	code := m.Run()
-	_ = dev.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-ended:
-	case <-time.After(30 * time.Second):
-		_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL)
-		<-ended
-	}
-	if code != 0 || bytes.Contains(log.Bytes(), []byte("WARNING: DATA RACE")) {
-		fmt.Fprintln(os.Stderr, "--- dev, what it warned of")
-		for line := range bytes.Lines(log.Bytes()) {
-			if !bytes.Contains(line, []byte("level=INFO")) {
-				_, _ = os.Stderr.Write(line)
-			}
-		}
-		code = 1
-	}
-	return code
-}
-
-var client = &http.Client{Timeout: 75 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
-
-// call sends JSON and decodes the answer into out (nil: ignored). It returns the status and the answer's bytes.
-func call(t *testing.T, method, target string, in, out any, header ...string) (int, []byte) {
-	t.Helper()
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), method, target, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-API-Key", running.APIKey)
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, target, err)
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, target, err)
-	}
-	if out != nil && res.StatusCode < 300 {
-		if err := json.Unmarshal(raw, out); err != nil {
-			t.Fatalf("%s %s: %v: %s", method, target, err, raw)
-		}
-	}
-	return res.StatusCode, raw
-}
+var (
+	client = testdev.Client
+	call   = testdev.Call
+)
 
 const patience = 60 * time.Second
 

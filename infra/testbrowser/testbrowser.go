@@ -3,18 +3,25 @@ package testbrowser
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // patience is how long one test may use its browser, and wait how long it may wait for one thing in the page.
@@ -153,3 +160,127 @@ func (tab *Tab) Screenshot(variable, suffix string) {
 		tab.t.Fatal(err)
 	}
 }
+
+// Go opens an address, and waits until it is loaded.
+func (tab *Tab) Go(address string) {
+	tab.t.Helper()
+	tab.Do(chromedp.Navigate(address))
+}
+
+// Size gives the page a width and height in CSS pixels; below 720 it is a phone's, with touch and twice as many pixels a side.
+func (tab *Tab) Size(width, height int64) {
+	tab.t.Helper()
+	p := emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 720}
+	if p.Mobile {
+		p.DeviceScaleFactor = 2
+	}
+	send(tab, emulation.SetDeviceMetricsOverride, p)
+	send(tab, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: p.Mobile})
+}
+
+// Prefers sets a media feature, such as prefers-color-scheme to dark.
+func (tab *Tab) Prefers(feature, value string) {
+	tab.t.Helper()
+	send(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
+}
+
+// find is the element that a selector names, once it can be seen and used, as an expression of JavaScript; "text=…" names the button, link, tab or label whose text or
+// aria-label is that.
+func find(selector string) string {
+	if text, ok := strings.CutPrefix(selector, "text="); ok {
+		return fmt.Sprintf(`[...document.querySelectorAll('dialog[open] :is(a, button, label, summary, [role=option], [role=tab], [role=menuitem])'), ...document.querySelectorAll('a, button, label, summary, [role=option], [role=tab], [role=menuitem]')]
+			.find((e) => (e.innerText?.trim() === %[1]q || e.getAttribute('aria-label') === %[1]q) && e.checkVisibility() && !e.disabled)`, text)
+	}
+	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find((e) => e.checkVisibility() && !e.disabled)`, selector)
+}
+
+// Click clicks with the mouse in the middle of what a selector names (see find), once that stands still and nothing covers it.
+func (tab *Tab) Click(selector string) {
+	tab.t.Helper()
+	tab.Await(fmt.Sprintf(`(() => {
+		const e = %s;
+		if (!e) return false;
+		e.scrollIntoView({block: 'nearest', behavior: 'instant'});
+		const r = e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2, top = document.elementFromPoint(x, y);
+		if (!top || !(e.contains(top) || top.contains(e))) return false;
+		const still = window.__at === x + ' ' + y;
+		window.__at = x + ' ' + y;
+		return still;
+	})()`, find(selector)))
+	at := strings.Fields(tab.Evaluate(`window.__at`))
+	x, errX := strconv.ParseFloat(at[0], 64)
+	y, errY := strconv.ParseFloat(at[1], 64)
+	if err := errors.Join(errX, errY); err != nil {
+		tab.t.Fatal(err)
+	}
+	tab.Do(chromedp.MouseClickXY(x, y))
+}
+
+// Fill gives a field another text, as typing does.
+func (tab *Tab) Fill(selector, text string) {
+	tab.t.Helper()
+	tab.Await(fmt.Sprintf(`(() => { const e = %s; if (!e) return false; e.focus(); e.select?.(); return document.activeElement === e; })()`, find(selector)))
+	if text == "" {
+		tab.Do(chromedp.KeyEvent(kb.Delete))
+		return
+	}
+	send(tab, input.InsertText, input.InsertTextParams{Text: text})
+}
+
+// Choose takes an option of a select by its value.
+func (tab *Tab) Choose(selector, value string) {
+	tab.t.Helper()
+	tab.Await(fmt.Sprintf(`(() => {
+		const e = %s;
+		if (![...(e?.options ?? [])].some((o) => o.value === %[2]q)) return false;
+		e.value = %[2]q;
+		e.dispatchEvent(new Event('input', {bubbles: true}));
+		e.dispatchEvent(new Event('change', {bubbles: true}));
+		return true;
+	})()`, find(selector), value))
+}
+
+// Press types keys, such as "?" or kb.Escape, to what has the focus.
+func (tab *Tab) Press(keys string) {
+	tab.t.Helper()
+	tab.Do(chromedp.KeyEvent(keys))
+}
+
+// Sees waits until a text can be seen in the page.
+func (tab *Tab) Sees(text string) {
+	tab.t.Helper()
+	tab.Await(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
+}
+
+// SeesNot waits until a text can be seen no more.
+func (tab *Tab) SeesNot(text string) {
+	tab.t.Helper()
+	tab.Await(fmt.Sprintf(`!document.body.innerText.includes(%q)`, text))
+}
+
+// Upload gives files to a file input.
+func (tab *Tab) Upload(selector string, files ...string) {
+	tab.t.Helper()
+	tab.Do(chromedp.SetUploadFiles(selector, files))
+}
+
+// PNG returns what the page shows.
+func (tab *Tab) PNG() []byte {
+	tab.t.Helper()
+	png, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		tab.t.Fatal(err)
+	}
+	return png
+}
+
+// send sends the browser a command of its protocol.
+func send[P, R any](tab *Tab, command cdp.Command[P, R], params P) {
+	tab.t.Helper()
+	if _, err := chromedp.Call(tab.ctx, command, params); err != nil {
+		tab.t.Fatal(err)
+	}
+}
+
+// Context is the tab's, for steps that are not here.
+func (tab *Tab) Context() context.Context { return tab.ctx }

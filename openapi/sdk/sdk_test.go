@@ -14,72 +14,17 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/chasqui/chasqui/infra/testdev"
 	"github.com/chasqui/chasqui/infra/testnode"
 )
 
-// running is one `chasqui dev` for all tests, with a simulated WhatsApp.
-var running struct {
-	URL        string `json:"url"`
-	APIKey     string `json:"apiKey"`
-	SandboxURL string `json:"sandboxUrl"`
-}
+// running is the program under test.
+var running = &testdev.Running
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	fail := func(err error) int { fmt.Fprintln(os.Stderr, err); return 1 }
-	dir, err := os.MkdirTemp("", "chasqui-sdk-")
-	if err != nil {
-		return fail(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL runs as another user where this is root
-		return fail(err)
-	}
-	binary := filepath.Join(dir, "chasqui")
-	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
-		return fail(fmt.Errorf("build: %w\n%s", err, out))
-	}
-	ready, log := filepath.Join(dir, "ready.json"), &bytes.Buffer{}
-	dev := exec.Command(binary, "dev", "--data", filepath.Join(dir, "data"), "--port", "0", "--sandbox-port", "0", "--ready-file", ready)
-	dev.Dir, dev.Stdout, dev.Stderr = dir, log, log
-	dev.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := dev.Start(); err != nil {
-		return fail(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- dev.Wait() }()
-	tick, late := time.NewTicker(20*time.Millisecond), time.After(time.Minute)
-	for running.URL == "" {
-		select {
-		case err := <-ended:
-			return fail(fmt.Errorf("dev ended: %w\n%s", err, log))
-		case <-late:
-			_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL)
-			return fail(fmt.Errorf("dev is not ready after a minute\n%s", log))
-		case <-tick.C:
-			if raw, err := os.ReadFile(ready); err == nil && json.Unmarshal(raw, &running) != nil {
-				return fail(fmt.Errorf("ready file: %s", raw))
-			}
-		}
-	}
-	code := m.Run()
-	_ = dev.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-ended:
-	case <-time.After(30 * time.Second):
-		_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL)
-		<-ended
-	}
-	if code != 0 {
-		_, _ = os.Stderr.Write(log.Bytes())
-	}
-	return code
-}
+func TestMain(m *testing.M) { os.Exit(testdev.Main(m)) }
 
 // A program is one of an SDK's.
 type program struct {
