@@ -61,6 +61,10 @@ func (w *walk) links() {
 		w.t.Fatal(err)
 	}
 
+	played := unlinked(w.t, w.juan)
+	played.must(202, "POST", "/start", nil, nil)
+	w.do("simulate-scan", "sessionId", played.id)
+
 	w.s.awaitState("connected")
 	w.do("list-sessions")
 	w.do("get-session")

@@ -5905,6 +5905,19 @@ type Settings struct {
 // SettingsPresence What the account shows of itself while it is connected; default unavailable.
 type SettingsPresence string
 
+// SimulateScan defines model for SimulateScan.
+type SimulateScan struct {
+	// Number The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
+	Number *string `json:"number,omitempty"`
+}
+
+// SimulatedScan defines model for SimulatedScan.
+type SimulatedScan struct {
+	// Number The phone's number, digits only.
+	Number    string `json:"number"`
+	SessionID string `json:"sessionId"`
+}
+
 // StarredData defines model for StarredData.
 type StarredData struct {
 	At time.Time `json:"at"`
@@ -6221,6 +6234,9 @@ type Version struct {
 	// API The version of this document.
 	API  string `json:"api"`
 	Name string `json:"name"`
+
+	// Sandbox Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan.
+	Sandbox bool `json:"sandbox"`
 
 	// Version The program's version.
 	Version string `json:"version"`
@@ -6955,6 +6971,9 @@ type ChangeProfileJSONRequestBody = ChangeProfile
 
 // SetProfilePictureJSONRequestBody defines body for SetProfilePicture for application/json ContentType.
 type SetProfilePictureJSONRequestBody = SetPicture
+
+// SimulateScanJSONRequestBody defines body for SimulateScan for application/json ContentType.
+type SimulateScanJSONRequestBody = SimulateScan
 
 // PostStatusUpdateJSONRequestBody defines body for PostStatusUpdate for application/json ContentType.
 type PostStatusUpdateJSONRequestBody = PostStatus
@@ -9906,6 +9925,14 @@ type requestsInterface interface {
 	// RestartSession performs a POST /v1/sessions/{sessionId}/restart (the `RestartSession` operationId) request.
 	RestartSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
 
+	// SimulateScanWithBody performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request,
+	// with any type of body and a specified content type.
+	SimulateScanWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// SimulateScan performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request.
+	// Takes a body of the `application/json` content type.
+	SimulateScan(ctx context.Context, sessionID string, body SimulateScanJSONRequestBody, reqEditors ...Option) (*http.Response, error)
+
 	// StartSession performs a POST /v1/sessions/{sessionId}/start (the `StartSession` operationId) request.
 	StartSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
 
@@ -12391,6 +12418,34 @@ func (c *requests) GetSessionQR(ctx context.Context, sessionID string, params *G
 // RestartSession performs a POST /v1/sessions/{sessionId}/restart (the `RestartSession` operationId) request.
 func (c *requests) RestartSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewRestartSessionRequest(c.Server, sessionID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateScanWithBody performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) SimulateScanWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewSimulateScanRequestWithBody(c.Server, sessionID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateScan performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) SimulateScan(ctx context.Context, sessionID string, body SimulateScanJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewSimulateScanRequest(c.Server, sessionID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -19774,6 +19829,53 @@ func NewRestartSessionRequest(server string, sessionID string) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewSimulateScanRequest calls the generic SimulateScan builder with application/json body
+func NewSimulateScanRequest(server string, sessionID string, body SimulateScanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSimulateScanRequestWithBody(server, sessionID, "application/json", bodyReader)
+}
+
+// NewSimulateScanRequestWithBody constructs an http.Request for the SimulateScan method, with any body, and a specified content type
+func NewSimulateScanRequestWithBody(server string, sessionID string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sessionId", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/%s/simulated-scan", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }

@@ -58,6 +58,7 @@ const (
 	CodeRateLimited            = "rate_limited"
 	CodeRecipientNotOnWhatsapp = "recipient_not_on_whatsapp"
 	CodeRequestTimeout         = "request_timeout"
+	CodeSandboxNotAvailable    = "sandbox_not_available"
 	CodeSessionAlreadyExists   = "session_already_exists"
 	CodeSessionAlreadyLinked   = "session_already_linked"
 	CodeSessionLoggedOut       = "session_logged_out"
@@ -1766,6 +1767,16 @@ func (c *Client) SetReaction(ctx context.Context, sessionID string, messageID st
 // not notify. To show it before a message, send that with typingSeconds.
 func (c *Client) SetTyping(ctx context.Context, sessionID string, chatID string, body SetTyping, options ...Option) (*Typing, error) {
 	return one[Typing](c.requests.SetTyping(ctx, sessionID, chatID, body, options...))
+}
+
+// SimulateScan: Link the session with a simulated phone. POST /v1/sessions/{sessionId}/simulated-scan
+//
+// For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated phone scans the
+// session's QR code, for which it waits up to 30 s; it enters the pairing code instead where the session shows one for this phone, and
+// answers for its passkey where WhatsApp asks for it. The session is connected a moment later. It takes no Idempotency-Key: asked twice,
+// the second is told session_already_linked.
+func (c *Client) SimulateScan(ctx context.Context, sessionID string, body SimulateScan, options ...Option) (*SimulatedScan, error) {
+	return one[SimulatedScan](c.requests.SimulateScan(ctx, sessionID, body, options...))
 }
 
 // StarMessage: Star a message. PUT /v1/sessions/{sessionId}/messages/{messageId}/star

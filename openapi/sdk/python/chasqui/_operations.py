@@ -2627,6 +2627,19 @@ class Operations(Sender):
         wait: Seconds to wait for WhatsApp, at most 30; the answer then says what has become of it."""
         return cast("models.Typing", self.request("PUT", f"/v1/sessions/{segment(session_id)}/chats/{segment(chat_id)}/typing", body=body, wait=wait))
 
+    def simulate_scan(
+        self,
+        session_id: str,
+        body: models.SimulateScan,
+    ) -> models.SimulatedScan:
+        """Link the session with a simulated phone. POST /v1/sessions/{sessionId}/simulated-scan
+
+        For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated phone scans
+        the session's QR code, for which it waits up to 30 s; it enters the pairing code instead where the session shows one for this phone,
+        and answers for its passkey where WhatsApp asks for it. The session is connected a moment later. It takes no Idempotency-Key: asked
+        twice, the second is told session_already_linked."""
+        return cast("models.SimulatedScan", self.request("POST", f"/v1/sessions/{segment(session_id)}/simulated-scan", body=body))
+
     def star_message(
         self,
         session_id: str,

@@ -3056,6 +3056,19 @@ class Settings(TypedDict):
     sending: NotRequired[Sending]
 
 
+class SimulateScan(TypedDict):
+    """SimulateScan."""
+    # The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
+    number: NotRequired[str]
+
+
+class SimulatedScan(TypedDict):
+    """SimulatedScan."""
+    # The phone's number, digits only.
+    number: str
+    sessionId: str
+
+
 class StarredData(TypedDict):
     """StarredData."""
     at: str
@@ -3298,6 +3311,8 @@ class Version(TypedDict):
     # The version of this document.
     api: str
     name: str
+    # Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan.
+    sandbox: bool
     # The program's version.
     version: str
 
@@ -3515,6 +3530,7 @@ Code = Literal[
     "rate_limited",
     "recipient_not_on_whatsapp",
     "request_timeout",
+    "sandbox_not_available",
     "session_already_exists",
     "session_already_linked",
     "session_logged_out",

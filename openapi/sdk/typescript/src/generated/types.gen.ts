@@ -4591,6 +4591,21 @@ export type Settings = {
     sending?: Sending;
 };
 
+export type SimulateScan = {
+    /**
+     * The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
+     */
+    number?: string;
+};
+
+export type SimulatedScan = {
+    /**
+     * The phone's number, digits only.
+     */
+    number: string;
+    sessionId: string;
+};
+
 export type StarredData = {
     at: string;
     /**
@@ -4934,6 +4949,10 @@ export type Version = {
      */
     api: string;
     name: string;
+    /**
+     * Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan.
+     */
+    sandbox: boolean;
     /**
      * The program's version.
      */
@@ -9464,6 +9483,27 @@ export type RestartSessionResponses = {
 };
 
 export type RestartSessionResponse = RestartSessionResponses[keyof RestartSessionResponses];
+
+export type SimulateScanData = {
+    body: SimulateScan;
+    path: {
+        /**
+         * The session's id, as you chose it.
+         */
+        sessionId: string;
+    };
+    query?: never;
+    url: '/v1/sessions/{sessionId}/simulated-scan';
+};
+
+export type SimulateScanResponses = {
+    /**
+     * OK
+     */
+    200: SimulatedScan;
+};
+
+export type SimulateScanResponse = SimulateScanResponses[keyof SimulateScanResponses];
 
 export type StartSessionData = {
     body?: never;
