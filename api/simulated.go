@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -23,6 +24,10 @@ import (
 const (
 	// simulatedWait is how long a simulated phone waits for a code to scan: a session that was just started has one after a second or two.
 	simulatedWait = 30 * time.Second
+	// simulatedContact writes where nobody else is named: a number that nobody has.
+	simulatedContact = "5491155550199"
+	// simulatedTries is how many numbers are tried for a new phone: there are 100 million.
+	simulatedTries = 5
 	// simulatedScans bounds the codes that are tried: one may end between being read and being scanned.
 	simulatedScans = 3
 	// sandboxTimeout bounds a request to the sandbox, which gives what a phone does 20 s.
@@ -35,6 +40,18 @@ const (
 
 type simulateScan struct {
 	Number string `json:"number,omitempty" maxLength:"64" doc:"The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has." example:"+5491155550120"`
+}
+
+type simulateMessage struct {
+	Text string `json:"text" minLength:"1" maxLength:"4096" doc:"What it writes." example:"Is the shop open on Sunday?"`
+	From string `json:"from,omitempty" maxLength:"64" doc:"The contact's phone number, with its country code; it is made if there is none. Default: one that is the same each time." example:"+5491155550199"`
+	Name string `json:"name,omitempty" maxLength:"25" doc:"What it is called, if it is made. Default: Simulated contact." example:"Ana"`
+}
+
+// SimulatedMessage is a message that a contact in the sandbox has sent.
+type SimulatedMessage struct {
+	From       string `json:"from" doc:"The contact's phone number, digits only." example:"5491155550199"`
+	WhatsAppID string `json:"whatsappId" doc:"WhatsApp's id of the message, by which it can be read once it has come." example:"3EB0C767D097B7C7C030"`
 }
 
 // SimulatedScan is a phone of the sandbox that has linked a session.
@@ -56,6 +73,14 @@ func (s *Server) addSimulated() {
 		request: simulateScan{"+5491155550120"}, response: SimulatedScan{"5491155550120", "sales"},
 		codes: append([]Code{SessionAlreadyLinked, SessionLoggedOut, PairingExpired, PasskeyRequired, PasskeyNotRequired, PasskeyRefused, RateLimited}, simulatedCodes...),
 	}, s.simulateScan)
+	register(s, operation{
+		method: "POST", path: "/v1/sessions/{sessionId}/simulated-message", id: "simulate-message", scope: scopeSend, tag: "Messages", status: 200, wait: 2 * sandboxTimeout,
+		summary: "Receive a message of a simulated contact",
+		description: "For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated contact writes to the session's account. WhatsApp has the message when this " +
+			"answers; the session receives it a moment later, or once it is connected again, as message.received. It takes no Idempotency-Key: asked twice, the contact writes twice.",
+		request: simulateMessage{"Is the shop open on Sunday?", "+5491155550199", "Ana"}, response: SimulatedMessage{"5491155550199", "3EB0C767D097B7C7C030"},
+		codes: append([]Code{SessionLoggedOut}, simulatedCodes...),
+	}, s.simulateMessage)
 }
 
 func (s *Server) simulateScan(ctx context.Context, in *struct {
@@ -115,6 +140,41 @@ func (s *Server) simulateScan(ctx context.Context, in *struct {
 	}
 }
 
+func (s *Server) simulateMessage(ctx context.Context, in *struct {
+	SessionPath
+	Body simulateMessage
+}) (*struct{ Body SimulatedMessage }, error) {
+	if s.sandbox == nil {
+		return nil, noSandbox()
+	}
+	from, err := simulatedNumber("body.from", cmp.Or(in.Body.From, simulatedContact))
+	if err != nil {
+		return nil, err
+	}
+	session, err := s.readSession(ctx, s.pool, in.SessionID)
+	switch {
+	case err != nil:
+		return nil, err
+	case session.State == events.StateLoggedOut:
+		return nil, problem(SessionLoggedOut, "the session is logged out; link it first")
+	case session.Phone == "":
+		return nil, problem(SessionNotConnected, "the session is not linked, so nobody can write to it; link it first")
+	case session.Phone == from:
+		return nil, invalid("body.from", "expected another number than the session's own")
+	}
+	if _, err := s.simulatedPhone(ctx, from, cmp.Or(in.Body.Name, "Simulated contact")); err != nil {
+		return nil, err
+	}
+	if err := s.noteSimulated(ctx, in.SessionID); err != nil {
+		return nil, err
+	}
+	var sent struct{ ID string }
+	if _, err := s.sandbox.call(ctx, http.MethodPost, "/phones/"+from+"/messages", map[string]string{"to": session.Phone, "type": "text", "text": in.Body.Text}, &sent); err != nil {
+		return nil, s.sandboxProblem(ctx, err)
+	}
+	return &struct{ Body SimulatedMessage }{SimulatedMessage{from, sent.ID}}, nil
+}
+
 // noSandbox is the problem of whoever asks for a simulated phone where there are none.
 func noSandbox() *Problem {
 	return problem(SandboxNotAvailable, "there is no simulated WhatsApp here; run chasqui dev, or set SANDBOX_URL where the sandbox runs beside the api")
@@ -164,9 +224,6 @@ func (s *Server) simulatedPhone(ctx context.Context, number, name string) (strin
 	}
 	return "", problem(Unavailable, "no number was free; ask again")
 }
-
-// simulatedTries is how many numbers are tried for a new phone: there are 100 million.
-const simulatedTries = 5
 
 // shownCode is the pairing code that the session shows, or nil.
 func (s *Server) shownCode(ctx context.Context, sessionID string) (*events.PairingCode, error) {

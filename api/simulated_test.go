@@ -24,6 +24,7 @@ func TestSimulatedPhonesNeedASandbox(t *testing.T) {
 	t.Parallel()
 	f := simulated(t, "")
 	f.problem(f.do("POST", "/v1/sessions/sales/simulated-scan", map[string]any{}), SandboxNotAvailable)
+	f.problem(f.do("POST", "/v1/sessions/sales/simulated-message", map[string]any{"text": "hi"}), SandboxNotAvailable)
 	var version Version
 	if f.must(200, &version, "GET", "/v1/version", nil); version.Sandbox {
 		t.Error("it says that there is a sandbox")
@@ -46,7 +47,9 @@ func TestASandboxThatIsNotThere(t *testing.T) {
 		if a := f.do("POST", "/v1/sessions/sales/simulated-scan", map[string]any{}); f.problem(a, Unavailable).Detail == "" || strings.Contains(string(a.body), url) || strings.Contains(string(a.body), "<p>") {
 			t.Errorf("%s: %s", name, a.body)
 		}
-		if n := f.count("audit_log WHERE operation = 'simulate-scan'"); n != 0 {
+		f.linked("sales", "connected")
+		f.problem(f.do("POST", "/v1/sessions/sales/simulated-message", map[string]any{"text": "hi"}), Unavailable)
+		if n := f.count("audit_log WHERE operation LIKE 'simulate-%'"); n != 0 {
 			t.Errorf("%s: the audit log has what was not done", name)
 		}
 	}
@@ -89,4 +92,28 @@ func TestSimulatedScanIsRefused(t *testing.T) {
 	f.problem(scan("given-up", map[string]any{}), PairingExpired)
 	f.linked("sales", "connected")
 	f.problem(scan("sales", map[string]any{}), SessionAlreadyLinked)
+}
+
+func TestSimulatedMessageIsRefused(t *testing.T) {
+	t.Parallel()
+	f := simulated(t, sandbox.Start(t, sandbox.Config{}).URL())
+	write := func(session string, body map[string]any, headers ...string) answer {
+		t.Helper()
+		return f.do("POST", "/v1/sessions/"+session+"/simulated-message", body, headers...)
+	}
+	hi := map[string]any{"text": "hi"}
+	f.problem(write("nobody", hi), SessionNotFound)
+	f.problem(write("sales", hi), SessionNotConnected)
+	f.linked("sales", "connected")
+	for _, body := range []map[string]any{{}, {"text": ""}, {"text": strings.Repeat("x", 4097)}, {"text": "hi", "from": "12"}, {"text": "hi", "from": "1@g.us"}, {"text": "hi", "from": "5491100000000"}} {
+		f.problem(write("sales", body), ValidationFailed)
+	}
+	reader, _ := f.key(map[string]any{"scopes": []string{"read", "manage"}})
+	f.problem(write("sales", hi, "X-API-Key", reader), InsufficientScope)
+	// The sandbox knows no account of this number.
+	if p := f.problem(write("sales", hi), WhatsAppRejected); !strings.Contains(p.Detail, "5491100000000") {
+		t.Errorf("to a number that has no account: %s", p.Detail)
+	}
+	f.exec(`UPDATE sessions SET state = 'logged_out', jid = NULL WHERE id = 'sales'`)
+	f.problem(write("sales", hi), SessionLoggedOut)
 }

@@ -16,7 +16,7 @@ type Version struct {
 	Name    string `json:"name" example:"chasqui"`
 	Version string `json:"version" doc:"The program's version." example:"0.1.0"`
 	API     string `json:"api" doc:"The version of this document." example:"1.0.0"`
-	Sandbox bool   `json:"sandbox" doc:"Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan." example:"false"`
+	Sandbox bool   `json:"sandbox" doc:"Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message." example:"false"`
 }
 
 type healthOutput struct{ Body Health }

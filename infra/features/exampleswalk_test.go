@@ -65,6 +65,9 @@ func (w *walk) links() {
 	played.must(202, "POST", "/start", nil, nil)
 	w.do("simulate-scan", "sessionId", played.id)
 
+	played.awaitState("connected")
+	w.do("simulate-message", "sessionId", played.id)
+
 	w.s.awaitState("connected")
 	w.do("list-sessions")
 	w.do("get-session")

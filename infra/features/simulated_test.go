@@ -1,6 +1,10 @@
 package features
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/chasqui/chasqui/infra/sandbox"
+)
 
 // Feature: Simulated phones by the API: link a session, write to it
 func TestSimulatedScan(t *testing.T) {
@@ -77,4 +81,29 @@ func TestSimulatedScanAnswersForThePasskey(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.awaitState("connected")
+}
+
+// Feature: Simulated phones by the API: link a session, write to it
+func TestSimulatedMessage(t *testing.T) {
+	t.Parallel()
+	s := unlinked(t, newPhone(t, "Owner"))
+	s.refused("session_not_connected", "POST", "/simulated-message", map[string]any{"text": "too early"})
+	s.must(202, "POST", "/start", nil, nil)
+	s.must(200, "POST", "/simulated-scan", map[string]any{}, nil)
+	s.awaitState("connected")
+	var first, second struct{ From, WhatsAppID string }
+	s.must(200, "POST", "/simulated-message", map[string]any{"text": "hello from nowhere"}, &first)
+	data := s.gets("message.received", func(d map[string]any) bool { return dig(d, "message", "whatsappId") == first.WhatsAppID })
+	if dig(data, "message", "content", "text") != "hello from nowhere" || dig(data, "message", "from", "phone") != first.From || dig(data, "message", "from", "name") != "Simulated contact" {
+		t.Errorf("received %v, answered %+v", data, first)
+	}
+
+	// A contact of one's choice, and one that is there; the session answers it.
+	number := newPhone(t, "Ana").number
+	s.must(200, "POST", "/simulated-message", map[string]any{"text": "and from Ana", "from": "+" + number, "name": "Somebody else"}, &second)
+	if m := s.received(second.WhatsAppID); second.From != number || m.Content["text"] != "and from Ana" || m.From.Name != "Ana" {
+		t.Errorf("received %+v, answered %+v", m, second)
+	}
+	s.send(second.From, map[string]any{"type": "text", "text": "hello Ana"})
+	phone{t, number}.sees("the answer", func(m sandbox.Message) bool { return m.Text == "hello Ana" })
 }

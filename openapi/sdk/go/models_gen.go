@@ -5905,10 +5905,31 @@ type Settings struct {
 // SettingsPresence What the account shows of itself while it is connected; default unavailable.
 type SettingsPresence string
 
+// SimulateMessage defines model for SimulateMessage.
+type SimulateMessage struct {
+	// From The contact's phone number, with its country code; it is made if there is none. Default: one that is the same each time.
+	From *string `json:"from,omitempty"`
+
+	// Name What it is called, if it is made. Default: Simulated contact.
+	Name *string `json:"name,omitempty"`
+
+	// Text What it writes.
+	Text string `json:"text"`
+}
+
 // SimulateScan defines model for SimulateScan.
 type SimulateScan struct {
 	// Number The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
 	Number *string `json:"number,omitempty"`
+}
+
+// SimulatedMessage defines model for SimulatedMessage.
+type SimulatedMessage struct {
+	// From The contact's phone number, digits only.
+	From string `json:"from"`
+
+	// WhatsappID WhatsApp's id of the message, by which it can be read once it has come.
+	WhatsappID string `json:"whatsappId"`
 }
 
 // SimulatedScan defines model for SimulatedScan.
@@ -6235,7 +6256,7 @@ type Version struct {
 	API  string `json:"api"`
 	Name string `json:"name"`
 
-	// Sandbox Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan.
+	// Sandbox Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message.
 	Sandbox bool `json:"sandbox"`
 
 	// Version The program's version.
@@ -6971,6 +6992,9 @@ type ChangeProfileJSONRequestBody = ChangeProfile
 
 // SetProfilePictureJSONRequestBody defines body for SetProfilePicture for application/json ContentType.
 type SetProfilePictureJSONRequestBody = SetPicture
+
+// SimulateMessageJSONRequestBody defines body for SimulateMessage for application/json ContentType.
+type SimulateMessageJSONRequestBody = SimulateMessage
 
 // SimulateScanJSONRequestBody defines body for SimulateScan for application/json ContentType.
 type SimulateScanJSONRequestBody = SimulateScan
@@ -9925,6 +9949,14 @@ type requestsInterface interface {
 	// RestartSession performs a POST /v1/sessions/{sessionId}/restart (the `RestartSession` operationId) request.
 	RestartSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
 
+	// SimulateMessageWithBody performs a POST /v1/sessions/{sessionId}/simulated-message (the `SimulateMessage` operationId) request,
+	// with any type of body and a specified content type.
+	SimulateMessageWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// SimulateMessage performs a POST /v1/sessions/{sessionId}/simulated-message (the `SimulateMessage` operationId) request.
+	// Takes a body of the `application/json` content type.
+	SimulateMessage(ctx context.Context, sessionID string, body SimulateMessageJSONRequestBody, reqEditors ...Option) (*http.Response, error)
+
 	// SimulateScanWithBody performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request,
 	// with any type of body and a specified content type.
 	SimulateScanWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
@@ -12418,6 +12450,34 @@ func (c *requests) GetSessionQR(ctx context.Context, sessionID string, params *G
 // RestartSession performs a POST /v1/sessions/{sessionId}/restart (the `RestartSession` operationId) request.
 func (c *requests) RestartSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewRestartSessionRequest(c.Server, sessionID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateMessageWithBody performs a POST /v1/sessions/{sessionId}/simulated-message (the `SimulateMessage` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) SimulateMessageWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewSimulateMessageRequestWithBody(c.Server, sessionID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateMessage performs a POST /v1/sessions/{sessionId}/simulated-message (the `SimulateMessage` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) SimulateMessage(ctx context.Context, sessionID string, body SimulateMessageJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewSimulateMessageRequest(c.Server, sessionID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -19829,6 +19889,53 @@ func NewRestartSessionRequest(server string, sessionID string) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewSimulateMessageRequest calls the generic SimulateMessage builder with application/json body
+func NewSimulateMessageRequest(server string, sessionID string, body SimulateMessageJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSimulateMessageRequestWithBody(server, sessionID, "application/json", bodyReader)
+}
+
+// NewSimulateMessageRequestWithBody constructs an http.Request for the SimulateMessage method, with any body, and a specified content type
+func NewSimulateMessageRequestWithBody(server string, sessionID string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sessionId", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/%s/simulated-message", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }

@@ -1769,6 +1769,15 @@ func (c *Client) SetTyping(ctx context.Context, sessionID string, chatID string,
 	return one[Typing](c.requests.SetTyping(ctx, sessionID, chatID, body, options...))
 }
 
+// SimulateMessage: Receive a message of a simulated contact. POST /v1/sessions/{sessionId}/simulated-message
+//
+// For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated contact writes to
+// the session's account. WhatsApp has the message when this answers; the session receives it a moment later, or once it is connected again,
+// as message.received. It takes no Idempotency-Key: asked twice, the contact writes twice.
+func (c *Client) SimulateMessage(ctx context.Context, sessionID string, body SimulateMessage, options ...Option) (*SimulatedMessage, error) {
+	return one[SimulatedMessage](c.requests.SimulateMessage(ctx, sessionID, body, options...))
+}
+
 // SimulateScan: Link the session with a simulated phone. POST /v1/sessions/{sessionId}/simulated-scan
 //
 // For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated phone scans the

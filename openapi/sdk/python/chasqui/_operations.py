@@ -2627,6 +2627,18 @@ class Operations(Sender):
         wait: Seconds to wait for WhatsApp, at most 30; the answer then says what has become of it."""
         return cast("models.Typing", self.request("PUT", f"/v1/sessions/{segment(session_id)}/chats/{segment(chat_id)}/typing", body=body, wait=wait))
 
+    def simulate_message(
+        self,
+        session_id: str,
+        body: models.SimulateMessage,
+    ) -> models.SimulatedMessage:
+        """Receive a message of a simulated contact. POST /v1/sessions/{sessionId}/simulated-message
+
+        For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated contact
+        writes to the session's account. WhatsApp has the message when this answers; the session receives it a moment later, or once it is
+        connected again, as message.received. It takes no Idempotency-Key: asked twice, the contact writes twice."""
+        return cast("models.SimulatedMessage", self.request("POST", f"/v1/sessions/{segment(session_id)}/simulated-message", body=body))
+
     def simulate_scan(
         self,
         session_id: str,

@@ -3056,10 +3056,34 @@ class Settings(TypedDict):
     sending: NotRequired[Sending]
 
 
+SimulateMessage = TypedDict(
+    "SimulateMessage",
+    {
+        # The contact's phone number, with its country code; it is made if there is none. Default: one that is the same each time.
+        "from": "NotRequired[str]",
+        # What it is called, if it is made. Default: Simulated contact.
+        "name": "NotRequired[str]",
+        # What it writes.
+        "text": "str",
+    },
+)
+
+
 class SimulateScan(TypedDict):
     """SimulateScan."""
     # The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
     number: NotRequired[str]
+
+
+SimulatedMessage = TypedDict(
+    "SimulatedMessage",
+    {
+        # The contact's phone number, digits only.
+        "from": "str",
+        # WhatsApp's id of the message, by which it can be read once it has come.
+        "whatsappId": "str",
+    },
+)
 
 
 class SimulatedScan(TypedDict):
@@ -3311,7 +3335,7 @@ class Version(TypedDict):
     # The version of this document.
     api: str
     name: str
-    # Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan.
+    # Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message.
     sandbox: bool
     # The program's version.
     version: str

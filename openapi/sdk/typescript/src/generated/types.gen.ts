@@ -4591,11 +4591,37 @@ export type Settings = {
     sending?: Sending;
 };
 
+export type SimulateMessage = {
+    /**
+     * The contact's phone number, with its country code; it is made if there is none. Default: one that is the same each time.
+     */
+    from?: string;
+    /**
+     * What it is called, if it is made. Default: Simulated contact.
+     */
+    name?: string;
+    /**
+     * What it writes.
+     */
+    text: string;
+};
+
 export type SimulateScan = {
     /**
      * The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
      */
     number?: string;
+};
+
+export type SimulatedMessage = {
+    /**
+     * The contact's phone number, digits only.
+     */
+    from: string;
+    /**
+     * WhatsApp's id of the message, by which it can be read once it has come.
+     */
+    whatsappId: string;
 };
 
 export type SimulatedScan = {
@@ -4950,7 +4976,7 @@ export type Version = {
     api: string;
     name: string;
     /**
-     * Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan.
+     * Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message.
      */
     sandbox: boolean;
     /**
@@ -9483,6 +9509,27 @@ export type RestartSessionResponses = {
 };
 
 export type RestartSessionResponse = RestartSessionResponses[keyof RestartSessionResponses];
+
+export type SimulateMessageData = {
+    body: SimulateMessage;
+    path: {
+        /**
+         * The session's id, as you chose it.
+         */
+        sessionId: string;
+    };
+    query?: never;
+    url: '/v1/sessions/{sessionId}/simulated-message';
+};
+
+export type SimulateMessageResponses = {
+    /**
+     * OK
+     */
+    200: SimulatedMessage;
+};
+
+export type SimulateMessageResponse = SimulateMessageResponses[keyof SimulateMessageResponses];
 
 export type SimulateScanData = {
     body: SimulateScan;
