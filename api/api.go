@@ -240,6 +240,7 @@ func newRoutes() *Server {
 	s.addStatus()
 	s.addChannels()
 	s.addMedia()
+	s.addMediaList()
 	s.addEndpoints()
 	s.addDeliveries()
 	s.addReplays()

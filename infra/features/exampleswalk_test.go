@@ -271,6 +271,7 @@ func (w *walk) statuses() {
 // media uploads a file and reads it, and reads what has happened so far.
 func (w *walk) media() {
 	w.is["mediaId"] = textAt(w.do("upload-media"), "id")
+	w.do("list-media")
 	w.do("get-media")
 	w.do("get-media-content")
 	w.do("delete-media")

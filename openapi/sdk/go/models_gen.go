@@ -1582,6 +1582,22 @@ const (
 	StreamEventsParamsChatKindUser      StreamEventsParamsChatKind = "user"
 )
 
+// Defines values for ListMediaParamsStatus.
+const (
+	ListMediaParamsStatusExpired ListMediaParamsStatus = "expired"
+	ListMediaParamsStatusFailed  ListMediaParamsStatus = "failed"
+	ListMediaParamsStatusPending ListMediaParamsStatus = "pending"
+	ListMediaParamsStatusReady   ListMediaParamsStatus = "ready"
+)
+
+// Defines values for ListMediaParamsKind.
+const (
+	ListMediaParamsKindAudio    ListMediaParamsKind = "audio"
+	ListMediaParamsKindDocument ListMediaParamsKind = "document"
+	ListMediaParamsKindImage    ListMediaParamsKind = "image"
+	ListMediaParamsKindVideo    ListMediaParamsKind = "video"
+)
+
 // Defines values for ListChangesParamsStatus.
 const (
 	ListChangesParamsStatusDone    ListChangesParamsStatus = "done"
@@ -4216,6 +4232,18 @@ type ListLogEntry struct {
 	NextCursor string `json:"nextCursor,omitempty"`
 }
 
+// ListMediaInfo defines model for ListMediaInfo.
+type ListMediaInfo struct {
+	// Data The items, newest first.
+	Data []MediaInfo `json:"data"`
+
+	// HasMore Whether older items follow.
+	HasMore bool `json:"hasMore"`
+
+	// NextCursor Pass it as cursor to read on; only there when hasMore is true.
+	NextCursor string `json:"nextCursor,omitempty"`
+}
+
 // ListMessage defines model for ListMessage.
 type ListMessage struct {
 	// Data The items, newest first.
@@ -6542,6 +6570,30 @@ type GetEventParams struct {
 	// Raw Add WhatsApp's own form of the message (waE2E.Message in JSON) as raw, as it is stored: after an edit it is the new one. Keys are left out. Absent for a message without one, and where it is very large or the page has too much of it.
 	Raw *bool `form:"raw,omitempty" json:"raw,omitempty"`
 }
+
+// ListMediaParams defines parameters for ListMedia.
+type ListMediaParams struct {
+	// Status Only in these statuses, separated by commas.
+	Status []ListMediaParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Kind Only of these kinds, separated by commas.
+	Kind []ListMediaParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// SessionID Only what messages of these sessions brought or send, separated by commas.
+	SessionID []string `form:"sessionId,omitempty" json:"sessionId,omitempty"`
+
+	// Cursor nextCursor of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items a page.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListMediaParamsStatus defines parameters for ListMedia.
+type ListMediaParamsStatus string
+
+// ListMediaParamsKind defines parameters for ListMedia.
+type ListMediaParamsKind string
 
 // UploadMediaMultipartBody defines parameters for UploadMedia.
 type UploadMediaMultipartBody struct {
@@ -9399,6 +9451,9 @@ type requestsInterface interface {
 	// GetMe performs a GET /v1/me (the `GetMe` operationId) request.
 	GetMe(ctx context.Context, reqEditors ...Option) (*http.Response, error)
 
+	// ListMedia performs a GET /v1/media (the `ListMedia` operationId) request.
+	ListMedia(ctx context.Context, params *ListMediaParams, reqEditors ...Option) (*http.Response, error)
+
 	// UploadMediaWithBody performs a POST /v1/media (the `UploadMedia` operationId) request,
 	// with any type of body and a specified content type.
 	UploadMediaWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
@@ -10310,6 +10365,19 @@ func (c *requests) GetLink(ctx context.Context, reqEditors ...Option) (*http.Res
 // GetMe performs a GET /v1/me (the `GetMe` operationId) request.
 func (c *requests) GetMe(ctx context.Context, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewGetMeRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListMedia performs a GET /v1/media (the `ListMedia` operationId) request.
+func (c *requests) ListMedia(ctx context.Context, params *ListMediaParams, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewListMediaRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -13793,6 +13861,108 @@ func NewGetMeRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListMediaRequest constructs an http.Request for the ListMedia method
+func NewListMediaRequest(server string, params *ListMediaParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/media")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "kind", params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SessionID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "sessionId", params.SessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)

@@ -1302,6 +1302,30 @@ func (c *Client) ListLabels(ctx context.Context, sessionID string, options ...Op
 	return one[Labels](c.requests.ListLabels(ctx, sessionID, options...))
 }
 
+// ListMedia: List files. GET /v1/media
+//
+// The files of messages that came in and those that were uploaded, newest first: what GET /v1/media/{mediaId} shows. A key for some
+// sessions sees what their messages brought or send, and what was uploaded with it.
+func (c *Client) ListMedia(ctx context.Context, params *ListMediaParams, options ...Option) (*ListMediaInfo, error) {
+	return one[ListMediaInfo](c.requests.ListMedia(ctx, params, options...))
+}
+
+// AllMedia is ListMedia over all pages. It ends after the first error.
+func (c *Client) AllMedia(ctx context.Context, params *ListMediaParams, options ...Option) iter.Seq2[MediaInfo, error] {
+	var q ListMediaParams
+	if params != nil {
+		q = *params
+	}
+	return pages(func() ([]MediaInfo, bool, error) {
+		page, err := c.ListMedia(ctx, &q, options...)
+		if err != nil {
+			return nil, false, err
+		}
+		q.Cursor = &page.NextCursor
+		return page.Data, page.HasMore, nil
+	})
+}
+
 // ListMessages: List messages, or search them. GET /v1/sessions/{sessionId}/messages
 //
 // The session's messages in both directions, newest first; those that match every filter given. With q they are searched for words, of

@@ -1832,6 +1832,44 @@ class Operations(Sender):
         The labels of a business account, all of them in one answer."""
         return cast("models.Labels", self.request("GET", f"/v1/sessions/{segment(session_id)}/labels"))
 
+    def list_media(
+        self,
+        *,
+        status: Optional[List[Literal["pending", "ready", "failed", "expired"]]] = None,
+        kind: Optional[List[Literal["image", "video", "audio", "document"]]] = None,
+        session_id: Optional[List[str]] = None,
+        cursor: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> models.ListMediaInfo:
+        """List files. GET /v1/media
+
+        The files of messages that came in and those that were uploaded, newest first: what GET /v1/media/{mediaId} shows. A key for some
+        sessions sees what their messages brought or send, and what was uploaded with it.
+
+        status: Only in these statuses, separated by commas.
+        kind: Only of these kinds, separated by commas.
+        session_id: Only what messages of these sessions brought or send, separated by commas.
+        cursor: nextCursor of the page before.
+        limit: Items a page."""
+        return cast("models.ListMediaInfo", self.request("GET", "/v1/media", query={"status": status, "kind": kind, "sessionId": session_id, "cursor": cursor, "limit": limit}))
+
+    def all_media(
+        self,
+        *,
+        status: Optional[List[Literal["pending", "ready", "failed", "expired"]]] = None,
+        kind: Optional[List[Literal["image", "video", "audio", "document"]]] = None,
+        session_id: Optional[List[str]] = None,
+        cursor: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> Iterator[models.MediaInfo]:
+        """list_media over all pages."""
+        while True:
+            page = self.list_media(status=status, kind=kind, session_id=session_id, cursor=cursor, limit=limit)
+            yield from page["data"]
+            cursor = page.get("nextCursor")
+            if not page["hasMore"] or cursor is None:
+                return
+
     def list_messages(
         self,
         session_id: str,

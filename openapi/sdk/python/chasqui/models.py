@@ -1785,6 +1785,16 @@ class ListLogEntry(TypedDict):
     nextCursor: NotRequired[str]
 
 
+class ListMediaInfo(TypedDict):
+    """ListMediaInfo."""
+    # The items, newest first.
+    data: List[MediaInfo]
+    # Whether older items follow.
+    hasMore: bool
+    # Pass it as cursor to read on; only there when hasMore is true.
+    nextCursor: NotRequired[str]
+
+
 class ListMessage(TypedDict):
     """ListMessage."""
     # The items, newest first.

@@ -2719,6 +2719,21 @@ export type ListLogEntry = {
     nextCursor?: string;
 };
 
+export type ListMediaInfo = {
+    /**
+     * The items, newest first.
+     */
+    data: Array<MediaInfo>;
+    /**
+     * Whether older items follow.
+     */
+    hasMore: boolean;
+    /**
+     * Pass it as cursor to read on; only there when hasMore is true.
+     */
+    nextCursor?: string;
+};
+
 export type ListMessage = {
     /**
      * The items, newest first.
@@ -5488,6 +5503,43 @@ export type GetMeResponses = {
 };
 
 export type GetMeResponse = GetMeResponses[keyof GetMeResponses];
+
+export type ListMediaData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only in these statuses, separated by commas.
+         */
+        status?: Array<'pending' | 'ready' | 'failed' | 'expired'>;
+        /**
+         * Only of these kinds, separated by commas.
+         */
+        kind?: Array<'image' | 'video' | 'audio' | 'document'>;
+        /**
+         * Only what messages of these sessions brought or send, separated by commas.
+         */
+        sessionId?: Array<string>;
+        /**
+         * nextCursor of the page before.
+         */
+        cursor?: string;
+        /**
+         * Items a page.
+         */
+        limit?: number;
+    };
+    url: '/v1/media';
+};
+
+export type ListMediaResponses = {
+    /**
+     * OK
+     */
+    200: ListMediaInfo;
+};
+
+export type ListMediaResponse = ListMediaResponses[keyof ListMediaResponses];
 
 export type UploadMediaData = {
     body: {
