@@ -1,1 +1,0 @@
-import{B as e,D as t,N as n,et as r,k as i,rt as a,t as o,tt as s}from"./i18n.svelte-Dubsbsu8.js";import{t as c}from"./Page-cS_Wz_H3.js";function l(l,u){s(u,!0),c(l,{get title(){return o.t.shell.nav.settings},children:(r,o)=>{a();var s=n();e(e=>t(s,e),[()=>u.rest.join(`/`)]),i(r,s)},$$slots:{default:!0}}),r()}export{l as default};

@@ -1,1 +1,0 @@
-import{t as e}from"./theme.svelte-BIzqr8_2.js";import{E as t,j as n,k as r,nt as i,t as a}from"./i18n.svelte-Dubsbsu8.js";i();var o=n(`<main></main>`);function s(e){var t=o();r(e,t)}e.apply(),await a.use(),t(s,{target:document.getElementById(`app`)});

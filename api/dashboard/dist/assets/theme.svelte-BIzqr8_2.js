@@ -1,1 +1,0 @@
-import{J as e,L as t,X as n,Y as r,r as i}from"./i18n.svelte-Dubsbsu8.js";var a=new class{#e=n(e(i(`theme`)||`auto`));get choice(){return t(this.#e)}set choice(e){r(this.#e,e,!0)}apply(){document.documentElement.dataset.theme=this.choice}choose(e){this.choice=e,i(`theme`,e),this.apply()}};export{a as t};
