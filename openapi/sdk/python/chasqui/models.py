@@ -1785,6 +1785,16 @@ class ListLogEntry(TypedDict):
     nextCursor: NotRequired[str]
 
 
+class ListMediaInfo(TypedDict):
+    """ListMediaInfo."""
+    # The items, newest first.
+    data: List[MediaInfo]
+    # Whether older items follow.
+    hasMore: bool
+    # Pass it as cursor to read on; only there when hasMore is true.
+    nextCursor: NotRequired[str]
+
+
 class ListMessage(TypedDict):
     """ListMessage."""
     # The items, newest first.
@@ -3056,6 +3066,43 @@ class Settings(TypedDict):
     sending: NotRequired[Sending]
 
 
+SimulateMessage = TypedDict(
+    "SimulateMessage",
+    {
+        # The contact's phone number, with its country code; it is made if there is none. Default: one that is the same each time.
+        "from": "NotRequired[str]",
+        # What it is called, if it is made. Default: Simulated contact.
+        "name": "NotRequired[str]",
+        # What it writes.
+        "text": "str",
+    },
+)
+
+
+class SimulateScan(TypedDict):
+    """SimulateScan."""
+    # The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
+    number: NotRequired[str]
+
+
+SimulatedMessage = TypedDict(
+    "SimulatedMessage",
+    {
+        # The contact's phone number, digits only.
+        "from": "str",
+        # WhatsApp's id of the message, by which it can be read once it has come.
+        "whatsappId": "str",
+    },
+)
+
+
+class SimulatedScan(TypedDict):
+    """SimulatedScan."""
+    # The phone's number, digits only.
+    number: str
+    sessionId: str
+
+
 class StarredData(TypedDict):
     """StarredData."""
     at: str
@@ -3298,6 +3345,8 @@ class Version(TypedDict):
     # The version of this document.
     api: str
     name: str
+    # Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message.
+    sandbox: bool
     # The program's version.
     version: str
 
@@ -3515,6 +3564,7 @@ Code = Literal[
     "rate_limited",
     "recipient_not_on_whatsapp",
     "request_timeout",
+    "sandbox_not_available",
     "session_already_exists",
     "session_already_linked",
     "session_logged_out",
