@@ -1,7 +1,13 @@
 package dashboard
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
@@ -132,4 +138,37 @@ func TestFirstPageIsLight(t *testing.T) {
 	if weight < 30_000 || weight > 120_000 {
 		t.Errorf("the first page weighs %d bytes in gzip, and should stay under 120,000", weight)
 	}
+}
+
+// TestOnePanelFails lets one request of a page fail: its panel says what, under which id it is in the log, and tries again when it is told to; the rest of the page stands.
+func TestOnePanelFails(t *testing.T) {
+	t.Parallel()
+	target, err := url.Parse(running.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var broken atomic.Bool
+	broken.Store(true)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/stats" && broken.Load() {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, `{"type":"/problems/internal_error","title":"Internal error","status":500,"code":"internal_error","detail":"something went wrong","requestId":"req_of_the_panel"}`)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	tab := testbrowser.Open(t)
+	tab.Go(server.URL + "/")
+	tab.Fill("#key", running.APIKey)
+	tab.Click("text=Sign in")
+	tab.Sees("req_of_the_panel")
+	tab.Sees("internal_error")
+	tab.Sees("Sessions connected")
+	broken.Store(false)
+	tab.Click("text=Try again")
+	tab.SeesNot("req_of_the_panel")
+	tab.Sees("Messages per minute")
 }

@@ -1,3 +1,4 @@
+import { untrack } from 'svelte';
 import { preference } from './preference';
 import { router } from './router.svelte';
 
@@ -30,7 +31,8 @@ class Keys {
 
   /** Adds shortcuts until the returned function is called. For `$effect(() => keys.add([...]))`. */
   add(shortcuts: Shortcut[]): () => void {
-    this.active = [...this.active, ...shortcuts];
+    // Not tracked: an effect that adds is not to be run again because it has.
+    this.active = [...untrack(() => this.active), ...shortcuts];
     return () => {
       this.active = this.active.filter((s) => !shortcuts.includes(s));
     };

@@ -1,1 +1,0 @@
-import"./disclose-version-xihTtKlq.js";import{H as e,W as t,Y as n,_t as r,bt as i,i as a,nt as o,vt as s}from"./i18n.svelte-CVeoYJl2.js";import{t as c}from"./Page-Cb4n1YPH.js";function l(l,u){s(u,!0),c(l,{get title(){return a.t.shell.nav.webhooks},children:(r,a)=>{i();var s=n();o(t=>e(s,t),[()=>u.rest.join(`/`)]),t(r,s)},$$slots:{default:!0}}),r()}export{l as default};

@@ -1,1 +1,0 @@
-/* empty css               */import{K as e,V as t,W as n,i as r,yt as i}from"./i18n.svelte-CVeoYJl2.js";import{t as a}from"./theme.svelte-ANyztu8J.js";import"./disclose-version-xihTtKlq.js";i();var o=e(`<main></main>`);function s(e){var t=o();n(e,t)}a.apply(),await r.use(),t(s,{target:document.getElementById(`app`)});

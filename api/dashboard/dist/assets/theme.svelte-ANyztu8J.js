@@ -1,1 +1,0 @@
-import{$ as e,dt as t,f as n,ft as r,ut as i}from"./i18n.svelte-CVeoYJl2.js";var a=new class{#e=r(i(n(`theme`)||`auto`));get choice(){return e(this.#e)}set choice(e){t(this.#e,e,!0)}apply(){document.documentElement.dataset.theme=this.choice}choose(e){this.choice=e,n(`theme`,e),this.apply()}};export{a as t};
