@@ -25,3 +25,8 @@ export class Problem extends Error {
 export function problemOf(error: unknown): Problem {
   return error instanceof Problem ? error : new Problem({ detail: error instanceof Error ? error.message : String(error) }, 0);
 }
+
+/** A problem of a field that this page has found itself. */
+export function atField(location: string, message: string): Problem {
+  return new Problem({ code: 'validation_failed', errors: [{ code: 'invalid', location, message }] }, 0);
+}
