@@ -933,6 +933,12 @@ const (
 	LogEntryKindState       LogEntryKind = "state"
 )
 
+// Defines values for MeKind.
+const (
+	MeKindKey   MeKind = "key"
+	MeKindOwner MeKind = "owner"
+)
+
 // Defines values for MeScopes.
 const (
 	MeScopesAdmin  MeScopes = "admin"
@@ -1971,6 +1977,18 @@ type BatchMessage struct {
 type Blocklist struct {
 	// Data Whom the account has blocked, by id.
 	Data []Address `json:"data"`
+}
+
+// Brand defines model for Brand.
+type Brand struct {
+	// Color The page's own colour.
+	Color string `json:"color,omitempty"`
+
+	// Logo A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+	Logo string `json:"logo,omitempty"`
+
+	// Name Who asks for the linking.
+	Name string `json:"name,omitempty"`
 }
 
 // BusinessDay defines model for BusinessDay.
@@ -3070,6 +3088,9 @@ type CreateLabel struct {
 
 // CreateLink defines model for CreateLink.
 type CreateLink struct {
+	// Brand What its page shows of you. Default: nothing.
+	Brand *NewBrand `json:"brand,omitempty"`
+
 	// Name What the audit log calls it.
 	Name *string `json:"name,omitempty"`
 
@@ -4068,6 +4089,9 @@ type Link struct {
 
 	// Token What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
 	Token string `json:"token"`
+
+	// URL The page for its holder: below PUBLIC_URL, with the token in it.
+	URL string `json:"url"`
 }
 
 // LinkPreview defines model for LinkPreview.
@@ -4079,11 +4103,17 @@ type LinkPreview struct {
 
 // LinkState defines model for LinkState.
 type LinkState struct {
+	// Brand What its page shows of whoever made it.
+	Brand *Brand `json:"brand,omitempty"`
+
 	// ExpiresAt Until when the link can be used.
 	ExpiresAt time.Time `json:"expiresAt"`
 
 	// Name The session's name.
-	Name      string `json:"name,omitempty"`
+	Name string `json:"name,omitempty"`
+
+	// Sandbox Whether a simulated phone can link it: POST /v1/sessions/{sessionId}/simulated-scan.
+	Sandbox   bool   `json:"sandbox"`
 	SessionID string `json:"sessionId"`
 	State     string `json:"state"`
 }
@@ -4383,7 +4413,10 @@ type Me struct {
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 
 	// ID Absent for API_KEY.
-	ID   string `json:"id,omitempty"`
+	ID string `json:"id,omitempty"`
+
+	// Kind owner: API_KEY, the operator's own. key: one of /v1/api-keys.
+	Kind MeKind `json:"kind"`
 	Name string `json:"name"`
 
 	// RequestsPerMinute How many requests it may make; 0: any number.
@@ -4393,6 +4426,9 @@ type Me struct {
 	// Sessions The only sessions that there are for it; empty: all.
 	Sessions []string `json:"sessions"`
 }
+
+// MeKind owner: API_KEY, the operator's own. key: one of /v1/api-keys.
+type MeKind string
 
 // MeScopes read: see sessions and what is theirs. send: act in conversations: messages, chats, contacts, groups, channels, status updates. manage: create, link and change sessions, their profile and their webhooks. admin: everything, keys and the audit log included.
 type MeScopes string
@@ -4830,6 +4866,18 @@ type MessagesRead struct {
 type NewAlbum struct {
 	Images *int64 `json:"images,omitempty"`
 	Videos *int64 `json:"videos,omitempty"`
+}
+
+// NewBrand defines model for NewBrand.
+type NewBrand struct {
+	// Color The page's own colour.
+	Color *string `json:"color,omitempty"`
+
+	// Logo A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+	Logo *string `json:"logo,omitempty"`
+
+	// Name Who asks for the linking.
+	Name *string `json:"name,omitempty"`
 }
 
 // NewCard defines model for NewCard.

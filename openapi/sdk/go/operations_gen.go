@@ -446,9 +446,9 @@ func (c *Client) CreateLabel(ctx context.Context, sessionID string, body CreateL
 
 // CreateLink: Create a link for somebody who links the session. POST /v1/sessions/{sessionId}/links
 //
-// A token for one linking: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers for a
-// passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is linked. An
-// earlier link for the session ends too.
+// A token for one linking, and the page for it: with it, and no key, a customer's page reads the session's QR code, asks for a pairing
+// code, and answers for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the
+// session is linked. An earlier link for the session ends too.
 func (c *Client) CreateLink(ctx context.Context, sessionID string, body CreateLink, options ...Option) (*Link, error) {
 	return one[Link](c.requests.CreateLink(ctx, sessionID, body, options...))
 }
@@ -759,7 +759,7 @@ func (c *Client) GetLink(ctx context.Context, options ...Option) (*LinkState, er
 
 // GetMe: Read what this key may do. GET /v1/me
 //
-// The scopes and sessions of the key that asks.
+// Whose key it is that asks, its scopes and sessions, and how long it is valid.
 func (c *Client) GetMe(ctx context.Context, options ...Option) (*Me, error) {
 	return one[Me](c.requests.GetMe(ctx, options...))
 }

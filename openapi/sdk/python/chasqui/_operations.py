@@ -454,9 +454,9 @@ class Operations(Sender):
     ) -> models.Link:
         """Create a link for somebody who links the session. POST /v1/sessions/{sessionId}/links
 
-        A token for one linking: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers
-        for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is
-        linked. An earlier link for the session ends too."""
+        A token for one linking, and the page for it: with it, and no key, a customer's page reads the session's QR code, asks for a pairing
+        code, and answers for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the
+        session is linked. An earlier link for the session ends too."""
         return cast("models.Link", self.request("POST", f"/v1/sessions/{segment(session_id)}/links", body=body))
 
     def create_message_batch(
@@ -975,7 +975,7 @@ class Operations(Sender):
     ) -> models.Me:
         """Read what this key may do. GET /v1/me
 
-        The scopes and sessions of the key that asks."""
+        Whose key it is that asks, its scopes and sessions, and how long it is valid."""
         return cast("models.Me", self.request("GET", "/v1/me"))
 
     def get_media(

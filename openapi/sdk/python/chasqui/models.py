@@ -173,6 +173,16 @@ class Blocklist(TypedDict):
     data: List[Address]
 
 
+class Brand(TypedDict):
+    """Brand."""
+    # The page's own colour.
+    color: NotRequired[str]
+    # A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+    logo: NotRequired[str]
+    # Who asks for the linking.
+    name: NotRequired[str]
+
+
 class BusinessDay(TypedDict):
     """BusinessDay."""
     # Minutes after midnight, with specific_hours.
@@ -922,6 +932,8 @@ class CreateLabel(TypedDict):
 
 class CreateLink(TypedDict):
     """CreateLink."""
+    # What its page shows of you. Default: nothing.
+    brand: NotRequired[NewBrand]
     # What the audit log calls it.
     name: NotRequired[str]
     # How long it can be used, up to 7 days. Default: an hour.
@@ -1646,6 +1658,8 @@ class Link(TypedDict):
     sessionId: str
     # What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
     token: str
+    # The page for its holder: below PUBLIC_URL, with the token in it.
+    url: str
 
 
 class LinkPreview(TypedDict):
@@ -1657,10 +1671,14 @@ class LinkPreview(TypedDict):
 
 class LinkState(TypedDict):
     """LinkState."""
+    # What its page shows of whoever made it.
+    brand: NotRequired[Brand]
     # Until when the link can be used.
     expiresAt: str
     # The session's name.
     name: NotRequired[str]
+    # Whether a simulated phone can link it: POST /v1/sessions/{sessionId}/simulated-scan.
+    sandbox: bool
     sessionId: str
     state: str
 
@@ -1905,6 +1923,8 @@ class Me(TypedDict):
     expiresAt: NotRequired[str]
     # Absent for API_KEY.
     id: NotRequired[str]
+    # owner: API_KEY, the operator's own. key: one of /v1/api-keys.
+    kind: Literal["owner", "key"]
     name: str
     # How many requests it may make; 0: any number.
     requestsPerMinute: int
@@ -2222,6 +2242,16 @@ class NewAlbum(TypedDict):
     """NewAlbum."""
     images: NotRequired[int]
     videos: NotRequired[int]
+
+
+class NewBrand(TypedDict):
+    """NewBrand."""
+    # The page's own colour.
+    color: NotRequired[str]
+    # A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+    logo: NotRequired[str]
+    # Who asks for the linking.
+    name: NotRequired[str]
 
 
 class NewCard(TypedDict):

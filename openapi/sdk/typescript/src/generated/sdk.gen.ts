@@ -257,7 +257,7 @@ export class Operations extends HeyApiClient {
     /**
      * Read what this key may do
      *
-     * The scopes and sessions of the key that asks.
+     * Whose key it is that asks, its scopes and sessions, and how long it is valid.
      */
     public getMe<ThrowOnError extends boolean = true>(options?: Options<GetMeData, ThrowOnError>) {
         return (options?.client ?? this.client).get<GetMeResponses, unknown, ThrowOnError, 'data'>({
@@ -1489,7 +1489,7 @@ export class Operations extends HeyApiClient {
     /**
      * Create a link for somebody who links the session
      *
-     * A token for one linking: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is linked. An earlier link for the session ends too.
+     * A token for one linking, and the page for it: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is linked. An earlier link for the session ends too.
      */
     public createLink<ThrowOnError extends boolean = true>(options: Options<CreateLinkData, ThrowOnError>) {
         return (options.client ?? this.client).post<CreateLinkResponses, unknown, ThrowOnError, 'data'>({

@@ -272,6 +272,21 @@ export type Blocklist = {
     data: Array<Address>;
 };
 
+export type Brand = {
+    /**
+     * The page's own colour.
+     */
+    color?: string;
+    /**
+     * A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+     */
+    logo?: string;
+    /**
+     * Who asks for the linking.
+     */
+    name?: string;
+};
+
 export type BusinessDay = {
     /**
      * Minutes after midnight, with specific_hours.
@@ -1403,6 +1418,10 @@ export type CreateLabel = {
 
 export type CreateLink = {
     /**
+     * What its page shows of you. Default: nothing.
+     */
+    brand?: NewBrand;
+    /**
      * What the audit log calls it.
      */
     name?: string;
@@ -2518,6 +2537,10 @@ export type Link = {
      * What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
      */
     token: string;
+    /**
+     * The page for its holder: below PUBLIC_URL, with the token in it.
+     */
+    url: string;
 };
 
 export type LinkPreview = {
@@ -2528,6 +2551,10 @@ export type LinkPreview = {
 
 export type LinkState = {
     /**
+     * What its page shows of whoever made it.
+     */
+    brand?: Brand;
+    /**
      * Until when the link can be used.
      */
     expiresAt: string;
@@ -2535,6 +2562,10 @@ export type LinkState = {
      * The session's name.
      */
     name?: string;
+    /**
+     * Whether a simulated phone can link it: POST /v1/sessions/{sessionId}/simulated-scan.
+     */
+    sandbox: boolean;
     sessionId: string;
     state: string;
 };
@@ -2892,6 +2923,10 @@ export type Me = {
      * Absent for API_KEY.
      */
     id?: string;
+    /**
+     * owner: API_KEY, the operator's own. key: one of /v1/api-keys.
+     */
+    kind: 'owner' | 'key';
     name: string;
     /**
      * How many requests it may make; 0: any number.
@@ -3364,6 +3399,21 @@ export type MessagesRead = {
 export type NewAlbum = {
     images?: number;
     videos?: number;
+};
+
+export type NewBrand = {
+    /**
+     * The page's own colour.
+     */
+    color?: string;
+    /**
+     * A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+     */
+    logo?: string;
+    /**
+     * Who asks for the linking.
+     */
+    name?: string;
 };
 
 export type NewCard = {
