@@ -3,6 +3,7 @@ package dashboard
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -89,7 +90,9 @@ func furnish(t *testing.T) (s shop) {
 
 	// What a failing endpoint has been told, and the newest event.
 	eventually(t, "an attempt that failed", func() error {
-		var deliveries struct{ Data []struct{ ID, EventID, LastClass string } }
+		var deliveries struct {
+			Data []struct{ ID, EventID, LastClass string }
+		}
 		must(t, "GET", "/v1/webhook-endpoints/"+s.endpoint+"/deliveries", nil, &deliveries)
 		for _, d := range deliveries.Data {
 			if d.LastClass != "" {
@@ -170,26 +173,48 @@ func look(t *testing.T, tab *testbrowser.Tab, name string, width int64, theme st
 	if wide := tab.Evaluate(`document.scrollingElement.scrollWidth - innerWidth`); strings.TrimPrefix(wide, "-") == wide && wide != "0" {
 		t.Errorf("%s: it is %s px wider than the screen", file, wide)
 	}
+	for _, fault := range faults(t, tab) {
+		t.Errorf("%s: %s", file, fault)
+	}
+}
+
+// faults are what axe-core finds wrong with the page, where it is serious.
+func faults(t *testing.T, tab *testbrowser.Tab) (serious []string) {
+	t.Helper()
 	source, err := axe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	tab.Run(source)
-	var faults []struct {
+	var found []struct {
 		ID, Impact, Help string
-		Nodes            []struct {
-			HTML           string
-			FailureSummary string
-		}
+		Nodes            []struct{ HTML, FailureSummary string }
 	}
-	found := tab.EvaluatePromise(`axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}).then((r) => JSON.stringify(r.violations))`)
-	if err := json.Unmarshal([]byte(found), &faults); err != nil {
+	rules := `{resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}`
+	if err := json.Unmarshal([]byte(tab.EvaluatePromise(`axe.run(document, `+rules+`).then((r) => JSON.stringify(r.violations))`)), &found); err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range faults {
-		if fault.Impact == "serious" || fault.Impact == "critical" {
-			t.Errorf("%s: %s: %s: %s\n%s", file, fault.ID, fault.Help, fault.Nodes[0].HTML, fault.Nodes[0].FailureSummary)
+	for _, f := range found {
+		if f.Impact == "serious" || f.Impact == "critical" {
+			serious = append(serious, fmt.Sprintf("%s: %s: %s\n%s", f.ID, f.Help, f.Nodes[0].HTML, f.Nodes[0].FailureSummary))
 		}
+	}
+	return serious
+}
+
+// TestFaultsAreFound makes sure that TestPages would notice: a pale text and a button without a name are put into a page.
+func TestFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	testnode.Install(t, sources)
+	tab := testbrowser.Open(t)
+	tab.Go(running.URL + "/")
+	tab.Await(`!!document.querySelector('#key')`)
+	if found := faults(t, tab); len(found) > 0 {
+		t.Fatalf("faults before there are any: %q", found)
+	}
+	tab.Evaluate(`(document.querySelector('h1').style.color = 'silver', document.querySelector('main').append(document.createElement('button')))`)
+	if found := strings.Join(faults(t, tab), " "); !contains(found, "color-contrast") || !contains(found, "button-name") {
+		t.Errorf("of a pale text and a button without a name it finds %q", found)
 	}
 }
 

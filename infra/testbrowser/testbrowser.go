@@ -300,3 +300,9 @@ func (tab *Tab) EvaluatePromise(expression string) string {
 	}
 	return value
 }
+
+// PressControl types a key while Ctrl is held down.
+func (tab *Tab) PressControl(key string) {
+	tab.t.Helper()
+	tab.Do(chromedp.KeyEvent(key, chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+}

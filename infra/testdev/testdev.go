@@ -3,6 +3,7 @@ package testdev
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,14 +66,15 @@ func run(m *testing.M, env []string) (code int, err error) {
 	if err := dev.Start(); err != nil {
 		return 0, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- dev.Wait() }()
+	var how error // how it ended; for who has seen that it did
+	ended := make(chan struct{})
+	go func() { how = dev.Wait(); close(ended) }()
 	tick, late := time.NewTicker(20*time.Millisecond), time.After(readyWithin)
 	defer tick.Stop()
 	for Running.URL == "" {
 		select {
-		case err := <-ended:
-			return 0, fmt.Errorf("dev ended: %w\n%s", err, log)
+		case <-ended:
+			return 0, fmt.Errorf("dev ended: %w\n%s", how, log)
 		case <-late:
 			kill(dev, ended)
 			return 0, fmt.Errorf("dev is not ready after %s\n%s", readyWithin, log)
@@ -106,7 +108,7 @@ func run(m *testing.M, env []string) (code int, err error) {
 }
 
 // kill ends dev and all that it has started.
-func kill(dev *exec.Cmd, ended <-chan error) {
+func kill(dev *exec.Cmd, ended <-chan struct{}) {
 	_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL) // it may just have ended
 	<-ended
 }
@@ -145,7 +147,7 @@ func Call(t *testing.T, method, target string, in, out any, header ...string) (i
 		}
 		body = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, target, body)
+	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, target, body) // a test's cleaning up calls too
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,193 @@
+import { api, must, once, Problem, problemOf, type Schemas } from '../../api/client';
+import { auth } from '../../api/auth.svelte';
+import { stream } from '../../api/stream.svelte';
+
+export type MediaInfo = Schemas['MediaInfo'];
+
+// A ticket opens media for 10 minutes. It is renewed a while before, so that what is begun with one also ends.
+const renewBefore = 3 * 60_000;
+// A browser opens six connections to a host, of which the stream has one; a file that is on its way from WhatsApp holds one for 30 s.
+const atOnce = 3;
+
+let ticket: Promise<Schemas['Ticket']> | undefined;
+let until = 0;
+
+/** The address of a file's bytes, with the one media ticket of this page. */
+export async function contentUrl(id: string): Promise<string> {
+  if (!ticket || stream.now() > until - renewBefore) {
+    until = stream.now() + 10 * 60_000;
+    const asked = (ticket = must(api.POST('/v1/stream-tickets', { body: { for: 'media' } })));
+    asked.then((t) => (until = Date.parse(t.expiresAt)), () => ticket === asked && (ticket = undefined));
+  }
+  return `/v1/media/${encodeURIComponent(id)}/content?ticket=${encodeURIComponent((await ticket).ticket)}`;
+}
+
+/** Forgets the ticket: it was not taken, or another key signs in. */
+export function forgetTicket() {
+  ticket = undefined;
+}
+
+let running = 0;
+const waiting: (() => void)[] = [];
+
+/** Waits for a turn to load a file; call what it returns once it is loaded or not. */
+async function turn(): Promise<() => void> {
+  if (running >= atOnce) await new Promise<void>((resolve) => waiting.push(resolve));
+  running++;
+  let given = false;
+  return () => {
+    if (given) return;
+    given = true;
+    running--;
+    waiting.shift()?.();
+  };
+}
+
+/** Files that this page has sent: they are shown from memory, and need not be loaded. */
+const own = new Map<string, string>();
+export function keepOwn(id: string, url: string) {
+  own.set(id, url);
+}
+
+/**
+ * One file of a message: `src` once it may be loaded, and otherwise why it is not there. A GET of a file that is on its way waits for it for 30 s, so what is
+ * pending is asked for a few times, and then when somebody asks.
+ */
+export class File_ {
+  src = $state('');
+  state = $state<'waiting' | 'loading' | 'ready' | 'pending' | 'failed' | 'expired' | 'unplayable'>('waiting');
+  info = $state.raw<MediaInfo>();
+  problem = $state.raw<Problem>();
+  #id: string;
+  #release?: () => void;
+  #tries = 0;
+  #gone = false;
+
+  constructor(id: string, local?: string) {
+    this.#id = id;
+    const url = local ?? own.get(id);
+    if (url) {
+      this.src = url;
+      this.state = 'ready';
+    }
+  }
+
+  /** Loads it when its turn comes. */
+  async load() {
+    if (this.state === 'ready' || this.state === 'loading') return;
+    this.state = 'loading';
+    this.problem = undefined;
+    const release = await turn();
+    if (this.#gone) return release();
+    this.#release = release;
+    try {
+      const url = await contentUrl(this.#id);
+      this.src = this.#tries++ ? `${url}&try=${this.#tries}` : url;
+    } catch (error) {
+      this.problem = problemOf(error);
+      this.state = 'failed';
+      release();
+    }
+  }
+
+  /** What is known of it: how long it plays, and whether it is there. */
+  async ask(): Promise<MediaInfo | undefined> {
+    const release = await turn();
+    try {
+      if (!this.#gone) this.info = await must(api.GET('/v1/media/{mediaId}', { params: { path: { mediaId: this.#id } } }));
+    } catch {
+      // it is shown without
+    }
+    release();
+    return this.info;
+  }
+
+  loaded = () => {
+    this.state = 'ready';
+    this.#release?.();
+  };
+
+  /** It did not load: why? */
+  broken = async () => {
+    this.#release?.();
+    if (this.#gone) return;
+    this.src = '';
+    const info = await this.ask();
+    if (this.#gone) return;
+    if (info?.status === 'pending') {
+      this.state = 'pending';
+      if (this.#tries < 4) {
+        this.state = 'waiting';
+        void this.load().then(() => this.src && (this.state = 'pending'));
+      }
+    } else if (info?.status === 'failed' || info?.status === 'expired') {
+      this.state = info.status;
+    } else if (info?.status === 'ready' && this.#tries < 2) {
+      forgetTicket();
+      this.state = 'waiting';
+      void this.load();
+    } else {
+      this.state = 'unplayable';
+    }
+  };
+
+  failed = () => {
+    this.src = '';
+    this.state = 'failed';
+    this.#release?.();
+  };
+
+  again = () => {
+    this.#tries = 1;
+    this.state = 'waiting';
+    void this.load();
+  };
+
+  /** Asks the owner's phone for it. */
+  async retry(sessionId: string, messageId: string) {
+    try {
+      const info = await must(api.POST('/v1/sessions/{sessionId}/messages/{messageId}/media/retry', { params: { path: { sessionId, messageId }, header: once() } }));
+      this.info = info;
+      this.state = 'waiting';
+      this.again();
+    } catch (error) {
+      this.problem = problemOf(error);
+    }
+  }
+
+  close() {
+    this.#gone = true;
+    this.#release?.();
+  }
+}
+
+/** Saves a file on this machine. */
+export async function download(id: string, name: string) {
+  const link = document.createElement('a');
+  link.href = await contentUrl(id);
+  link.download = name;
+  link.click();
+}
+
+/** Uploads a file and tells how far it is; `key` makes a repeat harmless. */
+export function upload(file: Blob, name: string, key: string, progress: (percent: number) => void, signal?: AbortSignal): Promise<MediaInfo> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('POST', '/v1/media');
+    request.setRequestHeader('X-API-Key', auth.key);
+    request.setRequestHeader('Idempotency-Key', key);
+    request.responseType = 'json';
+    request.upload.onprogress = (e) => e.lengthComputable && progress(Math.floor((100 * e.loaded) / e.total));
+    request.onload = () => {
+      if (request.status === 401) auth.expire();
+      if (request.status < 300) resolve(request.response);
+      else reject(new Problem(request.response ?? {}, request.status));
+    };
+    request.onerror = () => reject(new Problem({ code: 'unreachable' }, 0));
+    request.onabort = () => reject(new DOMException('aborted', 'AbortError'));
+    signal?.addEventListener('abort', () => request.abort());
+    const body = new FormData();
+    body.append('file', file, name);
+    request.send(body);
+  });
+}
