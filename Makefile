@@ -11,7 +11,7 @@ OASDIFF          := $(TOOLS)/oasdiff breaking --severity-levels openapi/lint/sev
 GO               ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev test test/race lint generate generate/check dashboard dashboard/check openapi/lint openapi/diff vuln fuzz fuzz/brief image verify chaos bench bench/sandbox e2e minio clean
+.PHONY: help up dev test test/race lint generate generate/check dashboard dashboard/check screenshots openapi/lint openapi/diff vuln fuzz fuzz/brief image verify chaos bench bench/sandbox e2e minio clean
 
 help: ## Show this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -58,6 +58,10 @@ dashboard: ## Check the dashboard's sources and build them into api/dashboard/di
 dashboard/check: ## Fail if the committed dashboard is not what its sources build
 	cd api/dashboard/ui && npm ci && npm run check && npm run build -- --outDir $(TOOLS)/dashboard
 	diff -r api/dashboard/dist $(TOOLS)/dashboard
+
+screenshots: ## Take a picture of every page, at a desk and on a phone, light and dark: DIR=screenshots (fonts-noto-color-emoji shows emoji)
+	mkdir -p $(or $(DIR),screenshots)
+	CHASQUI_SCREENSHOTS=$(abspath $(or $(DIR),screenshots)) $(GO) test -count=1 -run TestPages ./infra/dashboard
 
 openapi/lint: ## Hold the OpenAPI documents, 3.1 and 3.0, against redocly and spectral
 	cd openapi/lint && npm ci && for document in ../openapi.yaml ../openapi-3.0.yaml; do \

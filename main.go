@@ -282,7 +282,7 @@ func (p *process) startAPI(ctx context.Context, c config.Serving, role any, list
 	s, err := api.New(api.Config{
 		DSN: p.dsn, Addr: net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), Listener: listener, APIKey: c.APIKey, PublicURL: c.PublicURL,
 		WebhookURL: c.WebhookURL, RateLimit: c.RateLimit, SessionRateLimit: c.SessionRateLimit, Guard: guard(c.Networks), S3: p.s3, Keys: p.keys, MediaMaxBytes: c.MaxBytes(), Metrics: p.metrics, Version: version(),
-		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend, Settings: settingsInForce(role), Tracer: p.tracer,
+		MessageExpiry: c.Expiry(), SignalSchema: connector.SignalSchema, MCPMaySend: c.MCPMaySend, SandboxURL: c.SandboxURL, Settings: settingsInForce(role), Tracer: p.tracer,
 	})
 	if err != nil {
 		return fmt.Errorf("start api: %w", err)
@@ -497,7 +497,7 @@ func stack(ctx context.Context, c config.Stack, simulation *config.Simulation, m
 		if err := p.startSandbox(ctx, "", *simulation); err != nil {
 			return err
 		}
-		c.WhatsAppURL = p.ready.WhatsAppURL
+		c.WhatsAppURL, c.SandboxURL = p.ready.WhatsAppURL, p.ready.SandboxURL
 		if c.WhatsAppRootKey, err = hex.DecodeString(p.ready.WhatsAppRootKey); err != nil {
 			return err
 		}

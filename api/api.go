@@ -74,6 +74,8 @@ type Config struct {
 	MCPMaySend bool
 	// SignalSchema is the schema of the linked devices' own stores, of which erasing a contact takes what is about him; empty: there are none.
 	SignalSchema string
+	// SandboxURL is the control interface of the sandbox that stands for WhatsApp; empty: there is none.
+	SandboxURL string
 	// Listener is listened on instead of Addr, where it is there already.
 	Listener net.Listener
 
@@ -100,6 +102,7 @@ type Server struct {
 	previewing chan struct{} // holds one for each preview of a link that is being made
 	transcoder *mediainfo.Transcoder
 	fetcher    *http.Client
+	sandbox    *sandboxClient // nil: there is none
 	limits     limits
 	tail       *tail
 	board      statsBoard
@@ -143,6 +146,7 @@ func New(config Config) (*Server, error) {
 	s.config.MessageExpiry = cmp.Or(config.MessageExpiry, 24*time.Hour)
 	s.config.MediaMaxBytes = cmp.Or(config.MediaMaxBytes, 256<<20)
 	s.fetcher = s.newFetcher()
+	s.sandbox = newSandboxClient(config.SandboxURL)
 	metrics := config.Metrics
 	if metrics == nil {
 		metrics = prometheus.NewRegistry()
@@ -211,6 +215,7 @@ func newRoutes() *Server {
 	s.addSessions()
 	s.addQR()
 	s.addLinking()
+	s.addSimulated()
 	s.addSessionLog()
 	s.addMessages()
 	s.addReactions()
@@ -235,6 +240,7 @@ func newRoutes() *Server {
 	s.addStatus()
 	s.addChannels()
 	s.addMedia()
+	s.addMediaList()
 	s.addEndpoints()
 	s.addDeliveries()
 	s.addReplays()

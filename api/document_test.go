@@ -95,7 +95,7 @@ var sentSchemas = map[string]bool{
 	"PostStatus": true, "StatusTextContent": true, "StatusImageContent": true, "StatusVideoContent": true, "StatusVoiceContent": true,
 	"CreateChannel": true, "ChangeChannel": true, "PostToChannel": true,
 	"IgnoreRules": true, "AskPairingCode": true, "AnswerPasskey": true, "PasskeyResponse": true,
-	"CreateKey": true, "KeyRules": true, "ChangeKey": true, "RotateKey": true, "CreateLink": true,
+	"CreateKey": true, "KeyRules": true, "ChangeKey": true, "RotateKey": true, "CreateLink": true, "NewBrand": true, "SimulateScan": true, "SimulateMessage": true,
 	"ChangeChat": true, "AskHistory": true, "CreateLabel": true, "ChangeLabel": true,
 }
 

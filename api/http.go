@@ -106,11 +106,19 @@ func identify(next http.Handler) http.Handler {
 // unseen are the paths whose requests are no part of any trace: probes and scrapes, which come every few seconds.
 var unseen = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
+// secretInPath finds what opens something in a path: the token of a link's page, and whatever else begins as keys do.
+var secretInPath = regexp.MustCompile(`(?i)(/link/).+|c[kl]_[a-z0-9_-]{20,}`)
+
+// withoutSecrets is a path as logs may have it.
+func withoutSecrets(path string) string {
+	return secretInPath.ReplaceAllString(path, "${1}{token}")
+}
+
 // methods are those that have a series of their own: a client may send any word, and each would be one more for ever.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 // observe writes the one log line of a request, counts it and makes its span. The query stays out of all of these: it may hold what is nobody's
-// business.
+// business; and so do the tokens of links, whose pages have them in their paths.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, method := time.Now(), "other"
@@ -133,7 +141,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			took := time.Since(began)
 			routed := chi.RouteContext(r.Context())
-			route, session := routed.RoutePattern(), routed.URLParam("sessionId") // a pattern, so that the number of series is bounded
+			route, session := routed.RoutePattern(), withoutSecrets(routed.URLParam("sessionId")) // a pattern, so that the number of series is bounded
 			if route == "" {
 				route = "none"
 			}
@@ -146,7 +154,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			if session != "" {
 				about = slog.String("session", session)
 			}
-			s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
+			s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", withoutSecrets(r.URL.Path)), slog.Int("status", status),
 				slog.Int("bytes", wrapped.BytesWritten()), slog.Int64("ms", took.Milliseconds()), slog.String("remote", r.RemoteAddr),
 				slog.String("requestId", callOf(r.Context()).id), about)
 		}()
@@ -230,7 +238,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		}
 	}
 	if o.method != http.MethodGet && !o.asks {
-		c.change = &auditEntry{operation: o.id, path: r.URL.Path, session: session, remote: r.RemoteAddr}
+		c.change = &auditEntry{operation: o.id, path: withoutSecrets(r.URL.Path), session: session, remote: r.RemoteAddr}
 	}
 	next(ctx)
 }

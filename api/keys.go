@@ -84,6 +84,7 @@ type CreatedKey struct {
 
 // Me is the key of the request.
 type Me struct {
+	Kind              string     `json:"kind" enum:"owner,key" doc:"owner: API_KEY, the operator's own. key: one of /v1/api-keys." example:"key"`
 	ID                string     `json:"id,omitempty" doc:"Absent for API_KEY." example:"key_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
 	Name              string     `json:"name" example:"CRM"`
 	Scopes            []scope    `json:"scopes"`
@@ -120,8 +121,8 @@ func (s *Server) addKeys() {
 	created := CreatedKey{exampleKey, "ck_3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}
 	register(s, operation{
 		method: "GET", path: "/v1/me", id: "get-me", tag: keysTag, status: 200, scope: scopeAny,
-		summary: "Read what this key may do", description: "The scopes and sessions of the key that asks.",
-		response: Me{ID: exampleKey.ID, Name: "CRM", Scopes: exampleKey.Scopes, Sessions: exampleKey.Sessions, RequestsPerMinute: 12000},
+		summary: "Read what this key may do", description: "Whose key it is that asks, its scopes and sessions, and how long it is valid.",
+		response: Me{Kind: "key", ID: exampleKey.ID, Name: "CRM", Scopes: exampleKey.Scopes, Sessions: exampleKey.Sessions, RequestsPerMinute: 12000},
 	}, s.getMe)
 	register(s, operation{
 		method: "GET", path: keysPath, id: "list-api-keys", tag: keysTag, status: 200, scope: scopeAdmin,
@@ -221,9 +222,9 @@ func sessionsOf(list []sessionFilter) []string {
 
 func (s *Server) getMe(ctx context.Context, _ *struct{}) (*struct{ Body Me }, error) {
 	c := callerOf(ctx)
-	me := Me{Name: c.name, Scopes: c.scopes, Sessions: texts(c.sessions), RequestsPerMinute: s.config.RateLimit, ExpiresAt: utc(c.expires)}
+	me := Me{Kind: "owner", Name: c.name, Scopes: c.scopes, Sessions: texts(c.sessions), RequestsPerMinute: s.config.RateLimit, ExpiresAt: utc(c.expires)}
 	if c.id != (uuid.UUID{}) {
-		me.ID = events.KeyPrefix.Format(c.id)
+		me.Kind, me.ID = "key", events.KeyPrefix.Format(c.id)
 	}
 	if c.perMinute > 0 {
 		me.RequestsPerMinute = c.perMinute

@@ -138,7 +138,7 @@ func (s *Server) mediaInfo(m db.Media) (MediaInfo, error) {
 		return MediaInfo{}, err
 	}
 	info := MediaInfo{
-		Media: postgres.Media(m, s.URL()), Status: m.Status, SessionID: postgres.Text(m.SessionID), Width: details.Width, Height: details.Height, Seconds: details.Seconds,
+		Media: postgres.Media(m, s.address), Status: m.Status, SessionID: postgres.Text(m.SessionID), Width: details.Width, Height: details.Height, Seconds: details.Seconds,
 		CreatedAt: m.CreatedAt,
 	}
 	if m.MessageID != nil {

@@ -85,6 +85,7 @@ const (
 	AccountBanned          Code = "account_banned"
 	InternalError          Code = "internal_error"
 	WhatsAppRejected       Code = "whatsapp_rejected"
+	SandboxNotAvailable    Code = "sandbox_not_available"
 	Unavailable            Code = "unavailable"
 	WhatsAppTimeout        Code = "whatsapp_timeout"
 )
@@ -137,6 +138,7 @@ var explanations = map[Code]explanation{
 	PasskeyNotRequired:     {409, "Passkey not required", "WhatsApp does not wait for this step of a passkey. While the session's state is passkey_required, GET /v1/sessions/{sessionId}/passkey says which step it waits for; once its time is over, linking begins anew."},
 	PasskeyRequired:        {409, "Passkey required", "A phone is linking this session, and WhatsApp waits for the account's passkey: GET /v1/sessions/{sessionId}/passkey. Restart the session to begin anew."},
 	PasskeyRefused:         {422, "Passkey refused", "WhatsApp did not accept the answer of the passkey: it is another account's, or not for this request. Another answer may be sent until expiresAt."},
+	SandboxNotAvailable:    {409, "Sandbox not available", "There are no simulated phones here: the api is told of no simulated WhatsApp, or the real one is used. chasqui dev has one; with docker compose it comes with infra/docker/sandbox.env; elsewhere set SANDBOX_URL."},
 	EndpointNotActive:      {409, "Endpoint not active", "The webhook endpoint is paused or disabled, so nothing is sent to it. Set its state to active first: PATCH /v1/webhook-endpoints/{endpointId}."},
 	IdempotencyInProgress:  {409, "Still in progress", "A request with this Idempotency-Key is still running. Repeat it after the time in Retry-After."},
 	CursorExpired:          {410, "Cursor expired", "The event of this cursor is no longer kept. Read without after to begin at the oldest event that is."},

@@ -16,6 +16,7 @@ type Version struct {
 	Name    string `json:"name" example:"chasqui"`
 	Version string `json:"version" doc:"The program's version." example:"0.1.0"`
 	API     string `json:"api" doc:"The version of this document." example:"1.0.0"`
+	Sandbox bool   `json:"sandbox" doc:"Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message." example:"false"`
 }
 
 type healthOutput struct{ Body Health }
@@ -35,9 +36,9 @@ func (s *Server) addSystem() {
 	register(s, operation{
 		method: "GET", path: "/v1/version", id: "get-version", tag: "System", status: 200, public: true,
 		summary: "Which version runs?", description: "The program's version and the API's.",
-		response: Version{"chasqui", "0.1.0", documentVersion},
+		response: Version{"chasqui", "0.1.0", documentVersion, false},
 	}, func(context.Context, *struct{}) (*struct{ Body Version }, error) {
-		return &struct{ Body Version }{Version{"chasqui", s.config.Version, documentVersion}}, nil
+		return &struct{ Body Version }{Version{"chasqui", s.config.Version, documentVersion, s.sandbox != nil}}, nil
 	})
 }
 

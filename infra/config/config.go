@@ -139,6 +139,11 @@ type MediaKeeping struct {
 	MediaDays int `env:"MEDIA_RETENTION_DAYS" kind:"count" default:"90" doc:"Days that the bytes of media are kept."`
 }
 
+// Simulated is where the API finds simulated phones.
+type Simulated struct {
+	SandboxURL string `env:"SANDBOX_URL" kind:"http" doc:"The control interface of the sandbox that stands for WhatsApp, as http://host:3001, for simulated phones by the API. It has no key: name one that nobody else reaches. Unset, there are none; dev uses its own."`
+}
+
 // Simulation is the sandbox's.
 type Simulation struct {
 	SandboxPort       int    `env:"SANDBOX_PORT" flag:"sandbox-port" kind:"port" default:"3001" doc:"The sandbox's port; 0 picks a free one."`
@@ -203,6 +208,7 @@ type Serving struct {
 	Media
 	Messages
 	Assistants
+	Simulated
 }
 
 // API is the configuration of `chasqui api`.

@@ -3,6 +3,7 @@
 package dashboard
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -40,6 +41,9 @@ func sandbox(t *testing.T, method, path string, in, out any) {
 
 // patience is how long a test waits for one thing.
 const patience = 60 * time.Second
+
+// errNotYet is for what has no better reason.
+var errNotYet = errors.New("not yet")
 
 // eventually polls until cond answers nil.
 func eventually(t *testing.T, what string, cond func() error) {

@@ -61,6 +61,13 @@ func (w *walk) links() {
 		w.t.Fatal(err)
 	}
 
+	played := unlinked(w.t, w.juan)
+	played.must(202, "POST", "/start", nil, nil)
+	w.do("simulate-scan", "sessionId", played.id)
+
+	played.awaitState("connected")
+	w.do("simulate-message", "sessionId", played.id)
+
 	w.s.awaitState("connected")
 	w.do("list-sessions")
 	w.do("get-session")
@@ -264,6 +271,7 @@ func (w *walk) statuses() {
 // media uploads a file and reads it, and reads what has happened so far.
 func (w *walk) media() {
 	w.is["mediaId"] = textAt(w.do("upload-media"), "id")
+	w.do("list-media")
 	w.do("get-media")
 	w.do("get-media-content")
 	w.do("delete-media")

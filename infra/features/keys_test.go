@@ -65,10 +65,13 @@ func TestACustomerLinksBySomebodyElsesLink(t *testing.T) {
 	p := newPhone(t, "Customer")
 	s := unlinked(t, p)
 	var link struct {
-		Token     string
-		ExpiresAt time.Time
+		Token, URL string
+		ExpiresAt  time.Time
 	}
-	s.must(201, "POST", "/links", map[string]any{}, &link)
+	s.must(201, "POST", "/links", map[string]any{"brand": map[string]any{"name": "The Shop"}}, &link)
+	if link.URL != running.URL+"/link/"+link.Token {
+		t.Errorf("the page is %s", link.URL)
+	}
 	s.must(202, "POST", "/start", nil, nil)
 	// The customer's page has nothing but the token.
 	page := func(path string, out any) int {

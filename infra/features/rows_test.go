@@ -20,6 +20,7 @@ var table = []struct {
 		"Only an unlinking ends a session: every other loss reconnects",
 		"Encrypted export and import",
 		"Pairing code and passkey",
+		"Simulated phones by the API: link a session, write to it",
 		"Proxy of a session, media included",
 		"Ignore groups, status, broadcasts, channels",
 		"Reject calls with a text",

@@ -284,3 +284,25 @@ func send[P, R any](tab *Tab, command cdp.Command[P, R], params P) {
 
 // Context is the tab's, for steps that are not here.
 func (tab *Tab) Context() context.Context { return tab.ctx }
+
+// Run runs a script in the page, as the developer's console does: its policy does not bind it.
+func (tab *Tab) Run(script string) {
+	tab.t.Helper()
+	send(tab, runtime.Evaluate, runtime.EvaluateParams{Expression: script})
+}
+
+// EvaluatePromise returns what a promise comes to, as text.
+func (tab *Tab) EvaluatePromise(expression string) string {
+	tab.t.Helper()
+	value, err := chromedp.Run(tab.ctx, chromedp.Evaluate[string](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		tab.t.Fatal(err)
+	}
+	return value
+}
+
+// PressControl types a key while Ctrl is held down.
+func (tab *Tab) PressControl(key string) {
+	tab.t.Helper()
+	tab.Do(chromedp.KeyEvent(key, chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+}

@@ -3,6 +3,7 @@ package testdev
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,34 +52,34 @@ func run(m *testing.M, env []string) (code int, err error) {
 		return 0, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL runs as another user where this is root
+	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL runs as another user where this is root
 		return 0, err
 	}
 	Running.Binary, Running.Data = filepath.Join(dir, "chasqui"), filepath.Join(dir, "data")
-	if out, err := exec.Command("go", "build", "-o", Running.Binary, "../..").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", Running.Binary, "../..").CombinedOutput(); err != nil { //nolint:gosec,noctx // G204: a folder of our own; it ends by itself
 		return 0, fmt.Errorf("build: %w\n%s", err, out)
 	}
 	ready, log := filepath.Join(dir, "ready.json"), &output{}
-	dev := exec.Command(Running.Binary, "dev", "--data", Running.Data, "--port", "0", "--sandbox-port", "0", "--ready-file", ready)
+	dev := exec.Command(Running.Binary, "dev", "--data", Running.Data, "--port", "0", "--sandbox-port", "0", "--ready-file", ready) //nolint:gosec,noctx // G204: what was just built; it is ended below
 	dev.Dir, dev.Stdout, dev.Stderr, dev.Env = dir, log, log, append(os.Environ(), env...)
 	dev.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := dev.Start(); err != nil {
 		return 0, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- dev.Wait() }()
+	var how error // how it ended; for who has seen that it did
+	ended := make(chan struct{})
+	go func() { how = dev.Wait(); close(ended) }()
 	tick, late := time.NewTicker(20*time.Millisecond), time.After(readyWithin)
 	defer tick.Stop()
 	for Running.URL == "" {
 		select {
-		case err := <-ended:
-			return 0, fmt.Errorf("dev ended: %w\n%s", err, log)
+		case <-ended:
+			return 0, fmt.Errorf("dev ended: %w\n%s", how, log)
 		case <-late:
-			_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL)
-			<-ended
+			kill(dev, ended)
 			return 0, fmt.Errorf("dev is not ready after %s\n%s", readyWithin, log)
 		case <-tick.C:
-			raw, err := os.ReadFile(ready) //nolint:gosec // our own folder
+			raw, err := os.ReadFile(ready)
 			if err == nil {
 				err = json.Unmarshal(raw, &Running)
 			}
@@ -92,19 +93,24 @@ func run(m *testing.M, env []string) (code int, err error) {
 	select {
 	case <-ended:
 	case <-time.After(endWithin):
-		_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL)
-		<-ended
+		kill(dev, ended)
 	}
 	if code != 0 || bytes.Contains(log.all(), []byte("WARNING: DATA RACE")) {
 		fmt.Fprintln(os.Stderr, "--- dev, what it warned of")
 		for line := range bytes.Lines(log.all()) {
 			if !bytes.Contains(line, []byte("level=INFO")) {
-				_, _ = os.Stderr.Write(line)
+				fmt.Fprintf(os.Stderr, "%s", line)
 			}
 		}
 		code = 1
 	}
 	return code, nil
+}
+
+// kill ends dev and all that it has started.
+func kill(dev *exec.Cmd, ended <-chan struct{}) {
+	_ = syscall.Kill(-dev.Process.Pid, syscall.SIGKILL) // it may just have ended
+	<-ended
 }
 
 // output is what dev has written, also while it writes.
@@ -141,7 +147,7 @@ func Call(t *testing.T, method, target string, in, out any, header ...string) (i
 		}
 		body = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, target, body)
+	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, target, body) // a test's cleaning up calls too
 	if err != nil {
 		t.Fatal(err)
 	}

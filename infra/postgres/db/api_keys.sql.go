@@ -7,6 +7,7 @@ package db
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -79,7 +80,7 @@ func (q *Queries) AuditSweep(ctx context.Context, db DBTX, beforeID uuid.UUID, m
 
 const keyByHash = `-- name: KeyByHash :one
 
-SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at FROM api_keys
+SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at, brand FROM api_keys
  WHERE (hash = $1 OR previous_hash = $1 AND previous_until > now()) AND (expires_at IS NULL OR expires_at > now())
 `
 
@@ -104,12 +105,13 @@ func (q *Queries) KeyByHash(ctx context.Context, db DBTX, hash []byte) (ApiKey, 
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.LastUsedAt,
+		&i.Brand,
 	)
 	return i, err
 }
 
 const keyByPrincipal = `-- name: KeyByPrincipal :one
-SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at FROM api_keys WHERE principal = $1 AND (expires_at IS NULL OR expires_at > now())
+SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at, brand FROM api_keys WHERE principal = $1 AND (expires_at IS NULL OR expires_at > now())
 `
 
 func (q *Queries) KeyByPrincipal(ctx context.Context, db DBTX, principal []byte) (ApiKey, error) {
@@ -131,13 +133,14 @@ func (q *Queries) KeyByPrincipal(ctx context.Context, db DBTX, principal []byte)
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.LastUsedAt,
+		&i.Brand,
 	)
 	return i, err
 }
 
 const keyChange = `-- name: KeyChange :one
 UPDATE api_keys SET name = $1, scopes = $2, sessions = $3, networks = $4, rate_limit = $5, expires_at = $6
- WHERE id = $7 RETURNING id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at
+ WHERE id = $7 RETURNING id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at, brand
 `
 
 type KeyChangeParams struct {
@@ -177,6 +180,7 @@ func (q *Queries) KeyChange(ctx context.Context, db DBTX, arg KeyChangeParams) (
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.LastUsedAt,
+		&i.Brand,
 	)
 	return i, err
 }
@@ -194,7 +198,7 @@ func (q *Queries) KeyDelete(ctx context.Context, db DBTX, id uuid.UUID) (int64, 
 }
 
 const keyGet = `-- name: KeyGet :one
-SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at FROM api_keys WHERE id = $1 AND kind = 'key'
+SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at, brand FROM api_keys WHERE id = $1 AND kind = 'key'
 `
 
 func (q *Queries) KeyGet(ctx context.Context, db DBTX, id uuid.UUID) (ApiKey, error) {
@@ -216,13 +220,14 @@ func (q *Queries) KeyGet(ctx context.Context, db DBTX, id uuid.UUID) (ApiKey, er
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.LastUsedAt,
+		&i.Brand,
 	)
 	return i, err
 }
 
 const keyInsert = `-- name: KeyInsert :one
-INSERT INTO api_keys (id, kind, name, hint, hash, scopes, sessions, networks, rate_limit, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at
+INSERT INTO api_keys (id, kind, name, hint, hash, scopes, sessions, networks, rate_limit, expires_at, brand)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at, brand
 `
 
 type KeyInsertParams struct {
@@ -236,6 +241,7 @@ type KeyInsertParams struct {
 	Networks  []string
 	RateLimit *int32
 	ExpiresAt *time.Time
+	Brand     json.RawMessage
 }
 
 func (q *Queries) KeyInsert(ctx context.Context, db DBTX, arg KeyInsertParams) (ApiKey, error) {
@@ -250,6 +256,7 @@ func (q *Queries) KeyInsert(ctx context.Context, db DBTX, arg KeyInsertParams) (
 		arg.Networks,
 		arg.RateLimit,
 		arg.ExpiresAt,
+		arg.Brand,
 	)
 	var i ApiKey
 	err := row.Scan(
@@ -268,12 +275,13 @@ func (q *Queries) KeyInsert(ctx context.Context, db DBTX, arg KeyInsertParams) (
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.LastUsedAt,
+		&i.Brand,
 	)
 	return i, err
 }
 
 const keyList = `-- name: KeyList :many
-SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at FROM api_keys
+SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at, brand FROM api_keys
  WHERE kind = 'key' AND ($1::uuid IS NULL OR id < $1::uuid) ORDER BY id DESC LIMIT $2
 `
 
@@ -302,6 +310,7 @@ func (q *Queries) KeyList(ctx context.Context, db DBTX, before *uuid.UUID, maxRo
 			&i.ExpiresAt,
 			&i.CreatedAt,
 			&i.LastUsedAt,
+			&i.Brand,
 		); err != nil {
 			return nil, err
 		}
@@ -314,7 +323,7 @@ func (q *Queries) KeyList(ctx context.Context, db DBTX, before *uuid.UUID, maxRo
 }
 
 const keyLock = `-- name: KeyLock :one
-SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at FROM api_keys WHERE id = $1 AND kind = 'key' FOR UPDATE
+SELECT id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at, brand FROM api_keys WHERE id = $1 AND kind = 'key' FOR UPDATE
 `
 
 func (q *Queries) KeyLock(ctx context.Context, db DBTX, id uuid.UUID) (ApiKey, error) {
@@ -336,13 +345,14 @@ func (q *Queries) KeyLock(ctx context.Context, db DBTX, id uuid.UUID) (ApiKey, e
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.LastUsedAt,
+		&i.Brand,
 	)
 	return i, err
 }
 
 const keyRotate = `-- name: KeyRotate :one
 UPDATE api_keys SET previous_hash = $1, previous_until = $2, hash = $3, hint = $4
- WHERE id = $5 AND kind = 'key' RETURNING id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at
+ WHERE id = $5 AND kind = 'key' RETURNING id, principal, kind, name, hint, hash, previous_hash, previous_until, scopes, sessions, networks, rate_limit, expires_at, created_at, last_used_at, brand
 `
 
 type KeyRotateParams struct {
@@ -379,6 +389,7 @@ func (q *Queries) KeyRotate(ctx context.Context, db DBTX, arg KeyRotateParams) (
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.LastUsedAt,
+		&i.Brand,
 	)
 	return i, err
 }

@@ -129,6 +129,20 @@ func (q *Queries) EventPage(ctx context.Context, db DBTX, arg EventPageParams) (
 	return items, nil
 }
 
+const eventPairingCode = `-- name: EventPairingCode :one
+SELECT e.body FROM events e
+ WHERE e.session_id = $1 AND e.type = 'session.pairing-code' AND e.id >= $2 AND e.body <> ''
+ ORDER BY e.seq DESC LIMIT 1
+`
+
+// The newest pairing code of a session, made since.
+func (q *Queries) EventPairingCode(ctx context.Context, db DBTX, sessionID string, since uuid.UUID) ([]byte, error) {
+	row := db.QueryRow(ctx, eventPairingCode, sessionID, since)
+	var body []byte
+	err := row.Scan(&body)
+	return body, err
+}
+
 const eventScanEnd = `-- name: EventScanEnd :one
 (SELECT e.seq, e.id FROM events e
   WHERE $1::text = '' AND e.seq > $2::bigint AND e.seq <= $3::bigint

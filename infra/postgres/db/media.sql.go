@@ -239,6 +239,54 @@ func (q *Queries) MediaInsert(ctx context.Context, db DBTX, arg MediaInsertParam
 	return i, err
 }
 
+const mediaList = `-- name: MediaList :many
+SELECT id, session_id, message_id, status, mimetype, file_name, size, sha256, object, details, kind, direct_path, media_key, enc_sha256, remote_at, asked_at, error_code, error_message, created_at, updated_at, on_demand, uploaded_by FROM media WHERE id = ANY ($1::uuid[]) ORDER BY id DESC
+`
+
+// The files of a page, newest first.
+func (q *Queries) MediaList(ctx context.Context, db DBTX, ids []uuid.UUID) ([]Media, error) {
+	rows, err := db.Query(ctx, mediaList, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Media{}
+	for rows.Next() {
+		var i Media
+		if err := rows.Scan(
+			&i.ID,
+			&i.SessionID,
+			&i.MessageID,
+			&i.Status,
+			&i.Mimetype,
+			&i.FileName,
+			&i.Size,
+			&i.Sha256,
+			&i.Object,
+			&i.Details,
+			&i.Kind,
+			&i.DirectPath,
+			&i.MediaKey,
+			&i.EncSha256,
+			&i.RemoteAt,
+			&i.AskedAt,
+			&i.ErrorCode,
+			&i.ErrorMessage,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.OnDemand,
+			&i.UploadedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const mediaListAsked = `-- name: MediaListAsked :many
 SELECT f.id, f.media_key, f.status FROM messages m JOIN media f ON f.message_id = m.id
  WHERE m.session_id = $1::text AND m.whatsapp_id = $2::text AND f.asked_at IS NOT NULL AND f.status IN ('pending', 'failed')
@@ -318,6 +366,118 @@ func (q *Queries) MediaOfSessions(ctx context.Context, db DBTX, iD uuid.UUID, se
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
+}
+
+const mediaPage = `-- name: MediaPage :many
+SELECT g.id FROM unnest($1::text[]) s (status) CROSS JOIN unnest($2::text[]) k (kind) CROSS JOIN LATERAL (
+    SELECT f.id FROM media f
+     WHERE (f.status, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END), f.id) < (s.status, k.kind, $3::uuid)
+       AND (f.status, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END)) >= (s.status, k.kind)
+     ORDER BY f.status DESC, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END) DESC, f.id DESC
+     LIMIT $4::int) g
+ ORDER BY g.id DESC LIMIT $4::int
+`
+
+// The ids of the newest files before one, of these statuses and kinds. Each pair of the two is read by media_listed from where its page begins, so that
+// what is rare costs no more than what is common. What is equal in all rows is compared as the rest is, here and below: told that it is equal, PostgreSQL
+// would take an index that has the order alone where it takes the two for equally good, and read all that is somebody else's.
+func (q *Queries) MediaPage(ctx context.Context, db DBTX, statuses []string, kinds []string, before uuid.UUID, maxRows int32) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, mediaPage,
+		statuses,
+		kinds,
+		before,
+		maxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const mediaPageOfSessions = `-- name: MediaPageOfSessions :many
+WITH RECURSIVE sent AS (
+    SELECT (SELECT n.media_id FROM unnest($2::text[]) s (id) CROSS JOIN LATERAL (
+                SELECT m.media_id FROM messages m WHERE (m.session_id, m.media_id) < (s.id, $3::uuid) AND m.session_id >= s.id AND m.media_id IS NOT NULL
+                 ORDER BY m.session_id DESC, m.media_id DESC LIMIT 1) n
+             ORDER BY n.media_id DESC LIMIT 1) AS id
+    UNION ALL
+    SELECT (SELECT n.media_id FROM unnest($2::text[]) s (id) CROSS JOIN LATERAL (
+                SELECT m.media_id FROM messages m WHERE (m.session_id, m.media_id) < (s.id, sent.id) AND m.session_id >= s.id AND m.media_id IS NOT NULL
+                 ORDER BY m.session_id DESC, m.media_id DESC LIMIT 1) n
+             ORDER BY n.media_id DESC LIMIT 1)
+      FROM sent WHERE sent.id IS NOT NULL
+), found AS (
+    (SELECT g.id FROM unnest($2::text[]) s (id) CROSS JOIN unnest($4::text[]) t (status) CROSS JOIN unnest($5::text[]) k (kind) CROSS JOIN LATERAL (
+        SELECT f.id FROM media f
+         WHERE (f.session_id, f.status, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END), f.id) < (s.id, t.status, k.kind, $3::uuid)
+           AND (f.session_id, f.status, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END)) >= (s.id, t.status, k.kind) AND f.session_id IS NOT NULL
+         ORDER BY f.session_id DESC, f.status DESC, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END) DESC, f.id DESC
+         LIMIT $1::int) g)
+    UNION
+    (SELECT f.id FROM media f
+      WHERE (f.uploaded_by, f.id) < ($6::bytea, $3::uuid) AND f.uploaded_by >= $6::bytea AND f.uploaded_by IS NOT NULL
+        AND f.status = ANY ($4::text[])
+        AND (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END) = ANY ($5::text[])
+      ORDER BY f.uploaded_by DESC, f.id DESC LIMIT $1::int)
+    UNION
+    (SELECT g.id FROM sent CROSS JOIN LATERAL (
+        SELECT f.id FROM media f
+         WHERE f.id = sent.id AND f.status = ANY ($4::text[])
+           AND (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END) = ANY ($5::text[])
+         OFFSET 0) g -- so that each is looked for by its id, and sent goes no further than LIMIT wants
+      LIMIT $1::int)
+)
+SELECT found.id FROM found ORDER BY found.id DESC LIMIT $1::int
+`
+
+type MediaPageOfSessionsParams struct {
+	MaxRows    int32
+	Sessions   []string
+	Before     uuid.UUID
+	Statuses   []string
+	Kinds      []string
+	UploadedBy []byte
+}
+
+// MediaPage of what messages of these sessions brought or send, and of what uploaded_by uploaded, if anybody: what MediaOfSessions and its like let
+// see. A file may be sent by any number of messages, so sent jumps from one file to the next, by messages_sent_media, as far as it is asked.
+func (q *Queries) MediaPageOfSessions(ctx context.Context, db DBTX, arg MediaPageOfSessionsParams) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, mediaPageOfSessions,
+		arg.MaxRows,
+		arg.Sessions,
+		arg.Before,
+		arg.Statuses,
+		arg.Kinds,
+		arg.UploadedBy,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const mediaReady = `-- name: MediaReady :execrows

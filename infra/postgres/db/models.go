@@ -27,6 +27,7 @@ type ApiKey struct {
 	ExpiresAt     *time.Time
 	CreatedAt     time.Time
 	LastUsedAt    *time.Time
+	Brand         json.RawMessage
 }
 
 type Attempt struct {

@@ -12,8 +12,8 @@ UPDATE api_keys SET last_used_at = now() WHERE id = @id AND (last_used_at IS NUL
 SELECT * FROM api_keys WHERE principal = @principal AND (expires_at IS NULL OR expires_at > now());
 
 -- name: KeyInsert :one
-INSERT INTO api_keys (id, kind, name, hint, hash, scopes, sessions, networks, rate_limit, expires_at)
-VALUES (@id, @kind, @name, @hint, sqlc.arg(hash), @scopes, @sessions, @networks, @rate_limit, @expires_at) RETURNING *;
+INSERT INTO api_keys (id, kind, name, hint, hash, scopes, sessions, networks, rate_limit, expires_at, brand)
+VALUES (@id, @kind, @name, @hint, sqlc.arg(hash), @scopes, @sessions, @networks, @rate_limit, @expires_at, sqlc.narg(brand)) RETURNING *;
 
 -- name: KeyList :many
 SELECT * FROM api_keys

@@ -35,6 +35,12 @@ SELECT w.seq, w.id, w.session_id, w.type, w.order_key, w.from_me, w.body FROM (
                     sqlc.narg(from_me)::boolean) = sqlc.narg(from_me)::boolean)
  ORDER BY w.seq LIMIT sqlc.arg(max_rows)::int;
 
+-- name: EventPairingCode :one
+-- The newest pairing code of a session, made since.
+SELECT e.body FROM events e
+ WHERE e.session_id = @session_id AND e.type = 'session.pairing-code' AND e.id >= @since AND e.body <> ''
+ ORDER BY e.seq DESC LIMIT 1;
+
 -- name: EventScanEnd :one
 -- The last event that EventPage looked at, when it stopped because of scan.
 (SELECT e.seq, e.id FROM events e

@@ -57,6 +57,59 @@ SELECT * FROM media WHERE id = @id;
 -- Whether a message of one of these sessions sends it.
 SELECT EXISTS (SELECT FROM messages WHERE media_id = @id::uuid AND session_id = ANY (@sessions::text[]));
 
+-- name: MediaList :many
+-- The files of a page, newest first.
+SELECT * FROM media WHERE id = ANY (@ids::uuid[]) ORDER BY id DESC;
+
+-- name: MediaPage :many
+-- The ids of the newest files before one, of these statuses and kinds. Each pair of the two is read by media_listed from where its page begins, so that
+-- what is rare costs no more than what is common. What is equal in all rows is compared as the rest is, here and below: told that it is equal, PostgreSQL
+-- would take an index that has the order alone where it takes the two for equally good, and read all that is somebody else's.
+SELECT g.id FROM unnest(@statuses::text[]) s (status) CROSS JOIN unnest(@kinds::text[]) k (kind) CROSS JOIN LATERAL (
+    SELECT f.id FROM media f
+     WHERE (f.status, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END), f.id) < (s.status, k.kind, @before::uuid)
+       AND (f.status, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END)) >= (s.status, k.kind)
+     ORDER BY f.status DESC, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END) DESC, f.id DESC
+     LIMIT @max_rows::int) g
+ ORDER BY g.id DESC LIMIT @max_rows::int;
+
+-- name: MediaPageOfSessions :many
+-- MediaPage of what messages of these sessions brought or send, and of what uploaded_by uploaded, if anybody: what MediaOfSessions and its like let
+-- see. A file may be sent by any number of messages, so sent jumps from one file to the next, by messages_sent_media, as far as it is asked.
+WITH RECURSIVE sent AS (
+    SELECT (SELECT n.media_id FROM unnest(@sessions::text[]) s (id) CROSS JOIN LATERAL (
+                SELECT m.media_id FROM messages m WHERE (m.session_id, m.media_id) < (s.id, @before::uuid) AND m.session_id >= s.id AND m.media_id IS NOT NULL
+                 ORDER BY m.session_id DESC, m.media_id DESC LIMIT 1) n
+             ORDER BY n.media_id DESC LIMIT 1) AS id
+    UNION ALL
+    SELECT (SELECT n.media_id FROM unnest(@sessions::text[]) s (id) CROSS JOIN LATERAL (
+                SELECT m.media_id FROM messages m WHERE (m.session_id, m.media_id) < (s.id, sent.id) AND m.session_id >= s.id AND m.media_id IS NOT NULL
+                 ORDER BY m.session_id DESC, m.media_id DESC LIMIT 1) n
+             ORDER BY n.media_id DESC LIMIT 1)
+      FROM sent WHERE sent.id IS NOT NULL
+), found AS (
+    (SELECT g.id FROM unnest(@sessions::text[]) s (id) CROSS JOIN unnest(@statuses::text[]) t (status) CROSS JOIN unnest(@kinds::text[]) k (kind) CROSS JOIN LATERAL (
+        SELECT f.id FROM media f
+         WHERE (f.session_id, f.status, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END), f.id) < (s.id, t.status, k.kind, @before::uuid)
+           AND (f.session_id, f.status, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END)) >= (s.id, t.status, k.kind) AND f.session_id IS NOT NULL
+         ORDER BY f.session_id DESC, f.status DESC, (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END) DESC, f.id DESC
+         LIMIT @max_rows::int) g)
+    UNION
+    (SELECT f.id FROM media f
+      WHERE (f.uploaded_by, f.id) < (sqlc.narg(uploaded_by)::bytea, @before::uuid) AND f.uploaded_by >= sqlc.narg(uploaded_by)::bytea AND f.uploaded_by IS NOT NULL
+        AND f.status = ANY (@statuses::text[])
+        AND (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END) = ANY (@kinds::text[])
+      ORDER BY f.uploaded_by DESC, f.id DESC LIMIT @max_rows::int)
+    UNION
+    (SELECT g.id FROM sent CROSS JOIN LATERAL (
+        SELECT f.id FROM media f
+         WHERE f.id = sent.id AND f.status = ANY (@statuses::text[])
+           AND (CASE lower(split_part(f.mimetype, '/', 1)) WHEN 'image' THEN 'image' WHEN 'video' THEN 'video' WHEN 'audio' THEN 'audio' ELSE 'document' END) = ANY (@kinds::text[])
+         OFFSET 0) g -- so that each is looked for by its id, and sent goes no further than LIMIT wants
+      LIMIT @max_rows::int)
+)
+SELECT found.id FROM found ORDER BY found.id DESC LIMIT @max_rows::int;
+
 -- name: MediaDelete :one
 -- A client's own upload goes; of a message's media only the bytes do, since the message still names it.
 WITH changed AS (

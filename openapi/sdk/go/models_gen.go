@@ -933,6 +933,12 @@ const (
 	LogEntryKindState       LogEntryKind = "state"
 )
 
+// Defines values for MeKind.
+const (
+	MeKindKey   MeKind = "key"
+	MeKindOwner MeKind = "owner"
+)
+
 // Defines values for MeScopes.
 const (
 	MeScopesAdmin  MeScopes = "admin"
@@ -1582,6 +1588,22 @@ const (
 	StreamEventsParamsChatKindUser      StreamEventsParamsChatKind = "user"
 )
 
+// Defines values for ListMediaParamsStatus.
+const (
+	ListMediaParamsStatusExpired ListMediaParamsStatus = "expired"
+	ListMediaParamsStatusFailed  ListMediaParamsStatus = "failed"
+	ListMediaParamsStatusPending ListMediaParamsStatus = "pending"
+	ListMediaParamsStatusReady   ListMediaParamsStatus = "ready"
+)
+
+// Defines values for ListMediaParamsKind.
+const (
+	ListMediaParamsKindAudio    ListMediaParamsKind = "audio"
+	ListMediaParamsKindDocument ListMediaParamsKind = "document"
+	ListMediaParamsKindImage    ListMediaParamsKind = "image"
+	ListMediaParamsKindVideo    ListMediaParamsKind = "video"
+)
+
 // Defines values for ListChangesParamsStatus.
 const (
 	ListChangesParamsStatusDone    ListChangesParamsStatus = "done"
@@ -1955,6 +1977,18 @@ type BatchMessage struct {
 type Blocklist struct {
 	// Data Whom the account has blocked, by id.
 	Data []Address `json:"data"`
+}
+
+// Brand defines model for Brand.
+type Brand struct {
+	// Color The page's own colour.
+	Color string `json:"color,omitempty"`
+
+	// Logo A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+	Logo string `json:"logo,omitempty"`
+
+	// Name Who asks for the linking.
+	Name string `json:"name,omitempty"`
 }
 
 // BusinessDay defines model for BusinessDay.
@@ -3054,6 +3088,9 @@ type CreateLabel struct {
 
 // CreateLink defines model for CreateLink.
 type CreateLink struct {
+	// Brand What its page shows of you. Default: nothing.
+	Brand *NewBrand `json:"brand,omitempty"`
+
 	// Name What the audit log calls it.
 	Name *string `json:"name,omitempty"`
 
@@ -4052,6 +4089,9 @@ type Link struct {
 
 	// Token What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
 	Token string `json:"token"`
+
+	// URL The page for its holder: below PUBLIC_URL, with the token in it.
+	URL string `json:"url"`
 }
 
 // LinkPreview defines model for LinkPreview.
@@ -4063,11 +4103,17 @@ type LinkPreview struct {
 
 // LinkState defines model for LinkState.
 type LinkState struct {
+	// Brand What its page shows of whoever made it.
+	Brand *Brand `json:"brand,omitempty"`
+
 	// ExpiresAt Until when the link can be used.
 	ExpiresAt time.Time `json:"expiresAt"`
 
 	// Name The session's name.
-	Name      string `json:"name,omitempty"`
+	Name string `json:"name,omitempty"`
+
+	// Sandbox Whether a simulated phone can link it: POST /v1/sessions/{sessionId}/simulated-scan.
+	Sandbox   bool   `json:"sandbox"`
 	SessionID string `json:"sessionId"`
 	State     string `json:"state"`
 }
@@ -4216,6 +4262,18 @@ type ListLogEntry struct {
 	NextCursor string `json:"nextCursor,omitempty"`
 }
 
+// ListMediaInfo defines model for ListMediaInfo.
+type ListMediaInfo struct {
+	// Data The items, newest first.
+	Data []MediaInfo `json:"data"`
+
+	// HasMore Whether older items follow.
+	HasMore bool `json:"hasMore"`
+
+	// NextCursor Pass it as cursor to read on; only there when hasMore is true.
+	NextCursor string `json:"nextCursor,omitempty"`
+}
+
 // ListMessage defines model for ListMessage.
 type ListMessage struct {
 	// Data The items, newest first.
@@ -4355,7 +4413,10 @@ type Me struct {
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
 
 	// ID Absent for API_KEY.
-	ID   string `json:"id,omitempty"`
+	ID string `json:"id,omitempty"`
+
+	// Kind owner: API_KEY, the operator's own. key: one of /v1/api-keys.
+	Kind MeKind `json:"kind"`
 	Name string `json:"name"`
 
 	// RequestsPerMinute How many requests it may make; 0: any number.
@@ -4365,6 +4426,9 @@ type Me struct {
 	// Sessions The only sessions that there are for it; empty: all.
 	Sessions []string `json:"sessions"`
 }
+
+// MeKind owner: API_KEY, the operator's own. key: one of /v1/api-keys.
+type MeKind string
 
 // MeScopes read: see sessions and what is theirs. send: act in conversations: messages, chats, contacts, groups, channels, status updates. manage: create, link and change sessions, their profile and their webhooks. admin: everything, keys and the audit log included.
 type MeScopes string
@@ -4802,6 +4866,18 @@ type MessagesRead struct {
 type NewAlbum struct {
 	Images *int64 `json:"images,omitempty"`
 	Videos *int64 `json:"videos,omitempty"`
+}
+
+// NewBrand defines model for NewBrand.
+type NewBrand struct {
+	// Color The page's own colour.
+	Color *string `json:"color,omitempty"`
+
+	// Logo A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+	Logo *string `json:"logo,omitempty"`
+
+	// Name Who asks for the linking.
+	Name *string `json:"name,omitempty"`
 }
 
 // NewCard defines model for NewCard.
@@ -5905,6 +5981,40 @@ type Settings struct {
 // SettingsPresence What the account shows of itself while it is connected; default unavailable.
 type SettingsPresence string
 
+// SimulateMessage defines model for SimulateMessage.
+type SimulateMessage struct {
+	// From The contact's phone number, with its country code; it is made if there is none. Default: one that is the same each time.
+	From *string `json:"from,omitempty"`
+
+	// Name What it is called, if it is made. Default: Simulated contact.
+	Name *string `json:"name,omitempty"`
+
+	// Text What it writes.
+	Text string `json:"text"`
+}
+
+// SimulateScan defines model for SimulateScan.
+type SimulateScan struct {
+	// Number The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
+	Number *string `json:"number,omitempty"`
+}
+
+// SimulatedMessage defines model for SimulatedMessage.
+type SimulatedMessage struct {
+	// From The contact's phone number, digits only.
+	From string `json:"from"`
+
+	// WhatsappID WhatsApp's id of the message, by which it can be read once it has come.
+	WhatsappID string `json:"whatsappId"`
+}
+
+// SimulatedScan defines model for SimulatedScan.
+type SimulatedScan struct {
+	// Number The phone's number, digits only.
+	Number    string `json:"number"`
+	SessionID string `json:"sessionId"`
+}
+
 // StarredData defines model for StarredData.
 type StarredData struct {
 	At time.Time `json:"at"`
@@ -6222,6 +6332,9 @@ type Version struct {
 	API  string `json:"api"`
 	Name string `json:"name"`
 
+	// Sandbox Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message.
+	Sandbox bool `json:"sandbox"`
+
 	// Version The program's version.
 	Version string `json:"version"`
 }
@@ -6505,6 +6618,30 @@ type GetEventParams struct {
 	// Raw Add WhatsApp's own form of the message (waE2E.Message in JSON) as raw, as it is stored: after an edit it is the new one. Keys are left out. Absent for a message without one, and where it is very large or the page has too much of it.
 	Raw *bool `form:"raw,omitempty" json:"raw,omitempty"`
 }
+
+// ListMediaParams defines parameters for ListMedia.
+type ListMediaParams struct {
+	// Status Only in these statuses, separated by commas.
+	Status []ListMediaParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Kind Only of these kinds, separated by commas.
+	Kind []ListMediaParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// SessionID Only what messages of these sessions brought or send, separated by commas.
+	SessionID []string `form:"sessionId,omitempty" json:"sessionId,omitempty"`
+
+	// Cursor nextCursor of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items a page.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListMediaParamsStatus defines parameters for ListMedia.
+type ListMediaParamsStatus string
+
+// ListMediaParamsKind defines parameters for ListMedia.
+type ListMediaParamsKind string
 
 // UploadMediaMultipartBody defines parameters for UploadMedia.
 type UploadMediaMultipartBody struct {
@@ -6955,6 +7092,12 @@ type ChangeProfileJSONRequestBody = ChangeProfile
 
 // SetProfilePictureJSONRequestBody defines body for SetProfilePicture for application/json ContentType.
 type SetProfilePictureJSONRequestBody = SetPicture
+
+// SimulateMessageJSONRequestBody defines body for SimulateMessage for application/json ContentType.
+type SimulateMessageJSONRequestBody = SimulateMessage
+
+// SimulateScanJSONRequestBody defines body for SimulateScan for application/json ContentType.
+type SimulateScanJSONRequestBody = SimulateScan
 
 // PostStatusUpdateJSONRequestBody defines body for PostStatusUpdate for application/json ContentType.
 type PostStatusUpdateJSONRequestBody = PostStatus
@@ -9356,6 +9499,9 @@ type requestsInterface interface {
 	// GetMe performs a GET /v1/me (the `GetMe` operationId) request.
 	GetMe(ctx context.Context, reqEditors ...Option) (*http.Response, error)
 
+	// ListMedia performs a GET /v1/media (the `ListMedia` operationId) request.
+	ListMedia(ctx context.Context, params *ListMediaParams, reqEditors ...Option) (*http.Response, error)
+
 	// UploadMediaWithBody performs a POST /v1/media (the `UploadMedia` operationId) request,
 	// with any type of body and a specified content type.
 	UploadMediaWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
@@ -9906,6 +10052,22 @@ type requestsInterface interface {
 	// RestartSession performs a POST /v1/sessions/{sessionId}/restart (the `RestartSession` operationId) request.
 	RestartSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
 
+	// SimulateMessageWithBody performs a POST /v1/sessions/{sessionId}/simulated-message (the `SimulateMessage` operationId) request,
+	// with any type of body and a specified content type.
+	SimulateMessageWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// SimulateMessage performs a POST /v1/sessions/{sessionId}/simulated-message (the `SimulateMessage` operationId) request.
+	// Takes a body of the `application/json` content type.
+	SimulateMessage(ctx context.Context, sessionID string, body SimulateMessageJSONRequestBody, reqEditors ...Option) (*http.Response, error)
+
+	// SimulateScanWithBody performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request,
+	// with any type of body and a specified content type.
+	SimulateScanWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// SimulateScan performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request.
+	// Takes a body of the `application/json` content type.
+	SimulateScan(ctx context.Context, sessionID string, body SimulateScanJSONRequestBody, reqEditors ...Option) (*http.Response, error)
+
 	// StartSession performs a POST /v1/sessions/{sessionId}/start (the `StartSession` operationId) request.
 	StartSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
 
@@ -10251,6 +10413,19 @@ func (c *requests) GetLink(ctx context.Context, reqEditors ...Option) (*http.Res
 // GetMe performs a GET /v1/me (the `GetMe` operationId) request.
 func (c *requests) GetMe(ctx context.Context, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewGetMeRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListMedia performs a GET /v1/media (the `ListMedia` operationId) request.
+func (c *requests) ListMedia(ctx context.Context, params *ListMediaParams, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewListMediaRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -12401,6 +12576,62 @@ func (c *requests) RestartSession(ctx context.Context, sessionID string, reqEdit
 	return c.Client.Do(req)
 }
 
+// SimulateMessageWithBody performs a POST /v1/sessions/{sessionId}/simulated-message (the `SimulateMessage` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) SimulateMessageWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewSimulateMessageRequestWithBody(c.Server, sessionID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateMessage performs a POST /v1/sessions/{sessionId}/simulated-message (the `SimulateMessage` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) SimulateMessage(ctx context.Context, sessionID string, body SimulateMessageJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewSimulateMessageRequest(c.Server, sessionID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateScanWithBody performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) SimulateScanWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewSimulateScanRequestWithBody(c.Server, sessionID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SimulateScan performs a POST /v1/sessions/{sessionId}/simulated-scan (the `SimulateScan` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) SimulateScan(ctx context.Context, sessionID string, body SimulateScanJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewSimulateScanRequest(c.Server, sessionID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // StartSession performs a POST /v1/sessions/{sessionId}/start (the `StartSession` operationId) request.
 func (c *requests) StartSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewStartSessionRequest(c.Server, sessionID)
@@ -13678,6 +13909,108 @@ func NewGetMeRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListMediaRequest constructs an http.Request for the ListMedia method
+func NewListMediaRequest(server string, params *ListMediaParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/media")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "kind", params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SessionID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "sessionId", params.SessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -19774,6 +20107,100 @@ func NewRestartSessionRequest(server string, sessionID string) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewSimulateMessageRequest calls the generic SimulateMessage builder with application/json body
+func NewSimulateMessageRequest(server string, sessionID string, body SimulateMessageJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSimulateMessageRequestWithBody(server, sessionID, "application/json", bodyReader)
+}
+
+// NewSimulateMessageRequestWithBody constructs an http.Request for the SimulateMessage method, with any body, and a specified content type
+func NewSimulateMessageRequestWithBody(server string, sessionID string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sessionId", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/%s/simulated-message", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSimulateScanRequest calls the generic SimulateScan builder with application/json body
+func NewSimulateScanRequest(server string, sessionID string, body SimulateScanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSimulateScanRequestWithBody(server, sessionID, "application/json", bodyReader)
+}
+
+// NewSimulateScanRequestWithBody constructs an http.Request for the SimulateScan method, with any body, and a specified content type
+func NewSimulateScanRequestWithBody(server string, sessionID string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sessionId", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/%s/simulated-scan", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }

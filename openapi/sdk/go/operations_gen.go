@@ -58,6 +58,7 @@ const (
 	CodeRateLimited            = "rate_limited"
 	CodeRecipientNotOnWhatsapp = "recipient_not_on_whatsapp"
 	CodeRequestTimeout         = "request_timeout"
+	CodeSandboxNotAvailable    = "sandbox_not_available"
 	CodeSessionAlreadyExists   = "session_already_exists"
 	CodeSessionAlreadyLinked   = "session_already_linked"
 	CodeSessionLoggedOut       = "session_logged_out"
@@ -445,9 +446,9 @@ func (c *Client) CreateLabel(ctx context.Context, sessionID string, body CreateL
 
 // CreateLink: Create a link for somebody who links the session. POST /v1/sessions/{sessionId}/links
 //
-// A token for one linking: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers for a
-// passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is linked. An
-// earlier link for the session ends too.
+// A token for one linking, and the page for it: with it, and no key, a customer's page reads the session's QR code, asks for a pairing
+// code, and answers for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the
+// session is linked. An earlier link for the session ends too.
 func (c *Client) CreateLink(ctx context.Context, sessionID string, body CreateLink, options ...Option) (*Link, error) {
 	return one[Link](c.requests.CreateLink(ctx, sessionID, body, options...))
 }
@@ -758,7 +759,7 @@ func (c *Client) GetLink(ctx context.Context, options ...Option) (*LinkState, er
 
 // GetMe: Read what this key may do. GET /v1/me
 //
-// The scopes and sessions of the key that asks.
+// Whose key it is that asks, its scopes and sessions, and how long it is valid.
 func (c *Client) GetMe(ctx context.Context, options ...Option) (*Me, error) {
 	return one[Me](c.requests.GetMe(ctx, options...))
 }
@@ -1301,6 +1302,30 @@ func (c *Client) ListLabels(ctx context.Context, sessionID string, options ...Op
 	return one[Labels](c.requests.ListLabels(ctx, sessionID, options...))
 }
 
+// ListMedia: List files. GET /v1/media
+//
+// The files of messages that came in and those that were uploaded, newest first: what GET /v1/media/{mediaId} shows. A key for some
+// sessions sees what their messages brought or send, and what was uploaded with it.
+func (c *Client) ListMedia(ctx context.Context, params *ListMediaParams, options ...Option) (*ListMediaInfo, error) {
+	return one[ListMediaInfo](c.requests.ListMedia(ctx, params, options...))
+}
+
+// AllMedia is ListMedia over all pages. It ends after the first error.
+func (c *Client) AllMedia(ctx context.Context, params *ListMediaParams, options ...Option) iter.Seq2[MediaInfo, error] {
+	var q ListMediaParams
+	if params != nil {
+		q = *params
+	}
+	return pages(func() ([]MediaInfo, bool, error) {
+		page, err := c.ListMedia(ctx, &q, options...)
+		if err != nil {
+			return nil, false, err
+		}
+		q.Cursor = &page.NextCursor
+		return page.Data, page.HasMore, nil
+	})
+}
+
 // ListMessages: List messages, or search them. GET /v1/sessions/{sessionId}/messages
 //
 // The session's messages in both directions, newest first; those that match every filter given. With q they are searched for words, of
@@ -1766,6 +1791,25 @@ func (c *Client) SetReaction(ctx context.Context, sessionID string, messageID st
 // not notify. To show it before a message, send that with typingSeconds.
 func (c *Client) SetTyping(ctx context.Context, sessionID string, chatID string, body SetTyping, options ...Option) (*Typing, error) {
 	return one[Typing](c.requests.SetTyping(ctx, sessionID, chatID, body, options...))
+}
+
+// SimulateMessage: Receive a message of a simulated contact. POST /v1/sessions/{sessionId}/simulated-message
+//
+// For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated contact writes to
+// the session's account. WhatsApp has the message when this answers; the session receives it a moment later, or once it is connected again,
+// as message.received. It takes no Idempotency-Key: asked twice, the contact writes twice.
+func (c *Client) SimulateMessage(ctx context.Context, sessionID string, body SimulateMessage, options ...Option) (*SimulatedMessage, error) {
+	return one[SimulatedMessage](c.requests.SimulateMessage(ctx, sessionID, body, options...))
+}
+
+// SimulateScan: Link the session with a simulated phone. POST /v1/sessions/{sessionId}/simulated-scan
+//
+// For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated phone scans the
+// session's QR code, for which it waits up to 30 s; it enters the pairing code instead where the session shows one for this phone, and
+// answers for its passkey where WhatsApp asks for it. The session is connected a moment later. It takes no Idempotency-Key: asked twice,
+// the second is told session_already_linked.
+func (c *Client) SimulateScan(ctx context.Context, sessionID string, body SimulateScan, options ...Option) (*SimulatedScan, error) {
+	return one[SimulatedScan](c.requests.SimulateScan(ctx, sessionID, body, options...))
 }
 
 // StarMessage: Star a message. PUT /v1/sessions/{sessionId}/messages/{messageId}/star

@@ -454,9 +454,9 @@ class Operations(Sender):
     ) -> models.Link:
         """Create a link for somebody who links the session. POST /v1/sessions/{sessionId}/links
 
-        A token for one linking: with it, and no key, a customer's page reads the session's QR code, asks for a pairing code, and answers
-        for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the session is
-        linked. An earlier link for the session ends too."""
+        A token for one linking, and the page for it: with it, and no key, a customer's page reads the session's QR code, asks for a pairing
+        code, and answers for a passkey. It can do nothing else, sees nothing else of the session than its name and state, and ends when the
+        session is linked. An earlier link for the session ends too."""
         return cast("models.Link", self.request("POST", f"/v1/sessions/{segment(session_id)}/links", body=body))
 
     def create_message_batch(
@@ -975,7 +975,7 @@ class Operations(Sender):
     ) -> models.Me:
         """Read what this key may do. GET /v1/me
 
-        The scopes and sessions of the key that asks."""
+        Whose key it is that asks, its scopes and sessions, and how long it is valid."""
         return cast("models.Me", self.request("GET", "/v1/me"))
 
     def get_media(
@@ -1832,6 +1832,44 @@ class Operations(Sender):
         The labels of a business account, all of them in one answer."""
         return cast("models.Labels", self.request("GET", f"/v1/sessions/{segment(session_id)}/labels"))
 
+    def list_media(
+        self,
+        *,
+        status: Optional[List[Literal["pending", "ready", "failed", "expired"]]] = None,
+        kind: Optional[List[Literal["image", "video", "audio", "document"]]] = None,
+        session_id: Optional[List[str]] = None,
+        cursor: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> models.ListMediaInfo:
+        """List files. GET /v1/media
+
+        The files of messages that came in and those that were uploaded, newest first: what GET /v1/media/{mediaId} shows. A key for some
+        sessions sees what their messages brought or send, and what was uploaded with it.
+
+        status: Only in these statuses, separated by commas.
+        kind: Only of these kinds, separated by commas.
+        session_id: Only what messages of these sessions brought or send, separated by commas.
+        cursor: nextCursor of the page before.
+        limit: Items a page."""
+        return cast("models.ListMediaInfo", self.request("GET", "/v1/media", query={"status": status, "kind": kind, "sessionId": session_id, "cursor": cursor, "limit": limit}))
+
+    def all_media(
+        self,
+        *,
+        status: Optional[List[Literal["pending", "ready", "failed", "expired"]]] = None,
+        kind: Optional[List[Literal["image", "video", "audio", "document"]]] = None,
+        session_id: Optional[List[str]] = None,
+        cursor: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> Iterator[models.MediaInfo]:
+        """list_media over all pages."""
+        while True:
+            page = self.list_media(status=status, kind=kind, session_id=session_id, cursor=cursor, limit=limit)
+            yield from page["data"]
+            cursor = page.get("nextCursor")
+            if not page["hasMore"] or cursor is None:
+                return
+
     def list_messages(
         self,
         session_id: str,
@@ -2626,6 +2664,31 @@ class Operations(Sender):
 
         wait: Seconds to wait for WhatsApp, at most 30; the answer then says what has become of it."""
         return cast("models.Typing", self.request("PUT", f"/v1/sessions/{segment(session_id)}/chats/{segment(chat_id)}/typing", body=body, wait=wait))
+
+    def simulate_message(
+        self,
+        session_id: str,
+        body: models.SimulateMessage,
+    ) -> models.SimulatedMessage:
+        """Receive a message of a simulated contact. POST /v1/sessions/{sessionId}/simulated-message
+
+        For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated contact
+        writes to the session's account. WhatsApp has the message when this answers; the session receives it a moment later, or once it is
+        connected again, as message.received. It takes no Idempotency-Key: asked twice, the contact writes twice."""
+        return cast("models.SimulatedMessage", self.request("POST", f"/v1/sessions/{segment(session_id)}/simulated-message", body=body))
+
+    def simulate_scan(
+        self,
+        session_id: str,
+        body: models.SimulateScan,
+    ) -> models.SimulatedScan:
+        """Link the session with a simulated phone. POST /v1/sessions/{sessionId}/simulated-scan
+
+        For trying things without a phone, where the simulated WhatsApp runs: GET /v1/version says whether it does. A simulated phone scans
+        the session's QR code, for which it waits up to 30 s; it enters the pairing code instead where the session shows one for this phone,
+        and answers for its passkey where WhatsApp asks for it. The session is connected a moment later. It takes no Idempotency-Key: asked
+        twice, the second is told session_already_linked."""
+        return cast("models.SimulatedScan", self.request("POST", f"/v1/sessions/{segment(session_id)}/simulated-scan", body=body))
 
     def star_message(
         self,

@@ -173,6 +173,16 @@ class Blocklist(TypedDict):
     data: List[Address]
 
 
+class Brand(TypedDict):
+    """Brand."""
+    # The page's own colour.
+    color: NotRequired[str]
+    # A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+    logo: NotRequired[str]
+    # Who asks for the linking.
+    name: NotRequired[str]
+
+
 class BusinessDay(TypedDict):
     """BusinessDay."""
     # Minutes after midnight, with specific_hours.
@@ -922,6 +932,8 @@ class CreateLabel(TypedDict):
 
 class CreateLink(TypedDict):
     """CreateLink."""
+    # What its page shows of you. Default: nothing.
+    brand: NotRequired[NewBrand]
     # What the audit log calls it.
     name: NotRequired[str]
     # How long it can be used, up to 7 days. Default: an hour.
@@ -1646,6 +1658,8 @@ class Link(TypedDict):
     sessionId: str
     # What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
     token: str
+    # The page for its holder: below PUBLIC_URL, with the token in it.
+    url: str
 
 
 class LinkPreview(TypedDict):
@@ -1657,10 +1671,14 @@ class LinkPreview(TypedDict):
 
 class LinkState(TypedDict):
     """LinkState."""
+    # What its page shows of whoever made it.
+    brand: NotRequired[Brand]
     # Until when the link can be used.
     expiresAt: str
     # The session's name.
     name: NotRequired[str]
+    # Whether a simulated phone can link it: POST /v1/sessions/{sessionId}/simulated-scan.
+    sandbox: bool
     sessionId: str
     state: str
 
@@ -1785,6 +1803,16 @@ class ListLogEntry(TypedDict):
     nextCursor: NotRequired[str]
 
 
+class ListMediaInfo(TypedDict):
+    """ListMediaInfo."""
+    # The items, newest first.
+    data: List[MediaInfo]
+    # Whether older items follow.
+    hasMore: bool
+    # Pass it as cursor to read on; only there when hasMore is true.
+    nextCursor: NotRequired[str]
+
+
 class ListMessage(TypedDict):
     """ListMessage."""
     # The items, newest first.
@@ -1895,6 +1923,8 @@ class Me(TypedDict):
     expiresAt: NotRequired[str]
     # Absent for API_KEY.
     id: NotRequired[str]
+    # owner: API_KEY, the operator's own. key: one of /v1/api-keys.
+    kind: Literal["owner", "key"]
     name: str
     # How many requests it may make; 0: any number.
     requestsPerMinute: int
@@ -2212,6 +2242,16 @@ class NewAlbum(TypedDict):
     """NewAlbum."""
     images: NotRequired[int]
     videos: NotRequired[int]
+
+
+class NewBrand(TypedDict):
+    """NewBrand."""
+    # The page's own colour.
+    color: NotRequired[str]
+    # A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+    logo: NotRequired[str]
+    # Who asks for the linking.
+    name: NotRequired[str]
 
 
 class NewCard(TypedDict):
@@ -3056,6 +3096,43 @@ class Settings(TypedDict):
     sending: NotRequired[Sending]
 
 
+SimulateMessage = TypedDict(
+    "SimulateMessage",
+    {
+        # The contact's phone number, with its country code; it is made if there is none. Default: one that is the same each time.
+        "from": "NotRequired[str]",
+        # What it is called, if it is made. Default: Simulated contact.
+        "name": "NotRequired[str]",
+        # What it writes.
+        "text": "str",
+    },
+)
+
+
+class SimulateScan(TypedDict):
+    """SimulateScan."""
+    # The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
+    number: NotRequired[str]
+
+
+SimulatedMessage = TypedDict(
+    "SimulatedMessage",
+    {
+        # The contact's phone number, digits only.
+        "from": "str",
+        # WhatsApp's id of the message, by which it can be read once it has come.
+        "whatsappId": "str",
+    },
+)
+
+
+class SimulatedScan(TypedDict):
+    """SimulatedScan."""
+    # The phone's number, digits only.
+    number: str
+    sessionId: str
+
+
 class StarredData(TypedDict):
     """StarredData."""
     at: str
@@ -3298,6 +3375,8 @@ class Version(TypedDict):
     # The version of this document.
     api: str
     name: str
+    # Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message.
+    sandbox: bool
     # The program's version.
     version: str
 
@@ -3515,6 +3594,7 @@ Code = Literal[
     "rate_limited",
     "recipient_not_on_whatsapp",
     "request_timeout",
+    "sandbox_not_available",
     "session_already_exists",
     "session_already_linked",
     "session_logged_out",

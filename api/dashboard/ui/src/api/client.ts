@@ -1,35 +1,12 @@
 import createClient from 'openapi-fetch';
 import type { components, paths } from './schema';
 import { auth } from './auth.svelte';
+import { Problem, problemOf } from './problem';
 
 /** The shapes of the API, by their names in the OpenAPI document. */
 export type Schemas = components['schemas'];
 
-/** What the API refused, or could not do: an RFC 9457 problem. A request that got no answer has code "unreachable". */
-export class Problem extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly title: string;
-  readonly requestId: string;
-  readonly errors: { code?: string; message?: string; location?: string }[];
-  /** Seconds after which to try again, where the API said so. */
-  readonly retryAfter?: number;
-
-  constructor(body: Partial<Schemas['Problem']>, status: number, retryAfter?: number) {
-    super(body.detail || body.title || String(status));
-    this.status = status;
-    this.code = body.code ?? 'unreachable';
-    this.title = body.title ?? '';
-    this.requestId = body.requestId ?? '';
-    this.errors = body.errors ?? [];
-    this.retryAfter = retryAfter;
-  }
-}
-
-/** The problem that a caught value is. */
-export function problemOf(error: unknown): Problem {
-  return error instanceof Problem ? error : new Problem({ detail: error instanceof Error ? error.message : String(error) }, 0);
-}
+export { Problem, problemOf };
 
 /**
  * The typed client. The key goes into a header, never into a URL. A 401 signs out: a key that was deleted or has expired opens nothing more.

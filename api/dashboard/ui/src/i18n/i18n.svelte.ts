@@ -2,9 +2,11 @@ import type { Messages } from './en';
 import { preference } from '../preference';
 
 export type Language = 'en' | 'es';
-const loaders: Record<Language, () => Promise<{ default: Messages }>> = { en: () => import('./en'), es: () => import('./es') };
+export type Loaders = Record<Language, () => Promise<{ default: Messages }>>;
 
 class I18n {
+  /** Where the words come from; a page that needs few of them loads those alone. */
+  loaders: Loaders = { en: () => import('./en'), es: () => import('./es') };
   language = $state<Language>('en');
   #messages = $state.raw<Messages>();
 
@@ -16,8 +18,8 @@ class I18n {
   /** Loads a language: the chosen one, else the browser's, else English. */
   async use(language?: Language) {
     const chosen = language ?? ((preference('language') || navigator.language.slice(0, 2)) as Language);
-    const known: Language = chosen in loaders ? chosen : 'en';
-    const { default: messages } = await loaders[known]();
+    const known: Language = chosen in this.loaders ? chosen : 'en';
+    const { default: messages } = await this.loaders[known]();
     this.#messages = messages;
     this.language = known;
     if (language) preference('language', language);

@@ -272,6 +272,21 @@ export type Blocklist = {
     data: Array<Address>;
 };
 
+export type Brand = {
+    /**
+     * The page's own colour.
+     */
+    color?: string;
+    /**
+     * A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+     */
+    logo?: string;
+    /**
+     * Who asks for the linking.
+     */
+    name?: string;
+};
+
 export type BusinessDay = {
     /**
      * Minutes after midnight, with specific_hours.
@@ -1403,6 +1418,10 @@ export type CreateLabel = {
 
 export type CreateLink = {
     /**
+     * What its page shows of you. Default: nothing.
+     */
+    brand?: NewBrand;
+    /**
      * What the audit log calls it.
      */
     name?: string;
@@ -2518,6 +2537,10 @@ export type Link = {
      * What its holder sends as Authorization: Bearer. It is shown this once, and stored only as a hash.
      */
     token: string;
+    /**
+     * The page for its holder: below PUBLIC_URL, with the token in it.
+     */
+    url: string;
 };
 
 export type LinkPreview = {
@@ -2528,6 +2551,10 @@ export type LinkPreview = {
 
 export type LinkState = {
     /**
+     * What its page shows of whoever made it.
+     */
+    brand?: Brand;
+    /**
      * Until when the link can be used.
      */
     expiresAt: string;
@@ -2535,6 +2562,10 @@ export type LinkState = {
      * The session's name.
      */
     name?: string;
+    /**
+     * Whether a simulated phone can link it: POST /v1/sessions/{sessionId}/simulated-scan.
+     */
+    sandbox: boolean;
     sessionId: string;
     state: string;
 };
@@ -2719,6 +2750,21 @@ export type ListLogEntry = {
     nextCursor?: string;
 };
 
+export type ListMediaInfo = {
+    /**
+     * The items, newest first.
+     */
+    data: Array<MediaInfo>;
+    /**
+     * Whether older items follow.
+     */
+    hasMore: boolean;
+    /**
+     * Pass it as cursor to read on; only there when hasMore is true.
+     */
+    nextCursor?: string;
+};
+
 export type ListMessage = {
     /**
      * The items, newest first.
@@ -2877,6 +2923,10 @@ export type Me = {
      * Absent for API_KEY.
      */
     id?: string;
+    /**
+     * owner: API_KEY, the operator's own. key: one of /v1/api-keys.
+     */
+    kind: 'owner' | 'key';
     name: string;
     /**
      * How many requests it may make; 0: any number.
@@ -3349,6 +3399,21 @@ export type MessagesRead = {
 export type NewAlbum = {
     images?: number;
     videos?: number;
+};
+
+export type NewBrand = {
+    /**
+     * The page's own colour.
+     */
+    color?: string;
+    /**
+     * A PNG, JPEG or WebP of at most 32 KiB, as a data URL.
+     */
+    logo?: string;
+    /**
+     * Who asks for the linking.
+     */
+    name?: string;
 };
 
 export type NewCard = {
@@ -4591,6 +4656,47 @@ export type Settings = {
     sending?: Sending;
 };
 
+export type SimulateMessage = {
+    /**
+     * The contact's phone number, with its country code; it is made if there is none. Default: one that is the same each time.
+     */
+    from?: string;
+    /**
+     * What it is called, if it is made. Default: Simulated contact.
+     */
+    name?: string;
+    /**
+     * What it writes.
+     */
+    text: string;
+};
+
+export type SimulateScan = {
+    /**
+     * The phone, with its country code; it is made if there is none. Default: a new one, with a number that no phone has.
+     */
+    number?: string;
+};
+
+export type SimulatedMessage = {
+    /**
+     * The contact's phone number, digits only.
+     */
+    from: string;
+    /**
+     * WhatsApp's id of the message, by which it can be read once it has come.
+     */
+    whatsappId: string;
+};
+
+export type SimulatedScan = {
+    /**
+     * The phone's number, digits only.
+     */
+    number: string;
+    sessionId: string;
+};
+
 export type StarredData = {
     at: string;
     /**
@@ -4934,6 +5040,10 @@ export type Version = {
      */
     api: string;
     name: string;
+    /**
+     * Whether there are simulated phones, for POST /v1/sessions/{sessionId}/simulated-scan and simulated-message.
+     */
+    sandbox: boolean;
     /**
      * The program's version.
      */
@@ -5443,6 +5553,43 @@ export type GetMeResponses = {
 };
 
 export type GetMeResponse = GetMeResponses[keyof GetMeResponses];
+
+export type ListMediaData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only in these statuses, separated by commas.
+         */
+        status?: Array<'pending' | 'ready' | 'failed' | 'expired'>;
+        /**
+         * Only of these kinds, separated by commas.
+         */
+        kind?: Array<'image' | 'video' | 'audio' | 'document'>;
+        /**
+         * Only what messages of these sessions brought or send, separated by commas.
+         */
+        sessionId?: Array<string>;
+        /**
+         * nextCursor of the page before.
+         */
+        cursor?: string;
+        /**
+         * Items a page.
+         */
+        limit?: number;
+    };
+    url: '/v1/media';
+};
+
+export type ListMediaResponses = {
+    /**
+     * OK
+     */
+    200: ListMediaInfo;
+};
+
+export type ListMediaResponse = ListMediaResponses[keyof ListMediaResponses];
 
 export type UploadMediaData = {
     body: {
@@ -9464,6 +9611,48 @@ export type RestartSessionResponses = {
 };
 
 export type RestartSessionResponse = RestartSessionResponses[keyof RestartSessionResponses];
+
+export type SimulateMessageData = {
+    body: SimulateMessage;
+    path: {
+        /**
+         * The session's id, as you chose it.
+         */
+        sessionId: string;
+    };
+    query?: never;
+    url: '/v1/sessions/{sessionId}/simulated-message';
+};
+
+export type SimulateMessageResponses = {
+    /**
+     * OK
+     */
+    200: SimulatedMessage;
+};
+
+export type SimulateMessageResponse = SimulateMessageResponses[keyof SimulateMessageResponses];
+
+export type SimulateScanData = {
+    body: SimulateScan;
+    path: {
+        /**
+         * The session's id, as you chose it.
+         */
+        sessionId: string;
+    };
+    query?: never;
+    url: '/v1/sessions/{sessionId}/simulated-scan';
+};
+
+export type SimulateScanResponses = {
+    /**
+     * OK
+     */
+    200: SimulatedScan;
+};
+
+export type SimulateScanResponse = SimulateScanResponses[keyof SimulateScanResponses];
 
 export type StartSessionData = {
     body?: never;

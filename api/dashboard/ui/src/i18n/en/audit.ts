@@ -1,1 +1,18 @@
-export const audit = {};
+export const audit = {
+  about: 'Every change that was made through the API: who, what, from where. It reaches back 400 days. What was sent is not in it, nor are requests that were refused.',
+  list: 'Changes',
+  refresh: 'Look again',
+  key: 'Key',
+  anyKey: 'Any key',
+  session: 'Session',
+  operation: 'Operation',
+  operationHint: 'send-message',
+  at: 'When',
+  who: 'Who',
+  what: 'What',
+  address: 'From',
+  request: 'Request',
+  owner: 'the owner’s key',
+  only: (what: string) => `Only ${what}`,
+  empty: 'What is changed through the API appears here: sent messages, sessions, keys, webhooks.',
+};

@@ -1,1 +1,30 @@
-export const settings = {};
+import { plural } from '../i18n.svelte';
+
+export const settings = {
+  browser: 'This browser',
+  browserText: 'Kept in this browser alone.',
+  showShortcuts: 'Show them',
+  program: 'This chasqui',
+  version: 'Version',
+  api: 'Version of the API',
+  whatsapp: 'WhatsApp',
+  real: 'the real one',
+  simulated: 'simulated (sandbox): no phone and no account are needed, and nothing leaves this machine',
+  signedIn: 'Signed in as',
+  docs: 'API documentation',
+  document: 'OpenAPI document',
+  ready: 'Is it ready?',
+  inForce: 'Settings in force',
+  inForceText: 'What the api process that answered runs by; others may have their own. They are set in its environment and change with its next start. Secrets are never shown.',
+  search: 'Search the settings',
+  onlySet: 'Only what differs from its default',
+  name: 'Setting',
+  value: 'Value',
+  about: 'What it does',
+  unset: 'not set',
+  secretSet: 'set, and not shown',
+  isDefault: 'default',
+  set: 'set',
+  standard: (value: string) => `default: ${value}`,
+  found: (n: number) => plural(n, { one: 'One setting', other: `${n} settings` }),
+};

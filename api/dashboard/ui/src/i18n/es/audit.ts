@@ -1,1 +1,18 @@
-export const audit = {};
+export const audit = {
+  about: 'Cada cambio hecho por la API: quién, qué, desde dónde. Llega hasta 400 días atrás. No contiene lo que se envió ni las solicitudes rechazadas.',
+  list: 'Cambios',
+  refresh: 'Mirar de nuevo',
+  key: 'Clave',
+  anyKey: 'Cualquier clave',
+  session: 'Sesión',
+  operation: 'Operación',
+  operationHint: 'send-message',
+  at: 'Cuándo',
+  who: 'Quién',
+  what: 'Qué',
+  address: 'Desde',
+  request: 'Solicitud',
+  owner: 'la clave principal',
+  only: (what: string) => `Solo ${what}`,
+  empty: 'Aquí aparece lo que se cambia por la API: mensajes enviados, sesiones, claves, webhooks.',
+};

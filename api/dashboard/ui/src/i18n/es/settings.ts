@@ -1,1 +1,30 @@
-export const settings = {};
+import { plural } from '../i18n.svelte';
+
+export const settings = {
+  browser: 'Este navegador',
+  browserText: 'Se guarda solo en este navegador.',
+  showShortcuts: 'Verlos',
+  program: 'Este chasqui',
+  version: 'Versión',
+  api: 'Versión de la API',
+  whatsapp: 'WhatsApp',
+  real: 'el real',
+  simulated: 'simulado (sandbox): no hace falta teléfono ni cuenta, y nada sale de esta máquina',
+  signedIn: 'Entraste como',
+  docs: 'Documentación de la API',
+  document: 'Documento OpenAPI',
+  ready: '¿Está listo?',
+  inForce: 'Ajustes vigentes',
+  inForceText: 'Con los que funciona el proceso api que respondió; otros pueden tener los suyos. Se fijan en su entorno y cambian al reiniciarlo. Los secretos nunca se muestran.',
+  search: 'Buscar en los ajustes',
+  onlySet: 'Solo lo que difiere de su valor predeterminado',
+  name: 'Ajuste',
+  value: 'Valor',
+  about: 'Qué hace',
+  unset: 'sin fijar',
+  secretSet: 'fijado, y no se muestra',
+  isDefault: 'predeterminado',
+  set: 'fijado',
+  standard: (value: string) => `predeterminado: ${value}`,
+  found: (n: number) => plural(n, { one: 'Un ajuste', other: `${n} ajustes` }),
+};

@@ -1,1 +1,0 @@
-import{$ as e,D as t,N as n,et as r,k as i,nt as a,t as o,z as s}from"./i18n.svelte-CxVf53MH.js";import{t as c}from"./Page-lo9Kgrc0.js";function l(l,u){r(u,!0),c(l,{get title(){return o.t.shell.nav.webhooks},children:(e,r)=>{a();var o=n();s(e=>t(o,e),[()=>u.rest.join(`/`)]),i(e,o)},$$slots:{default:!0}}),e()}export{l as default};

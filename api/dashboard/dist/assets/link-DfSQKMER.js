@@ -1,1 +1,0 @@
-import{t as e}from"./theme.svelte-B1VuEB02.js";import{E as t,j as n,k as r,t as i,tt as a}from"./i18n.svelte-CxVf53MH.js";a();var o=n(`<main></main>`);function s(e){var t=o();r(e,t)}e.apply(),await i.use(),t(s,{target:document.getElementById(`app`)});

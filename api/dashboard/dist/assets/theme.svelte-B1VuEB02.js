@@ -1,1 +1,0 @@
-import{J as e,L as t,Y as n,q as r,r as i}from"./i18n.svelte-CxVf53MH.js";var a=new class{#e=n(r(i(`theme`)||`auto`));get choice(){return t(this.#e)}set choice(t){e(this.#e,t,!0)}apply(){document.documentElement.dataset.theme=this.choice}choose(e){this.choice=e,i(`theme`,e),this.apply()}};export{a as t};
