@@ -49,7 +49,7 @@ export class Thread {
   results = $state.raw(new Map<string, number>());
   readonly session: string;
   readonly id: string;
-  readonly list: ChatList;
+  list: ChatList;
   #ended = false;
   #heard: ChasquiEvent[] | undefined;
 
