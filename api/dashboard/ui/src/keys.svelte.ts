@@ -1,3 +1,4 @@
+import { untrack } from 'svelte';
 import { preference } from './preference';
 import { router } from './router.svelte';
 
@@ -30,9 +31,10 @@ class Keys {
 
   /** Adds shortcuts until the returned function is called. For `$effect(() => keys.add([...]))`. */
   add(shortcuts: Shortcut[]): () => void {
-    this.active = [...this.active, ...shortcuts];
+    // Untracked, or the effect that adds them would run again because of what it has added.
+    this.active = [...untrack(() => this.active), ...shortcuts];
     return () => {
-      this.active = this.active.filter((s) => !shortcuts.includes(s));
+      this.active = untrack(() => this.active).filter((s) => !shortcuts.includes(s));
     };
   }
 
