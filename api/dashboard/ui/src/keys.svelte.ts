@@ -31,10 +31,10 @@ class Keys {
 
   /** Adds shortcuts until the returned function is called. For `$effect(() => keys.add([...]))`. */
   add(shortcuts: Shortcut[]): () => void {
-    // Not tracked: an effect that adds is not to be run again because it has.
+    // Untracked, or the effect that adds them would run again because of what it has added.
     this.active = [...untrack(() => this.active), ...shortcuts];
     return () => {
-      this.active = this.active.filter((s) => !shortcuts.includes(s));
+      this.active = untrack(() => this.active).filter((s) => !shortcuts.includes(s));
     };
   }
 

@@ -21,7 +21,12 @@ export class Problem extends Error {
   }
 }
 
-/** The problem that a caught value is. */
+/** The problem that a caught value is; what is none of the API's is the page's own. */
 export function problemOf(error: unknown): Problem {
-  return error instanceof Problem ? error : new Problem({ detail: error instanceof Error ? error.message : String(error) }, 0);
+  return error instanceof Problem ? error : new Problem({ code: 'page', detail: error instanceof Error ? error.message : String(error) }, 0);
+}
+
+/** A problem of a field that this page has found itself. */
+export function atField(location: string, message: string): Problem {
+  return new Problem({ code: 'validation_failed', errors: [{ code: 'invalid', location, message }] }, 0);
 }
