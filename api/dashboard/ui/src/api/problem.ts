@@ -1,6 +1,6 @@
 import type { components } from './schema';
 
-/** What the API refused, or could not do: an RFC 9457 problem. A request that got no answer has code "unreachable". */
+/** What the API refused, or could not do: an RFC 9457 problem. A request that got no answer has code "unreachable"; what went wrong in the page itself has none. */
 export class Problem extends Error {
   readonly status: number;
   readonly code: string;
@@ -13,7 +13,7 @@ export class Problem extends Error {
   constructor(body: Partial<components['schemas']['Problem']>, status: number, retryAfter?: number) {
     super(body.detail || body.title || String(status));
     this.status = status;
-    this.code = body.code ?? 'unreachable';
+    this.code = body.code ?? '';
     this.title = body.title ?? '';
     this.requestId = body.requestId ?? '';
     this.errors = body.errors ?? [];
