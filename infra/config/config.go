@@ -200,6 +200,13 @@ type Up struct {
 	Stack `required:"API_KEY"`
 }
 
+func (u *Up) check() error {
+	if u.SandboxURL != "" && u.WhatsAppURL == "" {
+		return problem{"SANDBOX_URL", "it goes with WHATSAPP_URL, which is not set: the real WhatsApp has no simulated phones; set that too, or unset this"}
+	}
+	return nil
+}
+
 // Serving is what the HTTP service needs beside its stores.
 type Serving struct {
 	HTTP

@@ -176,6 +176,15 @@ func TestRulesAcrossSettings(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "SANDBOX_CA_FILE: ") != 1 || strings.Contains(err.Error(), "\n") {
 		t.Errorf("want one problem with SANDBOX_CA_FILE, got: %v", err)
 	}
+	// The real WhatsApp has no simulated phones.
+	up := map[string]string{"API_KEY": "secret", "SANDBOX_URL": "http://127.0.0.1:3001/"}
+	if err = Load(new(Up), nil, environment(up)); err == nil || strings.Count(err.Error(), "SANDBOX_URL: ") != 1 || strings.Contains(err.Error(), "\n") {
+		t.Errorf("want one problem with SANDBOX_URL, got: %v", err)
+	}
+	up["WHATSAPP_URL"] = "ws://127.0.0.1:3001/ws/chat"
+	if c := new(Up); Load(c, nil, environment(up)) != nil || c.SandboxURL != "http://127.0.0.1:3001" {
+		t.Errorf("with WHATSAPP_URL: %q", c.SandboxURL)
+	}
 	// Without a sandbox its port does not matter.
 	err = Load(new(Dev), nil, environment(map[string]string{"PORT": "3001", "WHATSAPP_URL": "ws://example.com/ws/chat"}))
 	if err != nil {

@@ -192,6 +192,9 @@ func TestSandboxEnvHasTheSandboxsKey(t *testing.T) {
 			t.Errorf("%s connects to %s", service, got)
 		}
 	}
+	if got := environment(loadAll(t).Services["whatsapp-api"])("SANDBOX_URL"); got != "http://sandbox:3001" {
+		t.Errorf("the api finds simulated phones at %q", got)
+	}
 }
 
 // TestExampleListsEverything compares .env.example with the variables that the file uses, and its examples with their defaults.

@@ -2,6 +2,7 @@ import createClient from 'openapi-fetch';
 import type { components, paths } from './schema';
 import { auth } from './auth.svelte';
 import { Problem, problemOf } from './problem';
+import { uuid } from './ids';
 
 /** The shapes of the API, by their names in the OpenAPI document. */
 export type Schemas = components['schemas'];
@@ -44,6 +45,6 @@ export async function must<T>(request: Promise<Answer<T>>): Promise<T> {
 }
 
 /** The header that makes a repeat of this request harmless: give the same value again when no answer came. */
-export function once(key: string = crypto.randomUUID()): { 'Idempotency-Key': string } {
+export function once(key: string = uuid()): { 'Idempotency-Key': string } {
   return { 'Idempotency-Key': key };
 }

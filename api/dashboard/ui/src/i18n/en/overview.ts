@@ -30,7 +30,7 @@ export const overview = {
   offlineText: 'What it shows is as old as the last contact. It keeps trying.',
   topics: { commands: 'commands', events: 'events', media: 'files', deliveries: 'deliveries' },
   tiles: 'Figures of this minute',
-  messages: 'Messages in a minute',
+  messages: 'Messages per minute',
   messagesNote: (received: string, sent: string) => `this minute so far: ${received} in, ${sent} out`,
   latency: 'Delivery, 95 of 100',
   latencyNote: (p50: string) => `half of them within ${p50}`,

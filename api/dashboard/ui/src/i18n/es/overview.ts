@@ -30,7 +30,7 @@ export const overview = {
   offlineText: 'Lo que muestra es del último contacto. Sigue intentando.',
   topics: { commands: 'órdenes', events: 'eventos', media: 'archivos', deliveries: 'entregas' },
   tiles: 'Cifras de este minuto',
-  messages: 'Mensajes en un minuto',
+  messages: 'Mensajes por minuto',
   messagesNote: (received: string, sent: string) => `en este minuto: ${received} de entrada, ${sent} de salida`,
   latency: 'Entrega, 95 de 100',
   latencyNote: (p50: string) => `la mitad en ${p50}`,

@@ -1,6 +1,7 @@
 import { untrack } from 'svelte';
 import { auth } from '../../api/auth.svelte';
 import { api, must, once, Problem, problemOf, type Schemas } from '../../api/client';
+import { uuid } from '../../api/ids';
 import { type ChasquiEvent, stream } from '../../api/stream.svelte';
 import type { ChatList } from './list.svelte';
 import { keepOwn, upload } from './media.svelte';
@@ -223,7 +224,7 @@ export class Thread {
 
   /** Shows a message at once and sends it. */
   send(content: SendContent, { replyTo, mentions, file }: { replyTo?: Message; mentions?: string[]; file?: File } = {}) {
-    const reference = `dashboard-${crypto.randomUUID()}`;
+    const reference = `dashboard-${uuid()}`;
     const url = file && /^(image|video|audio)\//.test(file.type) ? URL.createObjectURL(file) : undefined;
     const self = { id: '', kind: 'user' as const };
     const shown = { ...content } as Message['content'];
@@ -233,7 +234,7 @@ export class Thread {
       content: shown, timestamp: new Date(stream.now()).toISOString(), clientReference: reference,
       replyTo: replyTo && { whatsappId: replyTo.whatsappId, messageId: replyTo.id, from: replyTo.from, text: replyTo.content.text ?? replyTo.content.caption, type: replyTo.content.type },
     };
-    this.locals.push({ reference, key: crypto.randomUUID(), uploadKey: crypto.randomUUID(), message, content, replyTo: replyTo?.id, mentions, file, url, percent: file ? 0 : undefined });
+    this.locals.push({ reference, key: uuid(), uploadKey: uuid(), message, content, replyTo: replyTo?.id, mentions, file, url, percent: file ? 0 : undefined });
     void this.#deliver(reference);
   }
 
@@ -272,8 +273,8 @@ export class Thread {
   /** Sends what had no answer again, under the same key; what was refused gets another. */
   retry(local: Local) {
     if (local.problem && local.problem.status >= 400 && local.problem.status < 500) {
-      local.key = crypto.randomUUID();
-      local.uploadKey = crypto.randomUUID();
+      local.key = uuid();
+      local.uploadKey = uuid();
     }
     void this.#deliver(local.reference);
   }

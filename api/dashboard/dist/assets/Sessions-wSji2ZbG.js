@@ -1,1 +1,0 @@
-import"./disclose-version-xihTtKlq.js";import{Dt as e,K as t,Tt as n,Y as r,a as i,ct as a,et as o,wt as s}from"./i18n.svelte-CTKPks5h.js";import{t as c}from"./Page-DeUwbWlR.js";function l(l,u){n(u,!0),c(l,{get title(){return i.t.shell.nav.sessions},children:(n,i)=>{e();var s=o();a(e=>t(s,e),[()=>u.rest.join(`/`)]),r(n,s)},$$slots:{default:!0}}),s()}export{l as default};

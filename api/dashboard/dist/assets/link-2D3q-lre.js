@@ -1,1 +1,0 @@
-/* empty css               */import{Et as e,G as t,Y as n,Z as r,a as i}from"./i18n.svelte-CTKPks5h.js";import{t as a}from"./theme.svelte-B8irIS0Y.js";import"./disclose-version-xihTtKlq.js";e();var o=r(`<main></main>`);function s(e){var t=o();n(e,t)}a.apply(),await i.use(),t(s,{target:document.getElementById(`app`)});

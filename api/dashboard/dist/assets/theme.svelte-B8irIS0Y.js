@@ -1,1 +1,0 @@
-import{_t as e,at as t,gt as n,m as r,vt as i}from"./i18n.svelte-CTKPks5h.js";var a=new class{#e=i(n(r(`theme`)||`auto`));get choice(){return t(this.#e)}set choice(t){e(this.#e,t,!0)}apply(){document.documentElement.dataset.theme=this.choice}choose(e){this.choice=e,r(`theme`,e),this.apply()}};export{a as t};
