@@ -66,6 +66,14 @@ func at(value any, names ...string) any {
 	return value
 }
 
+// openChats opens a page of the chats, as wide as a desktop's.
+func openChats(t *testing.T, path string) *testbrowser.Tab {
+	t.Helper()
+	tab := open(t, path)
+	tab.Size(1440, 900)
+	return tab
+}
+
 // openMenu opens the menu of the message that WhatsApp knows by an id.
 func openMenu(t *testing.T, tab *testbrowser.Tab, session, id string) {
 	t.Helper()
@@ -84,11 +92,11 @@ func TestChatsLive(t *testing.T) {
 	t.Parallel()
 	number, bert, anna := newSession(t, "chats-live"), newPhone(t, "Bert"), newPhone(t, "Anna")
 	says(t, anna, number, object{"type": "text", "text": "the first of all"})
-	tab := open(t, "/chats/chats-live")
+	tab := openChats(t, "/chats/chats-live")
 	tab.Sees("the first of all")
 	question := says(t, bert, number, object{"type": "text", "text": "is it *ready*?"})
 	row := `[data-row="` + bert + `@s.whatsapp.net"]`
-	tab.Await(fmt.Sprintf(`document.querySelector(%q)?.innerText.includes('is it *ready*?') && document.querySelector(%q)?.querySelector('.badge')?.innerText.trim() === '1'`, row, row+" a"))
+	tab.Await(fmt.Sprintf(`document.querySelector(%q)?.innerText.includes('is it *ready*?') && document.querySelector(%q)?.querySelector('.badge [aria-hidden]')?.innerText === '1'`, row, row+" a"))
 	if first := tab.Evaluate(`document.querySelector('[role=listitem]').dataset.row`); first != bert+"@s.whatsapp.net" {
 		t.Errorf("the first of the list is %s", first)
 	}
@@ -140,7 +148,7 @@ func TestChatsActions(t *testing.T) {
 	number, bert := newSession(t, "chats-actions"), newPhone(t, "Bert")
 	theirs := says(t, bert, number, object{"type": "text", "text": "look at this"})
 	kept(t, "chats-actions", theirs)
-	tab := open(t, chatOf("chats-actions", bert))
+	tab := openChats(t, chatOf("chats-actions", bert))
 	tab.Sees("look at this")
 	write(tab, "a typo here")
 	own := phoneSees(t, bert, "it", func(m object) bool { return m["text"] == "a typo here" })["id"].(string)
@@ -195,7 +203,7 @@ func TestChatsMenu(t *testing.T) {
 	number, bert, anna := newSession(t, "chats-menu"), newPhone(t, "Bert Unique"), newPhone(t, "Anna Other")
 	kept(t, "chats-menu", says(t, bert, number, object{"type": "text", "text": "from bert"}))
 	kept(t, "chats-menu", says(t, anna, number, object{"type": "text", "text": "from anna"}))
-	tab := open(t, chatOf("chats-menu", bert))
+	tab := openChats(t, chatOf("chats-menu", bert))
 	choose := func(item string) {
 		tab.Click(`[aria-label="What to do with this chat"]`)
 		tab.Click("text=" + item)
@@ -261,7 +269,7 @@ func TestChatsGroup(t *testing.T) {
 	sandbox(t, "POST", "/phones/"+bert+"/groups", object{"subject": "The crew", "participants": []string{number, anna}}, &group)
 	kept(t, "chats-group", says(t, bert, group.JID, object{"type": "text", "text": "who comes?"}))
 	kept(t, "chats-group", says(t, anna, group.JID, object{"type": "text", "text": "me and @" + bert, "mentions": []string{bert}}))
-	tab := open(t, "/chats/chats-group/"+url.PathEscape(group.JID))
+	tab := openChats(t, "/chats/chats-group/"+url.PathEscape(group.JID))
 	tab.Await(`[...document.querySelectorAll('.sender')].map((e) => e.innerText).join() === 'Bert,Anna'`)
 	tab.Sees("me and @Bert")
 	tab.Await(`document.querySelector('[role=listitem]')?.innerText.includes('Anna:')`)
