@@ -122,7 +122,7 @@ func TestSessionIsLinkedByCode(t *testing.T) {
 	number := newPhone(t, "Owner of by-code")
 	tab := testbrowser.Open(t)
 	tab.Size(390, 844)
-	signIn(tab, running.APIKey, "/sessions/by-code")
+	enter(tab, running.APIKey, "/sessions/by-code")
 	tab.Sees("The session is stopped")
 	tab.Click("text=Start it")
 	tab.Await(`!!` + code)
@@ -162,7 +162,7 @@ func TestSessionAsksForAPasskey(t *testing.T) {
 	tab := testbrowser.Open(t)
 	tab.Go(running.URL + "/sessions")
 	inSpanish(tab)
-	signIn(tab, running.APIKey, "/sessions/con-clave")
+	enter(tab, running.APIKey, "/sessions/con-clave")
 	tab.Await(`!!` + code)
 	linked := scanLater(t, "con-clave", number)
 	tab.Await(`document.querySelector('[data-step]')?.dataset.step === 'request'`)
@@ -218,14 +218,6 @@ func passkeyAnswer(t *testing.T, number string, request json.RawMessage) string 
 		t.Fatal(err)
 	}
 	return string(raw)
-}
-
-// signIn opens a page with a key.
-func signIn(tab *testbrowser.Tab, key, path string) {
-	tab.Go(running.URL + path)
-	tab.Fill("#key", key)
-	tab.Click("form button[type=submit]")
-	tab.Await(`!document.querySelector('#key') && !!document.querySelector('h1')`)
 }
 
 // TestSessionActions stops, starts and restarts a session, logs it out and deletes it; for the last two its id is asked for, and no other word does.
@@ -398,6 +390,6 @@ func TestReaderSeesNoActions(t *testing.T) {
 	tab.Click("nav.tabs a:nth-child(2)")
 	tab.Sees("This key may look at settings, not change them.")
 	tab.Await(`document.querySelector('input[name=name]').matches(':disabled') && !document.querySelector('main button[type=submit]')`)
-	signIn(tab, key.Key, "/sessions/not-mine")
+	enter(tab, key.Key, "/sessions/not-mine")
 	tab.Sees("There is no such session")
 }

@@ -1,1 +1,0 @@
-import{xt as e}from"./i18n.svelte-Be54Fqih.js";import{t}from"./stream.svelte-MK_8wAlW.js";var n=e({value:Date.now()});setInterval(()=>{document.hidden||(n.value=t.now())},1e3);export{n as t};
