@@ -78,6 +78,9 @@ func TestEventMonitor(t *testing.T) {
 	tab.Click("text=Show it")
 	tab.Await(`document.querySelector('#event-raw pre')?.innerText.includes('Is it open today?')`)
 
+	tab.Press("y")
+	tab.Await(`[...document.querySelectorAll('[aria-live=polite]')].some((e) => e.innerText === 'Copied')`)
+
 	// By its address alone, in another tab that has never heard of it; and one that is not there.
 	again := open(t, "/events/"+id)
 	again.Sees("Ana of TestEventMonitor: “Is it open today?”")
