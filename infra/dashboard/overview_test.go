@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/testbrowser"
+	"github.com/chasqui/chasqui/infra/testwire"
 )
 
 // statsStep is a step of GET /v1/stats.
@@ -140,6 +141,20 @@ func TestOverviewOfSomeSessions(t *testing.T) {
 			t.Errorf("the page asks for %s, which this key may not", request)
 		}
 	}
+}
+
+// TestOverviewOffline cuts the network: that is a problem too, as long as it lasts.
+func TestOverviewOffline(t *testing.T) {
+	t.Parallel()
+	wire, address := testwire.Server(t, running.URL)
+	tab := testbrowser.Open(t)
+	tab.Go(address + "/")
+	signIn(tab, running.APIKey)
+	tab.Sees("Live")
+	wire.Cut()
+	tab.Sees("This page is cut off from the API")
+	wire.Mend()
+	tab.SeesNot("This page is cut off from the API")
 }
 
 // fits fails where something is wider than the screen.
