@@ -179,7 +179,7 @@ func (s *Server) callerOfKey(ctx context.Context, key string) (*caller, error) {
 	}
 	if c.link { // it ends with what it is for
 		if linked, err := s.isLinked(ctx, s.pool, c.sessions[0]); err != nil || linked {
-			return nil, cmp.Or(err, error(problem(Unauthorized, "this link has been used")))
+			return nil, cmp.Or(err, error(problem(LinkUsed, "this link has been used")))
 		}
 	}
 	if c.expires != nil && !now.Before(*c.expires) {

@@ -85,6 +85,9 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 	} else {
 		codes = append(codes, Unauthorized, InsufficientScope, AddressNotAllowed, RateLimited)
 		op.Extensions = map[string]any{"x-scope": string(o.needs())}
+		if o.needs() == scopePair {
+			codes = append(codes, LinkUsed)
+		}
 	}
 	if o.ticket != "" {
 		op.Security = append(slices.Clone(s.huma.OpenAPI().Security), map[string][]string{"ticket": {}})

@@ -310,7 +310,7 @@ func TestALinkLinksOneSessionAndNothingElse(t *testing.T) {
 	f.problem(f.with(link.Token, "GET", "/v1/link", nil), Unauthorized)
 	f.must(200, nil, "GET", "/v1/link", nil, "X-API-Key", second.Token)
 	f.linked("sales", "connected")
-	f.problem(f.with(second.Token, "GET", "/v1/link", nil), Unauthorized)
+	f.problem(f.with(second.Token, "GET", "/v1/link", nil), LinkUsed)
 	f.problem(f.do("POST", "/v1/sessions/sales/links", map[string]any{}), SessionAlreadyLinked)
 }
 

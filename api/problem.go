@@ -28,6 +28,7 @@ const (
 	BadRequest             Code = "bad_request"
 	MalformedJSON          Code = "malformed_json"
 	Unauthorized           Code = "unauthorized"
+	LinkUsed               Code = "link_used"
 	Forbidden              Code = "forbidden"
 	InsufficientScope      Code = "insufficient_scope"
 	AddressNotAllowed      Code = "address_not_allowed"
@@ -101,6 +102,7 @@ type explanation struct {
 var explanations = map[Code]explanation{
 	BadRequest:             {400, "Bad request", "The request is not understood: a body is missing, or the URL holds characters that cannot stand there."},
 	MalformedJSON:          {400, "Malformed JSON", "The body is not one valid JSON value. Check quotes and commas; strings cannot hold the character U+0000."},
+	LinkUsed:               {401, "Link used", "The session of this link is linked, and with that the link has ended. Whoever holds it is done; to link another phone, log the session out and make another link."},
 	Unauthorized:           {401, "Unauthorized", "Send the API key as X-API-Key, or as Authorization: Bearer. The key is the setting API_KEY; chasqui dev prints it. A ticket opens a stream once, within 60 s."},
 	Forbidden:              {403, "Forbidden", "WhatsApp does not allow the session's account to know or do this, or a page of another origin asks at /mcp. The detail says more."},
 	InsufficientScope:      {403, "Insufficient scope", "The API key may not do this: its scopes do not allow it, or it is for some sessions alone. The detail says what is needed; GET /v1/me says what the key may do."},
@@ -200,7 +202,7 @@ func problem(code Code, detail string) *Problem {
 	}
 	p := &Problem{Type: "/problems/" + string(code), Title: e.title, Status: e.status, Code: code, Detail: detail, headers: http.Header{}}
 	switch code {
-	case Unauthorized:
+	case Unauthorized, LinkUsed:
 		p.headers.Set("WWW-Authenticate", `Bearer realm="chasqui"`)
 	case IdempotencyInProgress, Unavailable, MediaPending:
 		p.headers.Set("Retry-After", "2")

@@ -124,13 +124,6 @@ func TestOverviewProblems(t *testing.T) {
 	tab.Await(`!document.querySelector('[data-endpoint="` + endpoint.ID + `"]')`) // its deliveries show that it works
 }
 
-// signIn fills the form of a tab that was loaded anew.
-func signIn(tab *testbrowser.Tab, key string) {
-	tab.Fill("#key", key)
-	tab.Click("form button[type=submit]")
-	tab.Await(`!document.querySelector('#key') && !!document.querySelector('h1')`)
-}
-
 // TestOverviewOfSomeSessions opens the overview with a key of one session, on a phone: it shows that session, and asks for no figures of the whole.
 func TestOverviewOfSomeSessions(t *testing.T) {
 	t.Parallel()

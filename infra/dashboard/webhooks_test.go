@@ -130,6 +130,7 @@ func TestWebhookEndpoint(t *testing.T) {
 	tab.Click("text=Send a test")
 	tab.Sees("It did not take the test event: 418.")
 	tab.Press(kb.Escape)
+	tab.Await(`!document.querySelector('dialog[open]')`)
 	receiver.answer(http.StatusOK)
 
 	// Changed: only its URL, the rest stays.

@@ -32,6 +32,7 @@ const (
 	CodeInternalError          = "internal_error"
 	CodeInviteNotValid         = "invite_not_valid"
 	CodeLabelNotFound          = "label_not_found"
+	CodeLinkUsed               = "link_used"
 	CodeMalformedJSON          = "malformed_json"
 	CodeMediaExpired           = "media_expired"
 	CodeMediaFetchFailed       = "media_fetch_failed"

@@ -3568,6 +3568,7 @@ Code = Literal[
     "internal_error",
     "invite_not_valid",
     "label_not_found",
+    "link_used",
     "malformed_json",
     "media_expired",
     "media_fetch_failed",

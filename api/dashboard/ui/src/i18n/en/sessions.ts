@@ -16,7 +16,7 @@ export const sessions = {
   lastPhone: (phone: string) => `last ${phone}`,
   connector: 'Connector',
   lastEvent: 'Last event',
-  noEvent: 'nothing yet',
+  noEvent: 'no events yet',
   actions: (id: string) => `Actions for ${id}`,
   copyId: 'Copy the id',
   // What a state means, and what helps: one sentence each.

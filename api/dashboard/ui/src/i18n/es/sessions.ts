@@ -16,7 +16,7 @@ export const sessions = {
   lastPhone: (phone: string) => `último: ${phone}`,
   connector: 'Conector',
   lastEvent: 'Último evento',
-  noEvent: 'nada todavía',
+  noEvent: 'sin eventos todavía',
   actions: (id: string) => `Acciones de ${id}`,
   copyId: 'Copiar el id',
   why: {

@@ -1,0 +1,395 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/chasqui/chasqui/infra/testbrowser"
+	"github.com/chasqui/chasqui/infra/testdev"
+)
+
+// code is the expression for a QR code that is shown.
+const code = `document.querySelector('[data-qr]:not([data-qr=""]) img')`
+
+// createSession makes a session that no phone has linked.
+func createSession(t *testing.T, id string, start bool) {
+	t.Helper()
+	must(t, "POST", "/v1/sessions", map[string]any{"id": id, "start": start}, nil)
+	t.Cleanup(func() {
+		if !t.Failed() {
+			testdev.Call(t, "DELETE", running.URL+"/v1/sessions/"+id, nil, nil)
+		}
+	})
+}
+
+// readSession returns a session as the API has it.
+func readSession(t *testing.T, id string) (session struct {
+	State, Desired, Name, Phone string
+	Settings                    map[string]any
+}) {
+	t.Helper()
+	must(t, "GET", "/v1/sessions/"+id, nil, &session)
+	return session
+}
+
+// awaitState waits until a session is in a state.
+func awaitState(t *testing.T, id, state string) {
+	t.Helper()
+	eventually(t, id+" to be "+state, func() error {
+		if is := readSession(t, id).State; is != state {
+			return fmt.Errorf("it is %s", is)
+		}
+		return nil
+	})
+}
+
+// refused wants a request to be answered with a status.
+func refused(t *testing.T, status int, method, path string, header ...string) {
+	t.Helper()
+	if got, raw := testdev.Call(t, method, running.URL+path, nil, nil, header...); got != status {
+		t.Errorf("%s %s: %d, not %d: %s", method, path, got, status, raw)
+	}
+}
+
+// inSpanish turns the page's language.
+func inSpanish(tab *testbrowser.Tab) {
+	tab.Evaluate(`localStorage.setItem('chasqui.language', 'es')`)
+}
+
+// TestSessionIsCreatedAndScanned makes a session, after an id that none can have and one that is taken; its QR code counts down and is another by itself once an event says so, and a
+// simulated phone scans it.
+func TestSessionIsCreatedAndScanned(t *testing.T) {
+	t.Parallel()
+	createSession(t, "taken-before", false)
+	tab := open(t, "/sessions")
+	tab.Click("#new-session")
+	tab.Fill("input[name=id]", "not good")
+	tab.Click("text=Create session")
+	tab.Sees("without spaces")
+	tab.Fill("input[name=id]", "taken-before")
+	tab.Click("text=Create session")
+	tab.Sees("There is a session with this id.")
+	for _, id := range []string{"not%20good", "created-here"} {
+		if status, _ := testdev.Call(t, "GET", running.URL+"/v1/sessions/"+id, nil, nil); status < 400 {
+			t.Errorf("%s is there", id)
+		}
+	}
+	tab.Fill("input[name=id]", "created-here")
+	tab.Fill("input[name=name]", "Created here")
+	tab.Fill("input[name=device]", "Front desk")
+	tab.Click("text=Create session")
+	tab.Await(`location.pathname + location.search === '/sessions/created-here?tab=link'`)
+	t.Cleanup(func() { testdev.Call(t, "DELETE", running.URL+"/v1/sessions/created-here", nil, nil) })
+	if made := readSession(t, "created-here"); made.Name != "Created here" || made.Settings["deviceName"] != "Front desk" || made.Desired != "started" {
+		t.Errorf("it is %+v", made)
+	}
+	tab.Await(`!!` + code)
+	if alt := tab.Evaluate(code + `.alt`); alt == "" {
+		t.Error("the code has no text alternative")
+	}
+	if colors := tab.Evaluate(`(({color, backgroundColor}) => color + backgroundColor)(getComputedStyle(` + code + `.parentElement))`); colors != "rgb(0, 0, 0)rgb(255, 255, 255)" {
+		t.Errorf("the code is %s", colors)
+	}
+	left := func() int {
+		n, err := strconv.Atoi(strings.Fields(tab.Evaluate(`document.querySelector('[role=timer]').innerText`))[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := left()
+	tab.Await(fmt.Sprintf(`parseInt(document.querySelector('[role=timer]').innerText) < %d`, before))
+	shown := tab.Evaluate(code + `.src`)
+	must(t, "POST", "/v1/sessions/created-here/restart", nil, nil) // another set of codes, and so another event
+	tab.Await(fmt.Sprintf(`!!%s && %s.src !== %q`, code, code, shown))
+	tab.Click("text=Scan with a simulated phone")
+	tab.Sees("A phone is linked")
+	awaitState(t, "created-here", "connected")
+	tab.Sees("+" + readSession(t, "created-here").Phone)
+	tab.Sees("Open its chats")
+	tab.Sees("$CHASQUI_KEY")
+}
+
+// TestSessionIsLinkedByCode starts a stopped session on a phone's screen and links it by a pairing code, after a number that is none and one that has no WhatsApp.
+func TestSessionIsLinkedByCode(t *testing.T) {
+	t.Parallel()
+	createSession(t, "by-code", false)
+	number := newPhone(t, "Owner of by-code")
+	tab := testbrowser.Open(t)
+	tab.Size(390, 844)
+	enter(tab, running.APIKey, "/sessions/by-code")
+	tab.Sees("The session is stopped")
+	tab.Click("text=Start it")
+	tab.Await(`!!` + code)
+	tab.Click("text=Pairing code")
+	tab.Await(`location.search.includes('way=code')`)
+	tab.Fill("input[name=phone]", "12")
+	tab.Click("text=Get a code")
+	tab.Sees("7 to 15 digits")
+	tab.Fill("input[name=phone]", "+54 9 11 5999-9998")
+	tab.Click("text=Get a code")
+	tab.Sees("This number has no WhatsApp account.")
+	tab.Fill("input[name=phone]", "+"+number)
+	tab.Click("text=Get a code")
+	tab.Await(`!!document.querySelector('[data-code]')`)
+	first := tab.Evaluate(`document.querySelector('[data-code]').innerText`)
+	if wide := tab.Evaluate(`document.documentElement.scrollWidth`); wide != "390" {
+		t.Errorf("the page is %s wide", wide)
+	}
+	// Another that is asked for elsewhere is told by an event.
+	var second struct{ Code string }
+	must(t, "POST", "/v1/sessions/by-code/pairing-code", map[string]string{"phone": number}, &second, "Prefer", "wait=30")
+	tab.Await(fmt.Sprintf(`document.querySelector('[data-code]')?.innerText === %q`, second.Code))
+	if first == second.Code {
+		t.Error("the codes are equal")
+	}
+	sandbox(t, "POST", "/phones/"+number+"/code", map[string]string{"code": second.Code}, nil)
+	tab.Sees("A phone is linked")
+}
+
+// TestSessionAsksForAPasskey links an account that is guarded by a passkey, in Spanish: what is no answer and another account's answer are refused.
+func TestSessionAsksForAPasskey(t *testing.T) {
+	t.Parallel()
+	createSession(t, "con-clave", true)
+	number, other := newPhone(t, "Guarded"), newPhone(t, "Other")
+	sandbox(t, "PUT", "/phones/"+number+"/passkey", nil, nil)
+	sandbox(t, "PUT", "/phones/"+other+"/passkey", nil, nil)
+	tab := testbrowser.Open(t)
+	tab.Go(running.URL + "/sessions")
+	inSpanish(tab)
+	enter(tab, running.APIKey, "/sessions/con-clave")
+	tab.Await(`!!` + code)
+	linked := scanLater(t, "con-clave", number)
+	tab.Await(`document.querySelector('[data-step]')?.dataset.step === 'request'`)
+	tab.Sees("WhatsApp pide la clave de acceso de la cuenta")
+	var asked struct{ Request json.RawMessage }
+	must(t, "GET", "/v1/sessions/con-clave/passkey", nil, &asked)
+	var options struct{ Challenge string }
+	if err := json.Unmarshal(asked.Request, &options); err != nil || options.Challenge == "" {
+		t.Fatalf("asked %s: %v", asked.Request, err)
+	}
+	if script := tab.Evaluate(`document.querySelector('[data-step] pre').innerText`); !contains(script, options.Challenge) {
+		t.Errorf("the script is %s", script)
+	}
+	tab.Fill("textarea[name=answer]", "no JSON")
+	tab.Click("text=Enviar la respuesta")
+	tab.Sees("Esto no es el JSON")
+	tab.Fill("textarea[name=answer]", passkeyAnswer(t, other, asked.Request))
+	tab.Click("text=Enviar la respuesta")
+	tab.Sees("passkey_refused")
+	tab.Fill("textarea[name=answer]", passkeyAnswer(t, number, asked.Request))
+	tab.Click("text=Enviar la respuesta")
+	tab.Sees("Hay un teléfono vinculado")
+	if err := <-linked; err != nil {
+		t.Error(err)
+	}
+}
+
+// scanLater lets a phone scan a session's QR code, which lasts until its passkey was given.
+func scanLater(t *testing.T, id, number string) <-chan error {
+	t.Helper()
+	var code struct{ QR string }
+	must(t, "GET", "/v1/sessions/"+id+"/qr?wait=30", nil, &code)
+	done := make(chan error, 1)
+	go func() {
+		status, raw := testdev.Call(t, "POST", running.SandboxURL+"/phones/"+number+"/scan", map[string]string{"qr": code.QR}, nil)
+		if status != 200 {
+			done <- fmt.Errorf("the phone was answered %d: %s", status, raw)
+			return
+		}
+		done <- nil
+	}()
+	return done
+}
+
+// passkeyAnswer is what a phone's passkey answers to a request, as a browser prints it.
+func passkeyAnswer(t *testing.T, number string, request json.RawMessage) string {
+	t.Helper()
+	var signed struct{ Response map[string]any }
+	sandbox(t, "POST", "/phones/"+number+"/passkey", map[string]any{"request": request}, &signed)
+	signed.Response["authenticatorAttachment"], signed.Response["clientExtensionResults"] = "platform", map[string]any{}
+	raw, err := json.Marshal(signed.Response)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// TestSessionActions stops, starts and restarts a session, logs it out and deletes it; for the last two its id is asked for, and no other word does.
+func TestSessionActions(t *testing.T) {
+	t.Parallel()
+	newSession(t, "acted-on")
+	tab := open(t, "/sessions/acted-on")
+	tab.Sees("Connected")
+	tab.Click("text=Stop")
+	tab.Sees("It rests and receives nothing.")
+	if state := readSession(t, "acted-on").State; state != "stopped" {
+		t.Errorf("it is %s", state)
+	}
+	tab.Click("text=Start")
+	tab.Await(`!!document.querySelector('main .state.ok')`)
+	awaitState(t, "acted-on", "connected")
+	tab.Click("text=Restart")
+	tab.Await(`!document.querySelector('main button[aria-busy=true]')`)
+	tab.Await(`!!document.querySelector('main .state.ok')`)
+	awaitState(t, "acted-on", "connected")
+	tab.Click("text=Log")
+	tab.Sees("restarted")
+
+	tab.Click("text=Actions for acted-on")
+	tab.Click("[popover] button.danger")
+	tab.Sees("Log out acted-on?")
+	tab.Fill("input[name=confirm]", "acted")
+	tab.Await(`document.querySelector('dialog[open] button[type=submit]').disabled`)
+	tab.Press(kb.Enter)
+	if state := readSession(t, "acted-on").State; state != "connected" {
+		t.Errorf("after a wrong word it is %s", state)
+	}
+	tab.Fill("input[name=confirm]", "acted-on")
+	tab.Click("dialog[open] button[type=submit]")
+	tab.Sees("Logged out")
+	tab.Await(`!document.querySelector('dialog[open]')`)
+	awaitState(t, "acted-on", "logged_out")
+
+	tab.Click("text=Actions for acted-on")
+	tab.Click("[popover] button:last-child")
+	tab.Sees("Delete acted-on?")
+	tab.Fill("input[name=confirm]", "acted-on")
+	tab.Click("dialog[open] button[type=submit]")
+	tab.Await(`location.pathname === '/sessions'`)
+	tab.Await(`!document.querySelector('[data-session=acted-on]')`)
+	refused(t, 404, "GET", "/v1/sessions/acted-on")
+}
+
+// TestSessionsAreFound looks for sessions by text and state, which are in the address, and goes through them by keys. What needs somebody comes first.
+func TestSessionsAreFound(t *testing.T) {
+	t.Parallel()
+	createSession(t, "found-waiting", true)
+	createSession(t, "found-resting", false)
+	gone := newSession(t, "found-gone")
+	sandbox(t, "DELETE", "/phones/"+gone+"/devices", nil, nil)
+	awaitState(t, "found-gone", "logged_out")
+	awaitState(t, "found-waiting", "qr")
+	tab := open(t, "/sessions?q=found-")
+	list := `[...document.querySelectorAll('[data-session]')].map((e) => e.dataset.session).join()`
+	tab.Await(list + ` === 'found-gone,found-waiting,found-resting'`)
+	tab.Sees("The phone unlinked it. Link it again to go on")
+	tab.Press("/")
+	tab.Fill("input[name=q]", "found-R")
+	tab.Await(list + ` === 'found-resting' && location.search.includes('q=found-R')`)
+	tab.Fill("input[name=q]", "found-nothing")
+	tab.Sees("Nothing matches these filters.")
+	tab.Click("text=Clear filters")
+	tab.Await(`location.search === ''`)
+	tab.Fill("input[name=q]", gone)
+	tab.Await(list + ` === 'found-gone'`)
+	tab.Fill("input[name=q]", "found-")
+	tab.Choose("select[name=state]", "waiting")
+	tab.Await(list + ` === 'found-waiting'`)
+	tab.Choose("select[name=state]", "")
+	tab.Await(list + ` === 'found-gone,found-waiting,found-resting'`)
+	tab.Evaluate(`document.activeElement.blur()`)
+	tab.Press("j")
+	tab.Press("j")
+	tab.Press("j")
+	tab.Press("k")
+	tab.Await(`document.activeElement.closest('[data-session]')?.dataset.session === 'found-waiting'`)
+	tab.Press(kb.Enter)
+	tab.Await(`location.pathname === '/sessions/found-waiting'`)
+	tab.Await(`document.querySelector('nav.tabs [aria-current]').innerText === 'Link'`)
+}
+
+// TestSessionSettings changes settings: what did not change is not sent, what is refused says so at its field, and a proxy's password is kept without being shown.
+func TestSessionSettings(t *testing.T) {
+	t.Parallel()
+	createSession(t, "chosen-for", false)
+	must(t, "PATCH", "/v1/sessions/chosen-for", map[string]any{"settings": map[string]any{"proxy": "socks5://someuser:s3cr3t@127.0.0.1:1", "metadata": map[string]string{"team": "north"}}}, nil)
+	tab := open(t, "/sessions/chosen-for?tab=settings")
+	tab.Await(`document.querySelector('input[name=proxy]')?.value === 'socks5://***@127.0.0.1:1'`)
+	tab.Await(`document.querySelector('form button[type=submit]').disabled`)
+	tab.Fill("input[name=name]", "Chosen for")
+	tab.Click("input[name=markRead]")
+	tab.Choose("select[name=presence]", "available")
+	tab.Click("input[name=rejectCalls]")
+	tab.Fill("textarea[name=callText]", "Please write.")
+	tab.Click("input[name=ignore-groups]")
+	tab.Click("input[name=pace]")
+	tab.Fill("input[name=pace-min]", "9")
+	tab.Fill("input[name=pace-max]", "4")
+	tab.Click("input[name=window]")
+	tab.Fill("input[name=timeZone]", "America/Lima")
+	tab.Click("input[name=day-mon]")
+	tab.Sees("6 changes")
+	tab.Click("text=Save changes")
+	tab.Sees("expected no less than minSeconds")
+	tab.Await(`document.querySelector('input[name=pace-max]').getAttribute('aria-invalid') === 'true'`)
+	if had := readSession(t, "chosen-for"); had.Name != "" || had.Settings["markRead"] != nil {
+		t.Errorf("what was refused changed it to %+v", had)
+	}
+	tab.Fill("input[name=pace-max]", "12")
+	tab.Click("text=Save changes")
+	tab.Sees("Saved")
+	now := readSession(t, "chosen-for")
+	got, err := json.Marshal(now.Settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"calls":{"reject":true,"text":"Please write."},"ignore":{"groups":true},"markRead":true,"metadata":{"team":"north"},"presence":"available","proxy":"socks5://***@127.0.0.1:1",` +
+		`"sending":{"pace":{"maxSeconds":12,"minSeconds":9},"window":{"days":["mon"],"from":"09:00","timeZone":"America/Lima","to":"19:00"}}}`
+	if string(got) != want || now.Name != "Chosen for" {
+		t.Errorf("it is %s with %s", now.Name, got)
+	}
+	var log struct{ Data []struct{ Settings []string } }
+	must(t, "GET", "/v1/sessions/chosen-for/log", nil, &log)
+	if sent := strings.Join(log.Data[0].Settings, " "); sent != "calls ignore markRead name presence sending" {
+		t.Errorf("what was sent is %s", sent)
+	}
+	// A part of the hidden proxy is refused; none takes it away.
+	tab.Fill("input[name=proxy]", "socks5://***@127.0.0.1:2")
+	tab.Click("text=Save changes")
+	tab.Sees("expected the whole URL")
+	tab.Fill("input[name=proxy]", "")
+	tab.Click("input[name=pace]")
+	tab.Click("input[name=window]")
+	tab.Click("text=Save changes")
+	tab.Sees("Saved")
+	if now = readSession(t, "chosen-for"); now.Settings["proxy"] != nil {
+		t.Errorf("the proxy is %v", now.Settings["proxy"])
+	}
+	// The log has it, and what happens next comes by itself.
+	tab.Click("nav.tabs a:nth-child(3)")
+	tab.Sees("Settings changed")
+	must(t, "POST", "/v1/sessions/chosen-for/start", nil, nil)
+	tab.Sees("Waiting for a scan")
+	tab.Click("nav.tabs a:nth-child(4)")
+	tab.Sees("Nothing stands out in how the account writes.")
+	tab.Sees("Nothing waits.")
+}
+
+// TestReaderSeesNoActions looks at sessions with a key that may read one: there is nothing to do, and no other session.
+func TestReaderSeesNoActions(t *testing.T) {
+	t.Parallel()
+	createSession(t, "read-only", true)
+	createSession(t, "not-mine", false)
+	var key struct{ ID, Key string }
+	must(t, "POST", "/v1/api-keys", map[string]any{"name": "reader of sessions", "scopes": []string{"read"}, "sessions": []string{"read-only"}}, &key)
+	awaitState(t, "read-only", "qr")
+	tab := openAs(t, key.Key, "/sessions")
+	tab.Sees("read-only")
+	tab.SeesNot("not-mine")
+	none := `!document.querySelector('#new-session, main [popovertarget], main form')`
+	tab.Await(none)
+	tab.Click("text=Open")
+	tab.Sees("A key with the scope “manage” can link a phone here.")
+	tab.Await(none + ` && !document.querySelector('[data-qr]')`)
+	tab.Click("nav.tabs a:nth-child(2)")
+	tab.Sees("This key may look at settings, not change them.")
+	tab.Await(`document.querySelector('input[name=name]').matches(':disabled') && !document.querySelector('main button[type=submit]')`)
+	enter(tab, key.Key, "/sessions/not-mine")
+	tab.Sees("There is no such session")
+}
