@@ -157,7 +157,7 @@ func TestEventMonitorBurst(t *testing.T) {
 	for n := 0; n < all; n += a {
 		burst := make([]events.Event, a)
 		for i := range burst {
-			burst[i] = says("event-burst", fmt.Sprintf("burst %d", n+i+1))
+			burst[i] = saying("event-burst", fmt.Sprintf("burst %d", n+i+1))
 		}
 		logEvents(t, conn, burst)
 		<-ticker.C
@@ -183,8 +183,8 @@ func TestEventMonitorBurst(t *testing.T) {
 	}
 }
 
-// says is the event of a message that says something.
-func says(session, text string) events.Event {
+// saying is the event of a message that says something.
+func saying(session, text string) events.Event {
 	address := events.NewAddress("5491170000001@s.whatsapp.net", "5491170000001", "", "Ana")
 	return events.Event{Type: events.MessageReceived, Timestamp: time.Now().UTC(), SessionID: session, Data: events.MessageData{Message: events.Message{
 		ID: events.MessagePrefix.Format(events.NewID()), WhatsAppID: "3EB0", SessionID: session, ChatID: address.ID, Direction: events.Incoming, From: address, To: address,
