@@ -105,11 +105,21 @@ func open(t *testing.T, path string) *testbrowser.Tab {
 func openAs(t *testing.T, key, path string) *testbrowser.Tab {
 	t.Helper()
 	tab := testbrowser.Open(t)
+	enter(tab, key, path)
+	return tab
+}
+
+// enter opens a page in a tab, and signs in.
+func enter(tab *testbrowser.Tab, key, path string) {
 	tab.Go(running.URL + path)
+	signIn(tab, key)
+}
+
+// signIn fills the form of a tab that was loaded anew.
+func signIn(tab *testbrowser.Tab, key string) {
 	tab.Fill("#key", key)
 	tab.Click("form button[type=submit]")
 	tab.Await(`!document.querySelector('#key') && !!document.querySelector('h1')`)
-	return tab
 }
 
 // contains says whether a text holds one of some others.

@@ -38,6 +38,9 @@ func TestSettings(t *testing.T) {
 	tab.Click("input[name=set]")
 	tab.Await(`!document.querySelector('[data-row=RATE_LIMIT]') && !!document.querySelector('[data-row=PORT]')`)
 
+	tab.Evaluate(`document.activeElement.blur()`)
+	tab.Press("/")
+	tab.Await(`document.activeElement.name === 'q'`)
 	tab.Click("input[name=shortcuts]")
 	tab.Evaluate(`document.activeElement.blur()`)
 	tab.Press("g")

@@ -157,7 +157,7 @@ var table = []struct {
 		"A local WhatsApp for any whatsmeow or Baileys program",
 		"Scoped keys and audit log",
 		"OpenTelemetry",
-		"Dashboard" + notYet,
+		"Dashboard",
 		"SDKs: Go, TypeScript, Python",
 		"Tools for assistants, by the Model Context Protocol",
 		"Profile and privacy",

@@ -4,11 +4,14 @@ import { preference } from '../preference';
 export type Language = 'en' | 'es';
 export type Loaders = Record<Language, () => Promise<{ default: Messages }>>;
 
+const all: Loaders = { en: () => import('./en'), es: () => import('./es') };
+
 class I18n {
-  /** Where the words come from; a page that needs few of them loads those alone. */
-  loaders: Loaders = { en: () => import('./en'), es: () => import('./es') };
+  /** Where the words come from; a page that needs few of them loads those alone. Those of the first page are a tenth of all. */
+  loaders: Loaders = { en: () => import('./en/first'), es: () => import('./es/first') };
   language = $state<Language>('en');
   #messages = $state.raw<Messages>();
+  #whole?: Promise<void>;
 
   /** The words of the language in force. */
   get t(): Messages {
@@ -18,12 +21,25 @@ class I18n {
   /** Loads a language: the chosen one, else the browser's, else English. */
   async use(language?: Language) {
     const chosen = language ?? ((preference('language') || navigator.language.slice(0, 2)) as Language);
-    const known: Language = chosen in this.loaders ? chosen : 'en';
-    const { default: messages } = await this.loaders[known]();
-    this.#messages = messages;
-    this.language = known;
+    await this.#load(chosen in this.loaders ? chosen : 'en');
     if (language) preference('language', language);
-    document.documentElement.lang = known;
+  }
+
+  /** Loads the words of all pages: every page but the first waits for them. */
+  whole(): Promise<void> {
+    this.loaders = all;
+    this.#whole ??= this.#load(this.language).catch((error) => {
+      this.#whole = undefined; // another page tries again
+      throw error;
+    });
+    return this.#whole;
+  }
+
+  async #load(language: Language) {
+    const { default: messages } = await this.loaders[language]();
+    this.#messages = messages;
+    this.language = language;
+    document.documentElement.lang = language;
   }
 }
 

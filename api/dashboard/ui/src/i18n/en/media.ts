@@ -11,7 +11,6 @@ export const media = {
   session: 'Session',
   anySession: 'Any session',
   empty: 'Files that people send, and those that you upload, appear here.',
-  show: (name: string) => `About ${name}`,
   unnamed: (type: string) => `File without a name (${type})`,
   details: 'About the file',
   id: 'Id',

@@ -11,7 +11,6 @@ export const media = {
   session: 'Sesión',
   anySession: 'Cualquier sesión',
   empty: 'Aquí aparecen los archivos que te mandan y los que subes.',
-  show: (name: string) => `Sobre ${name}`,
   unnamed: (type: string) => `Archivo sin nombre (${type})`,
   details: 'Sobre el archivo',
   id: 'Id',

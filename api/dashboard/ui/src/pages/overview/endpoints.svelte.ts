@@ -40,6 +40,7 @@ export class Ailings {
   });
   #seen = '';
   #at = 0;
+  #soon?: ReturnType<typeof setTimeout>;
 
   /** Call it while a component is made. */
   follow(): this {
@@ -49,16 +50,23 @@ export class Ailings {
         stream.listen((events) => events.some((e) => e.type === 'webhook.failing' || e.type === 'webhook.disabled') && void this.resource.load()),
         stream.onGap(() => void this.resource.load()),
       ];
-      return () => stops.forEach((stop) => stop());
+      return () => {
+        clearTimeout(this.#soon);
+        stops.forEach((stop) => stop());
+      };
     });
     $effect(() => {
       const figures = JSON.stringify(stream.stats?.data.map((s) => [s.deliveries.failed, s.deliveries.succeeded, s.deliveries.exhausted]) ?? '');
       if (figures === this.#seen) return;
       const moved = this.#seen !== '';
       this.#seen = figures;
-      if (!moved || Date.now() - this.#at < again) return;
-      this.#at = Date.now();
-      void this.resource.load();
+      if (!moved) return;
+      // Not left out but put off: what moved last may be what mended it.
+      this.#soon ??= setTimeout(() => {
+        this.#soon = undefined;
+        this.#at = Date.now();
+        void this.resource.load();
+      }, Math.max(0, this.#at + again - Date.now()));
     });
     return this;
   }

@@ -46,6 +46,8 @@ export interface Pair {
   name: string;
   a: string;
   b: string;
+  /** It differs each time, though its value is not known. */
+  anew?: boolean;
 }
 
 /** The headers of two answers by name, whatever its case. */

@@ -1,1 +1,0 @@
-import"./Button-Dx8FZhyx.js";import{_ as e,v as t}from"./i18n.svelte-kAR7WGYf.js";import{r as n}from"./announce.svelte-Bo-0GFMU.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=e(a,r),s={name:`check`,size:24,node:[[`path`,{d:`M20 6 9 17l-5-5`}]]};n(i,t(()=>o,{get icon(){return s}}))}export{i as t};

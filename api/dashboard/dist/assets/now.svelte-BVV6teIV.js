@@ -1,1 +1,0 @@
-import{xt as e}from"./i18n.svelte-kAR7WGYf.js";import{t}from"./stream.svelte-Chb-b-7a.js";var n=e({value:Date.now()});setInterval(()=>{document.hidden||(n.value=t.now())},1e3);export{n as t};
