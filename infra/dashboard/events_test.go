@@ -31,7 +31,7 @@ func row(text string) string {
 
 // TestEventMonitor sees a message come in, filters it away and back by the address, looks at it and at its delivery, and finds no key in its curl line.
 //
-// Feature: Live event monitor
+// Feature: Dashboard
 func TestEventMonitor(t *testing.T) {
 	t.Parallel()
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

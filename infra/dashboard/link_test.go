@@ -41,7 +41,7 @@ func secretless(t *testing.T, tab *testbrowser.Tab, token string) {
 // the page says so, and the link opens nothing any more.
 func TestCustomerLinksByAPage(t *testing.T) {
 	t.Parallel()
-	createSession(t, "customer", true)
+	newUnlinked(t, "customer", true)
 	address, token := shareLink(t, "customer")
 	number := newPhone(t, "Customer")
 	tab := testbrowser.Open(t)
@@ -54,7 +54,7 @@ func TestCustomerLinksByAPage(t *testing.T) {
 	tab.Click("button[lang=es]")
 	tab.Sees("Vincula tu WhatsApp con Mercado Sur")
 	tab.Click("text=Código QR")
-	tab.Await(`!!` + code)
+	tab.Await(`!!` + qrShown)
 	if wide := tab.Evaluate(`document.documentElement.scrollWidth`); wide != "390" {
 		t.Errorf("the page is %s wide", wide)
 	}
@@ -69,7 +69,7 @@ func TestCustomerLinksByAPage(t *testing.T) {
 		t.Errorf("once it is done the browser keeps %s", kept)
 	}
 	secretless(t, tab, token)
-	refused(t, 401, "GET", "/v1/link", "X-API-Key", "", "Authorization", "Bearer "+token)
+	wantStatus(t, 401, "GET", "/v1/link", "X-API-Key", "", "Authorization", "Bearer "+token)
 
 	tab.Go(address)
 	tab.Sees("Este enlace terminó")
@@ -80,14 +80,14 @@ func TestCustomerLinksByAPage(t *testing.T) {
 // TestCustomerScansAndGivesAPasskey opens a link at a desk: a QR code comes first there, its account's passkey is asked for, and the answer that was made elsewhere links it.
 func TestCustomerScansAndGivesAPasskey(t *testing.T) {
 	t.Parallel()
-	createSession(t, "customer-guarded", true)
+	newUnlinked(t, "customer-guarded", true)
 	var link struct{ URL, Token string }
 	must(t, "POST", "/v1/sessions/customer-guarded/links", map[string]any{}, &link)
 	number := newPhone(t, "Guarded customer")
 	sandbox(t, "PUT", "/phones/"+number+"/passkey", nil, nil)
 	tab := testbrowser.Open(t)
 	tab.Go(link.URL)
-	tab.Await(`document.querySelector('[data-way]')?.dataset.way === 'qr' && !!` + code)
+	tab.Await(`document.querySelector('[data-way]')?.dataset.way === 'qr' && !!` + qrShown)
 	linked := scanLater(t, "customer-guarded", number)
 	tab.Await(`document.querySelector('[data-step]')?.dataset.step === 'request'`)
 	var asked struct{ Request json.RawMessage }
@@ -104,7 +104,7 @@ func TestCustomerScansAndGivesAPasskey(t *testing.T) {
 // TestLinkIsReplaced has a page open when another link is made: it ends, and does not say that a phone was linked.
 func TestLinkIsReplaced(t *testing.T) {
 	t.Parallel()
-	createSession(t, "customer-late", true)
+	newUnlinked(t, "customer-late", true)
 	var link struct{ URL string }
 	must(t, "POST", "/v1/sessions/customer-late/links", map[string]any{}, &link)
 	tab := testbrowser.Open(t)
@@ -113,7 +113,7 @@ func TestLinkIsReplaced(t *testing.T) {
 	tab.Click("text=Scan with a simulated phone") // which a sandbox has
 	tab.Sees("Your WhatsApp is linked with customer-late.")
 
-	createSession(t, "customer-later", true)
+	newUnlinked(t, "customer-later", true)
 	must(t, "POST", "/v1/sessions/customer-later/links", map[string]any{}, &link)
 	tab.Go(link.URL)
 	tab.Sees("Link your WhatsApp with customer-later")

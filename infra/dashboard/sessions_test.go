@@ -13,11 +13,11 @@ import (
 	"github.com/chasqui/chasqui/infra/testdev"
 )
 
-// code is the expression for a QR code that is shown.
-const code = `document.querySelector('[data-qr]:not([data-qr=""]) img')`
+// qrShown is the expression for a QR code that is shown.
+const qrShown = `document.querySelector('[data-qr]:not([data-qr=""]) img')`
 
-// createSession makes a session that no phone has linked.
-func createSession(t *testing.T, id string, start bool) {
+// newUnlinked makes a session that no phone has linked.
+func newUnlinked(t *testing.T, id string, start bool) {
 	t.Helper()
 	must(t, "POST", "/v1/sessions", map[string]any{"id": id, "start": start}, nil)
 	t.Cleanup(func() {
@@ -27,8 +27,8 @@ func createSession(t *testing.T, id string, start bool) {
 	})
 }
 
-// readSession returns a session as the API has it.
-func readSession(t *testing.T, id string) (session struct {
+// sessionNow returns a session as the API has it.
+func sessionNow(t *testing.T, id string) (session struct {
 	State, Desired, Name, Phone string
 	Settings                    map[string]any
 }) {
@@ -37,19 +37,19 @@ func readSession(t *testing.T, id string) (session struct {
 	return session
 }
 
-// awaitState waits until a session is in a state.
-func awaitState(t *testing.T, id, state string) {
+// sessionBecomes waits until a session is in a state.
+func sessionBecomes(t *testing.T, id, state string) {
 	t.Helper()
 	eventually(t, id+" to be "+state, func() error {
-		if is := readSession(t, id).State; is != state {
+		if is := sessionNow(t, id).State; is != state {
 			return fmt.Errorf("it is %s", is)
 		}
 		return nil
 	})
 }
 
-// refused wants a request to be answered with a status.
-func refused(t *testing.T, status int, method, path string, header ...string) {
+// wantStatus wants a request to be answered with a status.
+func wantStatus(t *testing.T, status int, method, path string, header ...string) {
 	t.Helper()
 	if got, raw := testdev.Call(t, method, running.URL+path, nil, nil, header...); got != status {
 		t.Errorf("%s %s: %d, not %d: %s", method, path, got, status, raw)
@@ -65,7 +65,7 @@ func inSpanish(tab *testbrowser.Tab) {
 // simulated phone scans it.
 func TestSessionIsCreatedAndScanned(t *testing.T) {
 	t.Parallel()
-	createSession(t, "taken-before", false)
+	newUnlinked(t, "taken-before", false)
 	tab := open(t, "/sessions")
 	tab.Click("#new-session")
 	tab.Fill("input[name=id]", "not good")
@@ -85,14 +85,14 @@ func TestSessionIsCreatedAndScanned(t *testing.T) {
 	tab.Click("text=Create session")
 	tab.Await(`location.pathname + location.search === '/sessions/created-here?tab=link'`)
 	t.Cleanup(func() { testdev.Call(t, "DELETE", running.URL+"/v1/sessions/created-here", nil, nil) })
-	if made := readSession(t, "created-here"); made.Name != "Created here" || made.Settings["deviceName"] != "Front desk" || made.Desired != "started" {
+	if made := sessionNow(t, "created-here"); made.Name != "Created here" || made.Settings["deviceName"] != "Front desk" || made.Desired != "started" {
 		t.Errorf("it is %+v", made)
 	}
-	tab.Await(`!!` + code)
-	if alt := tab.Evaluate(code + `.alt`); alt == "" {
+	tab.Await(`!!` + qrShown)
+	if alt := tab.Evaluate(qrShown + `.alt`); alt == "" {
 		t.Error("the code has no text alternative")
 	}
-	if colors := tab.Evaluate(`(({color, backgroundColor}) => color + backgroundColor)(getComputedStyle(` + code + `.parentElement))`); colors != "rgb(0, 0, 0)rgb(255, 255, 255)" {
+	if colors := tab.Evaluate(`(({color, backgroundColor}) => color + backgroundColor)(getComputedStyle(` + qrShown + `.parentElement))`); colors != "rgb(0, 0, 0)rgb(255, 255, 255)" {
 		t.Errorf("the code is %s", colors)
 	}
 	left := func() int {
@@ -104,13 +104,13 @@ func TestSessionIsCreatedAndScanned(t *testing.T) {
 	}
 	before := left()
 	tab.Await(fmt.Sprintf(`parseInt(document.querySelector('[role=timer]').innerText) < %d`, before))
-	shown := tab.Evaluate(code + `.src`)
+	shown := tab.Evaluate(qrShown + `.src`)
 	must(t, "POST", "/v1/sessions/created-here/restart", nil, nil) // another set of codes, and so another event
-	tab.Await(fmt.Sprintf(`!!%s && %s.src !== %q`, code, code, shown))
+	tab.Await(fmt.Sprintf(`!!%s && %s.src !== %q`, qrShown, qrShown, shown))
 	tab.Click("text=Scan with a simulated phone")
 	tab.Sees("A phone is linked")
-	awaitState(t, "created-here", "connected")
-	tab.Sees("+" + readSession(t, "created-here").Phone)
+	sessionBecomes(t, "created-here", "connected")
+	tab.Sees("+" + sessionNow(t, "created-here").Phone)
 	tab.Sees("Open its chats")
 	tab.Sees("$CHASQUI_KEY")
 }
@@ -118,14 +118,15 @@ func TestSessionIsCreatedAndScanned(t *testing.T) {
 // TestSessionIsLinkedByCode starts a stopped session on a phone's screen and links it by a pairing code, after a number that is none and one that has no WhatsApp.
 func TestSessionIsLinkedByCode(t *testing.T) {
 	t.Parallel()
-	createSession(t, "by-code", false)
+	newUnlinked(t, "by-code", false)
 	number := newPhone(t, "Owner of by-code")
 	tab := testbrowser.Open(t)
 	tab.Size(390, 844)
-	enter(tab, running.APIKey, "/sessions/by-code")
+	tab.Go(running.URL + "/sessions/by-code")
+	signIn(tab, running.APIKey)
 	tab.Sees("The session is stopped")
 	tab.Click("text=Start it")
-	tab.Await(`!!` + code)
+	tab.Await(`!!` + qrShown)
 	tab.Click("text=Pairing code")
 	tab.Await(`location.search.includes('way=code')`)
 	tab.Fill("input[name=phone]", "12")
@@ -155,15 +156,16 @@ func TestSessionIsLinkedByCode(t *testing.T) {
 // TestSessionAsksForAPasskey links an account that is guarded by a passkey, in Spanish: what is no answer and another account's answer are refused.
 func TestSessionAsksForAPasskey(t *testing.T) {
 	t.Parallel()
-	createSession(t, "con-clave", true)
+	newUnlinked(t, "con-clave", true)
 	number, other := newPhone(t, "Guarded"), newPhone(t, "Other")
 	sandbox(t, "PUT", "/phones/"+number+"/passkey", nil, nil)
 	sandbox(t, "PUT", "/phones/"+other+"/passkey", nil, nil)
 	tab := testbrowser.Open(t)
 	tab.Go(running.URL + "/sessions")
 	inSpanish(tab)
-	enter(tab, running.APIKey, "/sessions/con-clave")
-	tab.Await(`!!` + code)
+	tab.Go(running.URL + "/sessions/con-clave")
+	signIn(tab, running.APIKey)
+	tab.Await(`!!` + qrShown)
 	linked := scanLater(t, "con-clave", number)
 	tab.Await(`document.querySelector('[data-step]')?.dataset.step === 'request'`)
 	tab.Sees("WhatsApp pide la clave de acceso de la cuenta")
@@ -228,16 +230,16 @@ func TestSessionActions(t *testing.T) {
 	tab.Sees("Connected")
 	tab.Click("text=Stop")
 	tab.Sees("It rests and receives nothing.")
-	if state := readSession(t, "acted-on").State; state != "stopped" {
+	if state := sessionNow(t, "acted-on").State; state != "stopped" {
 		t.Errorf("it is %s", state)
 	}
 	tab.Click("text=Start")
 	tab.Await(`!!document.querySelector('main .state.ok')`)
-	awaitState(t, "acted-on", "connected")
+	sessionBecomes(t, "acted-on", "connected")
 	tab.Click("text=Restart")
 	tab.Await(`!document.querySelector('main button[aria-busy=true]')`)
 	tab.Await(`!!document.querySelector('main .state.ok')`)
-	awaitState(t, "acted-on", "connected")
+	sessionBecomes(t, "acted-on", "connected")
 	tab.Click("text=Log")
 	tab.Sees("restarted")
 
@@ -247,14 +249,14 @@ func TestSessionActions(t *testing.T) {
 	tab.Fill("input[name=confirm]", "acted")
 	tab.Await(`document.querySelector('dialog[open] button[type=submit]').disabled`)
 	tab.Press(kb.Enter)
-	if state := readSession(t, "acted-on").State; state != "connected" {
+	if state := sessionNow(t, "acted-on").State; state != "connected" {
 		t.Errorf("after a wrong word it is %s", state)
 	}
 	tab.Fill("input[name=confirm]", "acted-on")
 	tab.Click("dialog[open] button[type=submit]")
 	tab.Sees("Logged out")
 	tab.Await(`!document.querySelector('dialog[open]')`)
-	awaitState(t, "acted-on", "logged_out")
+	sessionBecomes(t, "acted-on", "logged_out")
 
 	tab.Click("text=Actions for acted-on")
 	tab.Click("[popover] button:last-child")
@@ -263,18 +265,18 @@ func TestSessionActions(t *testing.T) {
 	tab.Click("dialog[open] button[type=submit]")
 	tab.Await(`location.pathname === '/sessions'`)
 	tab.Await(`!document.querySelector('[data-session=acted-on]')`)
-	refused(t, 404, "GET", "/v1/sessions/acted-on")
+	wantStatus(t, 404, "GET", "/v1/sessions/acted-on")
 }
 
 // TestSessionsAreFound looks for sessions by text and state, which are in the address, and goes through them by keys. What needs somebody comes first.
 func TestSessionsAreFound(t *testing.T) {
 	t.Parallel()
-	createSession(t, "found-waiting", true)
-	createSession(t, "found-resting", false)
+	newUnlinked(t, "found-waiting", true)
+	newUnlinked(t, "found-resting", false)
 	gone := newSession(t, "found-gone")
 	sandbox(t, "DELETE", "/phones/"+gone+"/devices", nil, nil)
-	awaitState(t, "found-gone", "logged_out")
-	awaitState(t, "found-waiting", "qr")
+	sessionBecomes(t, "found-gone", "logged_out")
+	sessionBecomes(t, "found-waiting", "qr")
 	tab := open(t, "/sessions?q=found-")
 	list := `[...document.querySelectorAll('[data-session]')].map((e) => e.dataset.session).join()`
 	tab.Await(list + ` === 'found-gone,found-waiting,found-resting'`)
@@ -307,7 +309,7 @@ func TestSessionsAreFound(t *testing.T) {
 // TestSessionSettings changes settings: what did not change is not sent, what is refused says so at its field, and a proxy's password is kept without being shown.
 func TestSessionSettings(t *testing.T) {
 	t.Parallel()
-	createSession(t, "chosen-for", false)
+	newUnlinked(t, "chosen-for", false)
 	must(t, "PATCH", "/v1/sessions/chosen-for", map[string]any{"settings": map[string]any{"proxy": "socks5://someuser:s3cr3t@127.0.0.1:1", "metadata": map[string]string{"team": "north"}}}, nil)
 	tab := open(t, "/sessions/chosen-for?tab=settings")
 	tab.Await(`document.querySelector('input[name=proxy]')?.value === 'socks5://***@127.0.0.1:1'`)
@@ -328,13 +330,13 @@ func TestSessionSettings(t *testing.T) {
 	tab.Click("text=Save changes")
 	tab.Sees("expected no less than minSeconds")
 	tab.Await(`document.querySelector('input[name=pace-max]').getAttribute('aria-invalid') === 'true'`)
-	if had := readSession(t, "chosen-for"); had.Name != "" || had.Settings["markRead"] != nil {
+	if had := sessionNow(t, "chosen-for"); had.Name != "" || had.Settings["markRead"] != nil {
 		t.Errorf("what was refused changed it to %+v", had)
 	}
 	tab.Fill("input[name=pace-max]", "12")
 	tab.Click("text=Save changes")
 	tab.Sees("Saved")
-	now := readSession(t, "chosen-for")
+	now := sessionNow(t, "chosen-for")
 	got, err := json.Marshal(now.Settings)
 	if err != nil {
 		t.Fatal(err)
@@ -358,9 +360,12 @@ func TestSessionSettings(t *testing.T) {
 	tab.Click("input[name=window]")
 	tab.Click("text=Save changes")
 	tab.Sees("Saved")
-	if now = readSession(t, "chosen-for"); now.Settings["proxy"] != nil {
-		t.Errorf("the proxy is %v", now.Settings["proxy"])
-	}
+	eventually(t, "the proxy to go", func() error {
+		if now := sessionNow(t, "chosen-for").Settings; now["proxy"] != nil || now["sending"] == nil {
+			return fmt.Errorf("the settings are %v", now)
+		}
+		return nil
+	})
 	// The log has it, and what happens next comes by itself.
 	tab.Click("nav.tabs a:nth-child(3)")
 	tab.Sees("Settings changed")
@@ -374,11 +379,11 @@ func TestSessionSettings(t *testing.T) {
 // TestReaderSeesNoActions looks at sessions with a key that may read one: there is nothing to do, and no other session.
 func TestReaderSeesNoActions(t *testing.T) {
 	t.Parallel()
-	createSession(t, "read-only", true)
-	createSession(t, "not-mine", false)
+	newUnlinked(t, "read-only", true)
+	newUnlinked(t, "not-mine", false)
 	var key struct{ ID, Key string }
 	must(t, "POST", "/v1/api-keys", map[string]any{"name": "reader of sessions", "scopes": []string{"read"}, "sessions": []string{"read-only"}}, &key)
-	awaitState(t, "read-only", "qr")
+	sessionBecomes(t, "read-only", "qr")
 	tab := openAs(t, key.Key, "/sessions")
 	tab.Sees("read-only")
 	tab.SeesNot("not-mine")
@@ -390,6 +395,7 @@ func TestReaderSeesNoActions(t *testing.T) {
 	tab.Click("nav.tabs a:nth-child(2)")
 	tab.Sees("This key may look at settings, not change them.")
 	tab.Await(`document.querySelector('input[name=name]').matches(':disabled') && !document.querySelector('main button[type=submit]')`)
-	enter(tab, key.Key, "/sessions/not-mine")
+	tab.Go(running.URL + "/sessions/not-mine")
+	signIn(tab, key.Key)
 	tab.Sees("There is no such session")
 }

@@ -76,7 +76,7 @@ func card(id string) string { return `document.querySelector('[data-endpoint="` 
 
 // TestWebhookEndpoint makes an endpoint that the API refuses and one that it takes, sees its secret, tests it, changes it, pauses it and deletes it.
 //
-// Feature: Webhook endpoints
+// Feature: Dashboard
 func TestWebhookEndpoint(t *testing.T) {
 	t.Parallel()
 	session := "webhook-endpoint"
@@ -188,7 +188,7 @@ func TestWebhookEndpoint(t *testing.T) {
 // TestWebhookFailing follows an outage of a receiver: the list says that it fails and counts down, a delivery shows each attempt, the next, and what differs between two, and once
 // the receiver answers again one delivery is sent again by hand and the rest recovered.
 //
-// Feature: Webhook deliveries
+// Feature: Dashboard
 func TestWebhookFailing(t *testing.T) {
 	t.Parallel()
 	session := "webhook-failing"
@@ -270,9 +270,35 @@ func TestWebhookFailing(t *testing.T) {
 	list.Await(card(id) + `?.innerText.includes('Active')`)
 }
 
+// TestWebhookDisabled has an endpoint given up: the list says so, before those that are well, and why; enabled again it gets what was held.
+func TestWebhookDisabled(t *testing.T) {
+	t.Parallel()
+	session := "webhook-disabled"
+	own, ana := newSession(t, session), newPhone(t, "Ana of TestWebhookDisabled")
+	receiver := newHook(t, http.StatusGone)
+	id, _ := endpoint(t, receiver.URL+"/gone", session)
+	tab := open(t, "/webhooks")
+	tab.Await(card(id) + `?.innerText.includes('Active')`)
+	writes(t, ana, own, "for nobody")
+	tab.Await(card(id) + `?.innerText.includes('chasqui gave up on it.') && ` + card(id) + `.innerText.includes('410')`)
+	tab.Await(`[...document.querySelectorAll('[data-endpoint]')].find((e) => e.innerText.includes('Active'))?.compareDocumentPosition(` + card(id) + `) !== Node.DOCUMENT_POSITION_FOLLOWING`)
+	receiver.answer(http.StatusOK)
+	tab.Click(`[data-endpoint="` + id + `"] a`)
+	tab.Click("text=Enable again")
+	tab.Sees("Send a test")
+	eventually(t, "what was held", func() error {
+		var page struct{ Data []struct{ ID string } }
+		must(t, "GET", "/v1/webhook-endpoints/"+id+"/deliveries?state=succeeded", nil, &page)
+		if len(page.Data) == 0 {
+			return errNotYet
+		}
+		return nil
+	})
+}
+
 // TestWebhookVerifier verifies what a receiver really got: before and after the secret is changed, with both secrets while both sign, and with each part of it wrong.
 //
-// Feature: Webhook verifier
+// Feature: Dashboard
 func TestWebhookVerifier(t *testing.T) {
 	t.Parallel()
 	session := "webhook-verifier"

@@ -38,8 +38,8 @@ type Tab struct {
 }
 
 // Open starts a Chromium that ends with the test. Where there is none the test is skipped, but in CI that is a failure; so is, at the end of
-// the test, an exception that a page did not catch, and what its Content-Security-Policy refused.
-func Open(t *testing.T) *Tab {
+// the test, an exception that a page did not catch, and what its Content-Security-Policy refused. Flags are of Chromium, such as use-fake-ui-for-media-stream.
+func Open(t *testing.T, flags ...string) *Tab {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -59,6 +59,9 @@ func Open(t *testing.T) *Tab {
 		chromedp.Flag("disable-dev-shm-usage", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
+	}
+	for _, flag := range flags {
+		options = append(options, chromedp.Flag(flag, true))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -305,4 +308,13 @@ func (tab *Tab) EvaluatePromise(expression string) string {
 func (tab *Tab) PressControl(key string) {
 	tab.t.Helper()
 	tab.Do(chromedp.KeyEvent(key, chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+}
+
+// Wheel turns the mouse's wheel over a point of the page: down by so many pixels, or up.
+func (tab *Tab) Wheel(x, y, down float64) {
+	tab.t.Helper()
+	send(tab, input.DispatchMouseEvent, input.DispatchMouseEventParams{
+		Type: input.DispatchMouseEventTypeMouseWheel, X: x, Y: y, DeltaY: down,
+		DeltaX: 0.001, // one that is left out, as 0 is, is refused
+	})
 }

@@ -5,7 +5,8 @@ import { uuid } from '../../api/ids';
 import { type ChasquiEvent, stream } from '../../api/stream.svelte';
 import type { ChatList } from './list.svelte';
 import { keepOwn, upload } from './media.svelte';
-import { aboutMessage, type Chat, type Message, merge, patched, type SendContent } from './messages';
+import { nameOf } from '../../i18n/i18n.svelte';
+import { aboutMessage, type Address, type Chat, type Message, merge, patched, type SendContent } from './messages';
 
 /** A message that this page sends, until the API has it. */
 export interface Local {
@@ -134,6 +135,13 @@ export class Thread {
 
   get(id: string): Message | undefined {
     return this.items.find((m) => m.id === id);
+  }
+
+  /** What somebody is called: quotations and mentions hold no names, but who has written here, or has a chat, has one. */
+  named(address: Address): string {
+    if (address.name) return nameOf(address);
+    const known = this.items.find((m) => m.from.id === address.id && m.from.name)?.from ?? this.list.get(address.id);
+    return nameOf(known?.name ? known : address);
   }
 
   /** Takes a message as the API answered it, in place of what was shown while it was sent. */

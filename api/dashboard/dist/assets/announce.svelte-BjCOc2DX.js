@@ -1,1 +1,0 @@
-import{xt as e}from"./i18n.svelte-CrMdkabp.js";var t=e({text:``});function n(e){t.text=``,setTimeout(()=>t.text=e,50)}export{t as n,n as t};

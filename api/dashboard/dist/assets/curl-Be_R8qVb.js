@@ -1,1 +1,0 @@
-function e(e,t,n,r=[]){let i=e=>`'${e.replaceAll(`'`,`'\\''`)}'`,a=[`curl -sS`,e===`GET`||e===`POST`&&n!==void 0?``:`-X ${e}`,i(location.origin+t),`-H "X-API-Key: $CHASQUI_KEY"`];for(let e of r)a.push(`-H ${i(e)}`);return n!==void 0&&a.push(`-H 'Content-Type: application/json' -d ${i(JSON.stringify(n))}`),a.filter(Boolean).join(` `)}export{e as t};

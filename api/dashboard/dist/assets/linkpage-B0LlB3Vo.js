@@ -1,1 +1,0 @@
-import{n as e,r as t,t as n}from"./shell-Tsu6MYZZ.js";var r={link:t,shell:n,states:e};export{r as default};

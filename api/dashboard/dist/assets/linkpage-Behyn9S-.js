@@ -1,1 +1,0 @@
-import{n as e,r as t,t as n}from"./shell-vJ2MYuCY.js";var r={link:t,shell:n,states:e};export{r as default};

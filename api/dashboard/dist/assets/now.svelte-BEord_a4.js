@@ -1,1 +1,0 @@
-import{xt as e}from"./i18n.svelte-CrMdkabp.js";import{t}from"./stream.svelte-Bi6OFjKd.js";var n=e({value:Date.now()});setInterval(()=>{document.hidden||(n.value=t.now())},1e3);export{n as t};

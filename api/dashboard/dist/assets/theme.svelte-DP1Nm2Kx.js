@@ -1,1 +1,0 @@
-import{Ct as e,Tt as t,ct as n,m as r,xt as i}from"./i18n.svelte-CrMdkabp.js";var a=new class{#e=t(i(r(`theme`)||`auto`));get choice(){return n(this.#e)}set choice(t){e(this.#e,t,!0)}apply(){document.documentElement.dataset.theme=this.choice}choose(e){this.choice=e,r(`theme`,e),this.apply()}};export{a as t};

@@ -1,1 +1,0 @@
-import"./Button-CMSvl4eJ.js";import{_ as e,v as t}from"./i18n.svelte-CrMdkabp.js";import{t as n}from"./Icon-DI_KYRPr.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=e(a,r),s={name:`x`,size:24,node:[[`path`,{d:`M18 6 6 18`}],[`path`,{d:`m6 6 12 12`}]]};n(i,t(()=>o,{get icon(){return s}}))}export{i as t};
