@@ -133,7 +133,6 @@ func TestChatsLive(t *testing.T) {
 	tab.Click(bubble + " button.ticks")
 	tab.Await(`document.querySelector('aside')?.innerText.includes('Bert') && /Read/.test(document.querySelector('aside').innerText)`)
 	tab.Press(kb.Escape)
-	tab.Press(kb.Escape)
 	tab.Await(`!document.querySelector('aside')`)
 
 	sandbox(t, "POST", "/phones/"+bert+"/chatstate", object{"to": number, "state": "typing"}, nil)

@@ -51,7 +51,8 @@ export class Thread {
   results = $state.raw(new Map<string, number>());
   readonly session: string;
   readonly id: string;
-  list: ChatList;
+  /** The list beside it; another with another filter. */
+  list = $state.raw() as ChatList;
   #ended = false;
   #heard: ChasquiEvent[] | undefined;
 
