@@ -92,7 +92,7 @@ func TestEventMonitor(t *testing.T) {
 	gone := open(t, "/events/evt_01932f0c5d6b7a10b1f4d0c4a8e2f001")
 	gone.Sees("It is no longer kept, or belongs to a session that this key does not see.")
 	gone.Click("text=All events")
-	gone.Await(`location.pathname === '/events' && !document.querySelector('[data-event]')`)
+	gone.Await(`location.pathname === '/events' && !document.querySelector('[data-event]') && document.querySelectorAll('[role=listitem]').length > 0`) // what happened last
 	tab.Press(kb.Escape)
 	tab.Await(`location.pathname === '/events' && !document.querySelector('[data-event]')`)
 }
