@@ -37,8 +37,8 @@ func fill(t *testing.T, session string) {
 }
 
 // TestChatsScroll scrolls through 5,000 chats with the wheel: few rows are in the page at any time, and it stays smooth.
-func TestChatsScroll(t *testing.T) {
-	t.Parallel()
+// It runs beside no other test of this package, whose browsers would take the processor from it.
+func TestChatsScroll(t *testing.T) { //nolint:paralleltest // see above
 	must(t, "POST", "/v1/sessions", object{"id": "chats-scroll"}, nil)
 	fill(t, "chats-scroll")
 	tab := open(t, "/chats/chats-scroll")
@@ -87,4 +87,47 @@ func TestChatsScroll(t *testing.T) {
 	tab.Await(`document.activeElement?.id === 'chats-search'`)
 	tab.Fill("#chats-search", "Person 4321")
 	tab.Await(`document.querySelectorAll('[role=listitem]').length === 1 && document.querySelector('[role=listitem]').innerText.includes('Person 4321')`)
+}
+
+// TestChatsOlder scrolls up through 300 messages: older ones come in above what one reads, and a new one below it, without it moving.
+func TestChatsOlder(t *testing.T) {
+	t.Parallel()
+	number, bert := newSession(t, "chats-older"), newPhone(t, "Bert")
+	kept(t, "chats-older", says(t, bert, number, object{"type": "text", "text": "the newest of all"}))
+	conn, err := pgx.Connect(t.Context(), running.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	if _, err := conn.Exec(t.Context(), `INSERT INTO messages (id, session_id, chat_id, sender_id, whatsapp_id, direction, status, type, content, timestamp)
+		SELECT (lpad(to_hex(1700000000000 + n), 12, '0') || '70008000000000000000')::uuid, 'chats-older', $1, $1, 'OLD' || n, 'incoming', 'read', 'text',
+		       jsonb_build_object('type', 'text', 'text', 'old message ' || n || repeat(' and so on', n % 40)), now() - (301 - n) * interval '1 hour' FROM generate_series(1, 300) n`, bert+"@s.whatsapp.net"); err != nil {
+		t.Fatal(err)
+	}
+	tab := openChats(t, chatOf("chats-older", bert))
+	tab.Await(`document.querySelectorAll('article').length === 50 && [...document.querySelectorAll('article')].at(-1).innerText.includes('the newest of all')`)
+	tab.Run(`window.place_ = () => Math.round(window.anchor_.getBoundingClientRect().top)`)
+	for loaded := 50; loaded < 301; loaded += 50 {
+		before := tab.Evaluate(`(() => {
+			const all = [...document.querySelectorAll('[data-message]')], scroller = document.querySelector('.scroller');
+			window.anchor_ = all[3];
+			scroller.scrollTop = -(scroller.scrollHeight - scroller.clientHeight) + 150;
+			return place_();
+		})()`)
+		tab.Await(fmt.Sprintf(`document.querySelectorAll('article').length === %d`, min(loaded+50, 301)))
+		if after := tab.Evaluate(`place_()`); after != before {
+			t.Errorf("with %d messages what was read moved from %s to %s", loaded+50, before, after)
+		}
+	}
+	tab.Sees("These are the oldest messages that are kept.")
+	tab.Sees("old message 1")
+	before := tab.Evaluate(`place_()`)
+	says(t, bert, number, object{"type": "text", "text": "and one more"})
+	tab.Sees("1 new message")
+	if after := tab.Evaluate(`place_()`); after != before {
+		t.Errorf("what was read moved from %s to %s as a message came in", before, after)
+	}
+	tab.Click("text=1 new message")
+	tab.Await(`[...document.querySelectorAll('article')].at(-1).getBoundingClientRect().bottom < innerHeight && [...document.querySelectorAll('article')].at(-1).innerText.includes('and one more')`)
+	tab.SeesNot("1 new message")
 }

@@ -133,13 +133,30 @@ func TestChatsLive(t *testing.T) {
 	tab.Click(bubble + " button.ticks")
 	tab.Await(`document.querySelector('aside')?.innerText.includes('Bert') && /Read/.test(document.querySelector('aside').innerText)`)
 	tab.Press(kb.Escape)
-	tab.Press(kb.Escape)
 	tab.Await(`!document.querySelector('aside')`)
 
 	sandbox(t, "POST", "/phones/"+bert+"/chatstate", object{"to": number, "state": "typing"}, nil)
 	tab.Await(`document.querySelector('#chat-presence')?.innerText === 'typing…'`)
 	sandbox(t, "POST", "/phones/"+bert+"/chatstate", object{"to": number, "state": "paused"}, nil)
 	tab.Await(`document.querySelector('#chat-presence')?.innerText !== 'typing…'`)
+
+	// What is written fast goes in its order; what is not sent is still there when one comes back.
+	for i := range 5 {
+		write(tab, fmt.Sprintf("line %d", i))
+	}
+	phoneSees(t, bert, "the last line", func(m object) bool { return m["text"] == "line 4" })
+	var page struct{ Data []object }
+	must(t, "GET", "/v1/sessions/chats-live/chats/"+bert+"/messages?limit=5", nil, &page)
+	for i, m := range page.Data {
+		if text := at(m, "content", "text"); text != fmt.Sprintf("line %d", 4-i) {
+			t.Errorf("the last but %d is %v", i, text)
+		}
+	}
+	tab.Fill("#message-text", "a draft")
+	tab.Click(`[data-row="` + anna + `@s.whatsapp.net"] a`)
+	tab.Await(`document.querySelector('#message-text')?.value === '' && [...document.querySelectorAll('article')].some((e) => e.innerText.includes('the first of all'))`)
+	tab.Click(row + " a")
+	tab.Await(`document.querySelector('#message-text')?.value === 'a draft'`)
 }
 
 // TestChatsActions reacts to a message, edits, stars, pins and deletes an own one, and looks at the phone for each.

@@ -43,10 +43,15 @@ async function turn(): Promise<() => void> {
   };
 }
 
-/** Files that this page has sent: they are shown from memory, and need not be loaded. */
+/** Files that this page has sent: they are shown from memory, and need not be loaded. The oldest are let go of: they can be loaded then. */
 const own = new Map<string, string>();
+const mostOwn = 60;
 export function keepOwn(id: string, url: string) {
   own.set(id, url);
+  const [oldest] = own;
+  if (!oldest || own.size <= mostOwn) return;
+  own.delete(oldest[0]);
+  if (![...own.values()].includes(oldest[1])) URL.revokeObjectURL(oldest[1]);
 }
 
 /**

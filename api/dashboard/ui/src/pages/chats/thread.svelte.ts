@@ -51,8 +51,10 @@ export class Thread {
   results = $state.raw(new Map<string, number>());
   readonly session: string;
   readonly id: string;
-  list: ChatList;
+  /** The list beside it; another with another filter. */
+  list = $state.raw() as ChatList;
   #ended = false;
+  #turn: Promise<void> = Promise.resolve();
   #heard: ChasquiEvent[] | undefined;
 
   constructor(session: string, id: string, list: ChatList) {
@@ -258,13 +260,26 @@ export class Thread {
         content = { ...content, media: { mediaId: info.id, mimetype: local.file.type || undefined, fileName: local.file.name } } as SendContent;
         local.percent = 100;
       }
-      const message = await this.post(content, { key: local.key, clientReference: reference, replyTo: local.replyTo, mentions: local.mentions });
+      const message = await this.#inTurn(() => this.post(content, { key: local.key, clientReference: reference, replyTo: local.replyTo, mentions: local.mentions }));
       if (local.url && message.content.media) keepOwn(message.content.media.id, local.url);
       this.take(message, reference);
       this.list.note(message);
       if (message.chatId !== this.id) void this.load();
     } catch (error) {
       if (!this.#ended) local.problem = problemOf(error);
+    }
+  }
+
+  /** One request after the other: what was written first is accepted first. An upload waits for nobody, and nobody for it. */
+  async #inTurn<T>(request: () => Promise<T>): Promise<T> {
+    const before = this.#turn;
+    let done = () => {};
+    this.#turn = new Promise((resolve) => (done = resolve));
+    await before;
+    try {
+      return await request();
+    } finally {
+      done();
     }
   }
 

@@ -12,6 +12,9 @@ export interface Enlarged {
   mediaId: string;
 }
 
+/** What was written in a chat and not sent, until this tab is closed. */
+export const drafts = new Map<string, string>();
+
 /** What the parts of an open chat share: its thread, and what is being done in it. */
 export class View {
   readonly thread: Thread;
