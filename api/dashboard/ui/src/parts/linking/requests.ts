@@ -24,7 +24,7 @@ export interface Requests {
 
 /** What events have told since; where there are none it stays empty. */
 export interface News {
-  /** Counts the QR codes. */
+  /** Counts the QR codes, and what made them void. */
   qr: number;
   code?: PairingCode;
   passkey?: Passkey;
