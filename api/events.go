@@ -138,7 +138,7 @@ func (s *Server) addEvents() {
 		method: "GET", path: "/v1/events", id: "list-events", tag: "Events", status: 200, wait: maxEventWait,
 		summary: "Read the event log",
 		description: "Everything that happened, oldest first and each event once: begin without after, and then pass each nextCursor as after. Nothing is skipped, whatever else happens " +
-			"meanwhile. With raw=true the events about a message that is still stored have WhatsApp's own form of it in data.message.raw, which neither webhooks nor the log itself hold. An event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.",
+			"meanwhile. With last=100 the newest 100 come instead of the oldest. With raw=true the events about a message that is still stored have WhatsApp's own form of it in data.message.raw, which neither webhooks nor the log itself hold. An event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.",
 		response: page, codes: []Code{CursorExpired},
 	}, s.listEvents)
 	event := storedEvent{}.Schema(s.huma.OpenAPI().Components.Schemas)
@@ -162,6 +162,7 @@ func placeOf(seq int64, id uuid.UUID) place { return place{seq, events.EventPref
 
 func (s *Server) listEvents(ctx context.Context, in *struct {
 	After string `query:"after" maxLength:"64" doc:"An event's id or a nextCursor: read what came after it. Without it: from the oldest event that is kept." example:"evt_01932f0c5d6b7a10b1f4d0c4a8e2f001"`
+	Last  int    `query:"last" minimum:"1" maximum:"1000" doc:"Begin with the newest so many events, those that the filters leave out counted. Not together with after." example:"100"`
 	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Events a page." example:"50"`
 	EventFilter
 	RawWish
@@ -170,6 +171,13 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 	at, err := s.eventPlace(ctx, in.After, "query.after")
 	if err != nil {
 		return nil, err
+	}
+	if in.Last > 0 && in.After != "" {
+		return nil, invalid("query.last", "expected either last or after")
+	} else if in.Last > 0 {
+		if at.seq, err = s.q.EventSeqFromEnd(ctx, s.pool, int32(in.Last)); err != nil && !errors.Is(err, pgx.ErrNoRows) { //nolint:gosec // G115: at most 1,000
+			return nil, fmt.Errorf("read place of the newest events: %w", err)
+		}
 	}
 	filter := in.filter(callerOf(ctx))
 	listener := s.waker.Listen(events.WakeLog)

@@ -87,6 +87,17 @@ func TestEvents(t *testing.T) {
 	if a := f.must(200, nil, "GET", "/v1/events/"+first[0], nil); string(a.body) != bodies[0] || a.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("the body was changed: %s", a.body)
 	}
+	// The newest, of which a filter leaves out some; more than there are is all of them.
+	if ids, end := f.read("last=3", ""); fmt.Sprint(ids) != fmt.Sprint(all[4:]) || end != cursor {
+		t.Errorf("the last three: %v to %s", ids, end)
+	}
+	if ids, end := f.read("last=3&type=message.received", ""); fmt.Sprint(ids) != fmt.Sprint(first[4:]) || end != cursor {
+		t.Errorf("of the last three those of a type: %v to %s", ids, end)
+	}
+	if ids, _ := f.read("last=100", ""); fmt.Sprint(ids) != fmt.Sprint(all) {
+		t.Errorf("more than there are: %v", ids)
+	}
+	f.problem(f.do("GET", "/v1/events?last=3&after="+first[1], nil), ValidationFailed)
 	// The link leads where the cursor does.
 	a := f.must(200, nil, "GET", "/v1/events?limit=3&sessionId=sales&type=message.received", nil)
 	var next readPage

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/chasqui/chasqui/events"
+	"github.com/chasqui/chasqui/infra/testbrowser"
 )
 
 // writes has a simulated phone write a text to another.
@@ -78,6 +81,9 @@ func TestEventMonitor(t *testing.T) {
 	tab.Click("text=Show it")
 	tab.Await(`document.querySelector('#event-raw pre')?.innerText.includes('Is it open today?')`)
 
+	tab.Press("y")
+	tab.Await(`[...document.querySelectorAll('[aria-live=polite]')].some((e) => e.innerText === 'Copied')`)
+
 	// By its address alone, in another tab that has never heard of it; and one that is not there.
 	again := open(t, "/events/"+id)
 	again.Sees("Ana of TestEventMonitor: “Is it open today?”")
@@ -86,7 +92,7 @@ func TestEventMonitor(t *testing.T) {
 	gone := open(t, "/events/evt_01932f0c5d6b7a10b1f4d0c4a8e2f001")
 	gone.Sees("It is no longer kept, or belongs to a session that this key does not see.")
 	gone.Click("text=All events")
-	gone.Await(`location.pathname === '/events' && !document.querySelector('[data-event]')`)
+	gone.Await(`location.pathname === '/events' && !document.querySelector('[data-event]') && document.querySelectorAll('[role=listitem]').length > 0`) // what happened last
 	tab.Press(kb.Escape)
 	tab.Await(`location.pathname === '/events' && !document.querySelector('[data-event]')`)
 }
@@ -125,9 +131,9 @@ func TestEventMonitorPauses(t *testing.T) {
 	tab.Await(`document.querySelector('[aria-posinset="1"]').innerText.includes('while reading')`)
 }
 
-// TestEventMonitorBurst puts 10,000 events into the log at some 2,000 a second: the page stays usable, keeps the newest 2,000, and has no more than 60 rows.
+// TestEventMonitorBurst puts 10,000 events into the log at some 2,000 a second: the page stays usable, keeps the newest 2,000, and has no more than 60 rows. It runs alone,
+// because it measures.
 func TestEventMonitorBurst(t *testing.T) {
-	t.Parallel()
 	const all, a = 10000, 400
 	tab := open(t, "/events?session=event-burst")
 	tab.Size(1440, 900)
@@ -149,7 +155,11 @@ func TestEventMonitorBurst(t *testing.T) {
 	ticker := time.NewTicker(a * time.Second / 2000)
 	defer ticker.Stop()
 	for n := 0; n < all; n += a {
-		logEvents(t, conn, "event-burst", n, a)
+		burst := make([]events.Event, a)
+		for i := range burst {
+			burst[i] = saying("event-burst", fmt.Sprintf("burst %d", n+i+1))
+		}
+		logEvents(t, conn, burst)
 		<-ticker.C
 	}
 	tab.Await(`!!` + row(fmt.Sprintf("“burst %d”", all)))
@@ -173,32 +183,33 @@ func TestEventMonitorBurst(t *testing.T) {
 	}
 }
 
-// logEvents puts events about messages into the log as the dispatcher does, in one transaction under the sequencer's lock, and wakes the streams.
-func logEvents(t *testing.T, conn *pgx.Conn, session string, from, n int) {
+// saying is the event of a message that says something.
+func saying(session, text string) events.Event {
+	address := events.NewAddress("5491170000001@s.whatsapp.net", "5491170000001", "", "Ana")
+	return events.Event{Type: events.MessageReceived, Timestamp: time.Now().UTC(), SessionID: session, Data: events.MessageData{Message: events.Message{
+		ID: events.MessagePrefix.Format(events.NewID()), WhatsAppID: "3EB0", SessionID: session, ChatID: address.ID, Direction: events.Incoming, From: address, To: address,
+		Status: events.StatusDelivered, Content: events.Content{Type: events.ContentText, Text: text}, Timestamp: time.Now().UTC(),
+	}}}
+}
+
+// logEvents puts events into the log as the dispatcher does, in one transaction under the sequencer's lock, and wakes the streams.
+func logEvents(t *testing.T, conn *pgx.Conn, list []events.Event) {
 	t.Helper()
 	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", events.SequencerLock); err != nil {
 			return err
 		}
-		ids, bodies := make([]uuid.UUID, n), make([][]byte, n)
-		for i := range n {
-			ids[i] = events.NewID()
-			address := events.NewAddress("5491170000001@s.whatsapp.net", "5491170000001", "", "Ana")
-			message := events.Message{
-				ID: events.MessagePrefix.Format(events.NewID()), WhatsAppID: "3EB0", SessionID: session, ChatID: address.ID, Direction: events.Incoming, From: address, To: address,
-				Status: events.StatusDelivered, Content: events.Content{Type: events.ContentText, Text: fmt.Sprintf("burst %d", from+i+1)}, Timestamp: time.Now().UTC(),
-			}
-			body, err := json.Marshal(events.Event{
-				ID: events.EventPrefix.Format(ids[i]), Type: events.MessageReceived, Timestamp: time.Now().UTC(), SessionID: session, Data: events.MessageData{Message: message},
-			})
-			if err != nil {
+		ids, types, sessions, bodies := make([]uuid.UUID, len(list)), make([]string, len(list)), make([]string, len(list)), make([][]byte, len(list))
+		for i, e := range list {
+			ids[i], types[i], sessions[i] = events.NewID(), string(e.Type), e.SessionID
+			e.ID = events.EventPrefix.Format(ids[i])
+			var err error
+			if bodies[i], err = json.Marshal(e); err != nil {
 				return err
 			}
-			bodies[i] = body
 		}
-		_, err := tx.Exec(t.Context(), `INSERT INTO events (seq, id, session_id, type, order_key, from_me, occurred_at, body)
-			SELECT nextval('events_seq'), e.id, $3, 'message.received', '5491170000001@s.whatsapp.net', false, now(), e.body
-			FROM unnest($1::uuid[], $2::bytea[]) WITH ORDINALITY AS e(id, body, n) ORDER BY e.n`, ids, bodies, session)
+		_, err := tx.Exec(t.Context(), `INSERT INTO events (seq, id, session_id, type, occurred_at, body) SELECT nextval('events_seq'), e.id, e.session, e.type, now(), e.body
+			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS e(id, type, session, body, n) ORDER BY e.n`, ids, types, sessions, bodies)
 		if err != nil {
 			return err
 		}
@@ -207,6 +218,77 @@ func logEvents(t *testing.T, conn *pgx.Conn, session string, from, n int) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestEventSummaries has one of each form of event that there is (those of events/testdata): in both languages each is told in words of its own, and one of a type
+// that the page does not know by its name.
+func TestEventSummaries(t *testing.T) {
+	t.Parallel()
+	session := "event-summaries"
+	files, err := filepath.Glob("../../events/testdata/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	all := []events.Event{{Type: "moon.risen", Timestamp: time.Now().UTC(), SessionID: session, Data: map[string]string{}}}
+	seen := map[events.Type]bool{}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e events.Event
+		if json.Unmarshal(raw, &e) != nil || e.Type == "" {
+			continue // the original's form
+		}
+		e.SessionID = session
+		all, seen[e.Type] = append(all, e), true
+	}
+	for _, known := range events.Types {
+		if !seen[known] {
+			t.Errorf("events/testdata has no %s", known)
+		}
+	}
+	var tabs [2]*testbrowser.Tab
+	for i, language := range []string{"en", "es"} {
+		tab := testbrowser.Open(t)
+		tab.Size(1440, 2800)
+		tab.Go(running.URL + "/settings")
+		tab.Evaluate(`localStorage.setItem('chasqui.language', ` + quote(language) + `)`)
+		tab.Evaluate(`sessionStorage.setItem('chasqui.key', ` + quote(running.APIKey) + `)`)
+		tab.Go(running.URL + "/events?session=" + session)
+		tab.Await(`document.querySelector('.foot .ok') !== null`)
+		tabs[i] = tab
+	}
+	conn, err := pgx.Connect(t.Context(), running.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	logEvents(t, conn, all)
+	for i, tab := range tabs {
+		tab.Await(fmt.Sprintf(`document.querySelectorAll('[role=listitem] a').length === %d`, len(all)))
+		var rows [][2]string
+		if err := json.Unmarshal([]byte(tab.Evaluate(`JSON.stringify([...document.querySelectorAll('[role=listitem] a')].map((a) => [a.dataset.type, a.querySelector('.said').innerText]))`)), &rows); err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]string{}
+		tab.Click("#types")
+		tab.Await(`document.querySelectorAll('dialog .families label[title]').length > 0`)
+		if err := json.Unmarshal([]byte(tab.Evaluate(`JSON.stringify(Object.fromEntries([...document.querySelectorAll('dialog .families label[title]')].map((l) => [l.title, l.innerText])))`)), &names); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r[0] == "moon.risen" {
+				if r[1] != r[0] {
+					t.Errorf("a type that is not known is told as %q", r[1])
+				}
+				continue
+			}
+			if r[1] == "" || r[1] == r[0] || r[1] == names[r[0]] || contains(r[1], "undefined", "NaN", "[object", "null") {
+				t.Errorf("tab %d: %s is told as %q", i, r[0], r[1])
+			}
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func TestCustomerLinksByAPage(t *testing.T) {
 	tab.Await(`document.querySelector('[data-way]').dataset.way === 'code' && location.pathname === '/link/open'`)
 	tab.Go(running.URL + "/link/open")
 	tab.Sees("Link your WhatsApp with Mercado Sur")
-	tab.Click("button[lang=es]")
+	tab.Click("text=Español")
 	tab.Sees("Vincula tu WhatsApp con Mercado Sur")
 	tab.Click("text=Código QR")
 	tab.Await(`!!` + qrShown)

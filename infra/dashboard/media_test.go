@@ -36,7 +36,7 @@ func TestMedia(t *testing.T) {
 	}
 	tab.Click("text=Make an address without a key")
 	tab.Await(`document.querySelector('#presigned')?.innerText.startsWith('http')`)
-	res, err := http.Get(tab.Evaluate(`document.querySelector('#presigned').innerText`)) //nolint:noctx // the test's own
+	res, err := http.Get(tab.Evaluate(`document.querySelector('#presigned').innerText`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,17 @@ func TestOverviewFigures(t *testing.T) {
 	tab.Click("figure[aria-label='Messages per minute'] button")
 	tab.Await(`!!document.querySelector('figure[aria-label="Messages per minute"] table') && /^[0-9.]+$/.test(document.querySelector('[data-tile=messages] .value').innerText)`)
 	tab.Evaluate(`window.__loadedOnce = true`)
+	total := func(all map[int64]string) (received, sent int) {
+		for _, minute := range all {
+			var in, out, failed int
+			if _, err := fmt.Sscanf(minute, "%d %d %d", &in, &out, &failed); err != nil {
+				t.Fatal(err)
+			}
+			received, sent = received+in, sent+out
+		}
+		return received, sent
+	}
+	hadReceived, hadSent := total(minutes(t))
 	for range 3 {
 		must(t, "POST", "/v1/sessions/overview-figures/messages", map[string]any{"to": friend, "content": map[string]string{"type": "text", "text": "figures"}}, nil, "Prefer", "wait=20")
 	}
@@ -51,7 +62,10 @@ func TestOverviewFigures(t *testing.T) {
 
 	row := regexp.MustCompile(`^(\d+) (.*)$`)
 	eventually(t, "the table to say what the API says", func() error {
-		want, sent := minutes(t), 0
+		want := minutes(t)
+		if received, sent := total(want); received <= hadReceived || sent < hadSent+3 {
+			return fmt.Errorf("the API has counted %d and %d", received, sent)
+		}
 		shown := tab.Evaluate(`[...document.querySelectorAll('figure[aria-label="Messages per minute"] tbody tr')].map((r) => r.dataset.at + ' ' + [...r.cells].slice(1).map((c) => c.innerText).join(' ')).join('\n')`)
 		rows := strings.Split(shown, "\n")
 		for _, r := range rows {
@@ -66,13 +80,9 @@ func TestOverviewFigures(t *testing.T) {
 			if w, ok := want[at]; ok && w != m[2] {
 				return fmt.Errorf("at %d the page shows %q, the API %q", at, m[2], w)
 			}
-			var received, out, failed int
-			if _, err := fmt.Sscanf(want[at], "%d %d %d", &received, &out, &failed); err == nil {
-				sent += out
-			}
 		}
-		if len(rows) < 60 || sent < 3 {
-			return fmt.Errorf("%d minutes with %d messages sent", len(rows), sent)
+		if len(rows) < 60 {
+			return fmt.Errorf("%d minutes", len(rows))
 		}
 		return nil
 	})

@@ -113,6 +113,8 @@ func TestSessionIsCreatedAndScanned(t *testing.T) {
 	tab.Sees("+" + sessionNow(t, "created-here").Phone)
 	tab.Sees("Open its chats")
 	tab.Sees("$CHASQUI_KEY")
+	must(t, "DELETE", "/v1/sessions/created-here", nil, nil) // by somebody else
+	tab.Sees("There is no such session")
 }
 
 // TestSessionIsLinkedByCode starts a stopped session on a phone's screen and links it by a pairing code, after a number that is none and one that has no WhatsApp.
@@ -304,6 +306,33 @@ func TestSessionsAreFound(t *testing.T) {
 	tab.Press(kb.Enter)
 	tab.Await(`location.pathname === '/sessions/found-waiting'`)
 	tab.Await(`document.querySelector('nav.tabs [aria-current]').innerText === 'Link'`)
+}
+
+// TestNoSessionsYet shows a key for one session, which is not there yet, what it can do: it makes that session, and is refused another.
+func TestNoSessionsYet(t *testing.T) {
+	t.Parallel()
+	var key struct{ ID, Key string }
+	must(t, "POST", "/v1/api-keys", map[string]any{"name": "maker of one session", "scopes": []string{"read", "manage"}, "sessions": []string{"to-be-made"}}, &key)
+	tab := openAs(t, key.Key, "/sessions")
+	tab.Sees("Each session is one WhatsApp account.")
+	tab.Sees("$CHASQUI_KEY")
+	tab.Click("#new-session")
+	tab.Fill("input[name=id]", "somebody-elses")
+	tab.Click("input[name=start]")
+	tab.Click("text=Create session")
+	tab.Sees("insufficient_scope")
+	tab.Fill("input[name=id]", "to-be-made")
+	tab.Click("text=Create session")
+	tab.Await(`location.pathname === '/sessions/to-be-made'`)
+	t.Cleanup(func() { testdev.Call(t, "DELETE", running.URL+"/v1/sessions/to-be-made", nil, nil) })
+	if made := sessionNow(t, "to-be-made"); made.Desired != "stopped" {
+		t.Errorf("it is %+v", made)
+	}
+	tab.Click("nav.rail a[href='/sessions']")
+	tab.Sees("It rests and receives nothing. Start it to go on.")
+	tab.Click("[data-session=to-be-made] footer button")
+	tab.Sees("It shows a QR code. Scan it with the phone.")
+	sessionBecomes(t, "to-be-made", "qr")
 }
 
 // TestSessionSettings changes settings: what did not change is not sent, what is refused says so at its field, and a proxy's password is kept without being shown.

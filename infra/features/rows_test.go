@@ -26,7 +26,7 @@ var table = []struct {
 		"Reject calls with a text",
 		"Mark read and presence mode as settings",
 		"Log of a session",
-		"Onboarding page for one pairing" + notYet,
+		"Onboarding page for one pairing",
 	}},
 	{"Sending", []string{
 		"Text",

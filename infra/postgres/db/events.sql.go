@@ -181,3 +181,15 @@ func (q *Queries) EventSeq(ctx context.Context, db DBTX, id uuid.UUID) (int64, e
 	err := row.Scan(&seq)
 	return seq, err
 }
+
+const eventSeqFromEnd = `-- name: EventSeqFromEnd :one
+SELECT seq FROM events ORDER BY seq DESC OFFSET $1::int LIMIT 1
+`
+
+// The place before the newest so many events; none where there are not more than that.
+func (q *Queries) EventSeqFromEnd(ctx context.Context, db DBTX, newest int32) (int64, error) {
+	row := db.QueryRow(ctx, eventSeqFromEnd, newest)
+	var seq int64
+	err := row.Scan(&seq)
+	return seq, err
+}

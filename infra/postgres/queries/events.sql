@@ -4,6 +4,10 @@ SELECT body FROM events WHERE id = $1 AND body <> '';
 -- name: EventSeq :one
 SELECT seq FROM events WHERE id = $1;
 
+-- name: EventSeqFromEnd :one
+-- The place before the newest so many events; none where there are not more than that.
+SELECT seq FROM events ORDER BY seq DESC OFFSET @newest::int LIMIT 1;
+
 -- name: EventHead :one
 -- The newest event. seq is given under the sequencer's lock, so whatever is below this one is visible too.
 SELECT seq, id FROM events ORDER BY seq DESC LIMIT 1;

@@ -6555,6 +6555,9 @@ type ListEventsParams struct {
 	// After An event's id or a nextCursor: read what came after it. Without it: from the oldest event that is kept.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
+	// Last Begin with the newest so many events, those that the filters leave out counted. Not together with after.
+	Last *int64 `form:"last,omitempty" json:"last,omitempty"`
+
 	// Limit Events a page.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -13568,6 +13571,18 @@ func NewListEventsRequest(server string, params *ListEventsParams) (*http.Reques
 		if params.After != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Last != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "last", *params.Last, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

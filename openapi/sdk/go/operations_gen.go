@@ -1242,9 +1242,10 @@ func (c *Client) ListEventTypes(ctx context.Context, options ...Option) (*EventT
 // ListEvents: Read the event log. GET /v1/events
 //
 // Everything that happened, oldest first and each event once: begin without after, and then pass each nextCursor as after. Nothing is
-// skipped, whatever else happens meanwhile. With raw=true the events about a message that is still stored have WhatsApp's own form of it in
-// data.message.raw, which neither webhooks nor the log itself hold. An event stands in the log a moment after it happened, and for 30 days
-// unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.
+// skipped, whatever else happens meanwhile. With last=100 the newest 100 come instead of the oldest. With raw=true the events about a
+// message that is still stored have WhatsApp's own form of it in data.message.raw, which neither webhooks nor the log itself hold. An event
+// stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept
+// comes cursor_expired.
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, options ...Option) (*EventPage, error) {
 	return one[EventPage](c.requests.ListEvents(ctx, params, options...))
 }

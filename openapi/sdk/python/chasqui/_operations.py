@@ -1728,6 +1728,7 @@ class Operations(Sender):
         self,
         *,
         after: Optional[str] = None,
+        last: Optional[int] = None,
         limit: Optional[int] = None,
         type: Optional[List[Literal["*", "session.*", "message.*", "poll.*", "event.*", "chat.*", "label.*", "history.*", "contact.*", "group.*", "status.*", "channel.*", "presence.*", "call.*", "change.*", "media.*", "webhook.*", "session.status", "session.qr", "session.pairing-code", "session.risk", "message.received", "message.sent", "message.status", "message.edited", "message.revoked", "message.deleted", "message.reaction", "message.pinned", "message.starred", "poll.voted", "event.responded", "chat.updated", "label.updated", "history.synced", "contact.updated", "group.joined", "group.left", "group.updated", "group.participants", "group.join-request", "status.received", "channel.updated", "channel.message", "channel.counts", "presence.updated", "chat.typing", "call.offered", "call.accepted", "call.ended", "change.failed", "media.failed", "webhook.test", "webhook.failing", "webhook.disabled"]]] = None,
         session_id: Optional[List[str]] = None,
@@ -1739,11 +1740,13 @@ class Operations(Sender):
         """Read the event log. GET /v1/events
 
         Everything that happened, oldest first and each event once: begin without after, and then pass each nextCursor as after. Nothing is
-        skipped, whatever else happens meanwhile. With raw=true the events about a message that is still stored have WhatsApp's own form of
-        it in data.message.raw, which neither webhooks nor the log itself hold. An event stands in the log a moment after it happened, and
-        for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.
+        skipped, whatever else happens meanwhile. With last=100 the newest 100 come instead of the oldest. With raw=true the events about a
+        message that is still stored have WhatsApp's own form of it in data.message.raw, which neither webhooks nor the log itself hold. An
+        event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no
+        longer kept comes cursor_expired.
 
         after: An event's id or a nextCursor: read what came after it. Without it: from the oldest event that is kept.
+        last: Begin with the newest so many events, those that the filters leave out counted. Not together with after.
         limit: Events a page.
         type: Only these types, separated by commas: a type, message.* for all that begin so, or * for all.
         session_id: Only these sessions, separated by commas. An event that belongs to no session is left out then.
@@ -1753,12 +1756,13 @@ class Operations(Sender):
         raw: Add WhatsApp's own form of the message (waE2E.Message in JSON) as raw, as it is stored: after an edit it is the new one. Keys
         are left out. Absent for a message without one, and where it is very large or the page has too much of it.
         wait: Seconds to wait for an event when there is none."""
-        return cast("models.EventPage", self.request("GET", "/v1/events", query={"after": after, "limit": limit, "type": type, "sessionId": session_id, "chatKind": chat_kind, "fromMe": from_me, "raw": raw, "wait": wait}))
+        return cast("models.EventPage", self.request("GET", "/v1/events", query={"after": after, "last": last, "limit": limit, "type": type, "sessionId": session_id, "chatKind": chat_kind, "fromMe": from_me, "raw": raw, "wait": wait}))
 
     def all_events(
         self,
         *,
         after: Optional[str] = None,
+        last: Optional[int] = None,
         limit: Optional[int] = None,
         type: Optional[List[Literal["*", "session.*", "message.*", "poll.*", "event.*", "chat.*", "label.*", "history.*", "contact.*", "group.*", "status.*", "channel.*", "presence.*", "call.*", "change.*", "media.*", "webhook.*", "session.status", "session.qr", "session.pairing-code", "session.risk", "message.received", "message.sent", "message.status", "message.edited", "message.revoked", "message.deleted", "message.reaction", "message.pinned", "message.starred", "poll.voted", "event.responded", "chat.updated", "label.updated", "history.synced", "contact.updated", "group.joined", "group.left", "group.updated", "group.participants", "group.join-request", "status.received", "channel.updated", "channel.message", "channel.counts", "presence.updated", "chat.typing", "call.offered", "call.accepted", "call.ended", "change.failed", "media.failed", "webhook.test", "webhook.failing", "webhook.disabled"]]] = None,
         session_id: Optional[List[str]] = None,
@@ -1769,7 +1773,7 @@ class Operations(Sender):
     ) -> Iterator[models.Event]:
         """list_events over all pages."""
         while True:
-            page = self.list_events(after=after, limit=limit, type=type, session_id=session_id, chat_kind=chat_kind, from_me=from_me, raw=raw, wait=wait)
+            page = self.list_events(after=after, last=last, limit=limit, type=type, session_id=session_id, chat_kind=chat_kind, from_me=from_me, raw=raw, wait=wait)
             yield from page["data"]
             if not page["hasMore"]:
                 return

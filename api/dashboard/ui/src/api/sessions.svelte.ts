@@ -21,7 +21,11 @@ class Sessions {
     stream.listen((events) => {
       const heard = new Map<string, string>();
       for (const event of events) {
-        if (event.type.startsWith('session.') && event.data.session) this.#patch(event.data.session);
+        if (event.type.startsWith('session.') && event.data.session) {
+          this.#patch(event.data.session);
+          // A session that is deleted says this last; so does one that was logged out while it was stopped.
+          if (event.data.session.state === 'logged_out' && event.data.session.desired === 'stopped') void this.#look(event.data.session.id);
+        }
         else if (event.sessionId && event.type !== 'message.status') heard.set(event.sessionId, event.timestamp);
       }
       if (heard.size > 0) this.all = this.all.map((s) => (heard.has(s.id) ? { ...s, lastEventAt: heard.get(s.id) } : s));
@@ -32,6 +36,15 @@ class Sessions {
     const had = this.get(session.id);
     if (had) this.put({ ...session, settings: session.settings ?? had.settings, lastEventAt: session.lastEventAt ?? had.lastEventAt });
     else void this.reload();
+  }
+
+  /** Takes a session out if it is there no more. */
+  async #look(id: string) {
+    try {
+      await must(api.GET('/v1/sessions/{sessionId}', { params: { path: { sessionId: id } } }));
+    } catch (error) {
+      if (problemOf(error).code === 'session_not_found') this.remove(id);
+    }
   }
 
   /** Takes a session as the API has answered it. */

@@ -73,6 +73,12 @@ class Stream {
     return () => this.#gaps.delete(listener);
   }
 
+  /** Takes events that happened before the stream began, oldest first. */
+  before(events: ChasquiEvent[]) {
+    const had = new Set(this.recent.map((e) => e.id));
+    this.recent = [...events.filter((e) => !had.has(e.id)), ...this.recent].slice(-kept);
+  }
+
   /** The server's time now, in ms. */
   now(): number {
     return Date.now() + this.skew;

@@ -210,7 +210,7 @@ export class Operations extends HeyApiClient {
     /**
      * Read the event log
      *
-     * Everything that happened, oldest first and each event once: begin without after, and then pass each nextCursor as after. Nothing is skipped, whatever else happens meanwhile. With raw=true the events about a message that is still stored have WhatsApp's own form of it in data.message.raw, which neither webhooks nor the log itself hold. An event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.
+     * Everything that happened, oldest first and each event once: begin without after, and then pass each nextCursor as after. Nothing is skipped, whatever else happens meanwhile. With last=100 the newest 100 come instead of the oldest. With raw=true the events about a message that is still stored have WhatsApp's own form of it in data.message.raw, which neither webhooks nor the log itself hold. An event stands in the log a moment after it happened, and for 30 days unless the operator chose otherwise; after an event that is no longer kept comes cursor_expired.
      */
     public listEvents<ThrowOnError extends boolean = true>(options?: Options<ListEventsData, ThrowOnError>) {
         return (options?.client ?? this.client).get<ListEventsResponses, unknown, ThrowOnError, 'data'>({

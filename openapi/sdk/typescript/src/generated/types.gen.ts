@@ -5456,6 +5456,10 @@ export type ListEventsData = {
          */
         after?: string;
         /**
+         * Begin with the newest so many events, those that the filters leave out counted. Not together with after.
+         */
+        last?: number;
+        /**
          * Events a page.
          */
         limit?: number;

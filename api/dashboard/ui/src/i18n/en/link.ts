@@ -1,10 +1,7 @@
-import { plural } from '../i18n.svelte';
-
 /** Words of linking a phone, on the dashboard and on the customer's page; the latter loads these and the shell's alone. */
 export const link = {
   ways: { label: 'How to link', qr: 'QR code', code: 'Pairing code', passkey: 'Passkey' },
   left: (seconds: number) => `${seconds} s left`,
-  leftLong: (seconds: number) => plural(seconds, { one: `${seconds} second left`, other: `${seconds} seconds left` }),
   tenLeft: 'This code ends in 10 seconds. Another follows by itself.',
   minutes: (minutes: number, seconds: number) => `${minutes}:${String(seconds).padStart(2, '0')} left`,
   simulate: 'Scan with a simulated phone',
@@ -70,7 +67,6 @@ export const link = {
     same: 'They are the same',
     differ: 'If they differ, somebody else may be linking: do not confirm, and begin anew.',
     restart: 'Begin anew',
-    leftFor: 'for the passkey',
   },
   page: {
     title: 'Link WhatsApp',
@@ -82,7 +78,6 @@ export const link = {
     done: 'Linked',
     doneText: (name: string) => `Your WhatsApp is linked with ${name}.`,
     doneNext: 'You can close this page. Leave WhatsApp installed and the phone online now and then.',
-    finishing: 'The phone was found. Finishing…',
     used: 'This link has ended',
     usedText: 'It was used, has run out, or another was made in its place. If WhatsApp on your phone lists this device under Linked devices, all is done. If not, ask for a new link.',
     wrong: 'This link is not complete',

@@ -60,7 +60,6 @@ export const sessions = {
     missingText: (id: string) => `No session has the id ${id}, or this key may not see it.`,
     reason: 'Reported reason',
     connectedFor: 'Connected',
-    since: 'Created',
   },
   link: {
     title: 'Link a phone',

@@ -1,9 +1,6 @@
-import { plural } from '../i18n.svelte';
-
 export const link = {
   ways: { label: 'Cómo vincular', qr: 'Código QR', code: 'Código de vinculación', passkey: 'Clave de acceso' },
   left: (seconds: number) => `quedan ${seconds} s`,
-  leftLong: (seconds: number) => plural(seconds, { one: `queda ${seconds} segundo`, other: `quedan ${seconds} segundos` }),
   tenLeft: 'Este código termina en 10 segundos. Después aparece otro.',
   minutes: (minutes: number, seconds: number) => `quedan ${minutes}:${String(seconds).padStart(2, '0')}`,
   simulate: 'Escanear con un teléfono simulado',
@@ -69,7 +66,6 @@ export const link = {
     same: 'Son iguales',
     differ: 'Si son distintos, puede que otra persona esté vinculando: no confirmes y empieza de nuevo.',
     restart: 'Empezar de nuevo',
-    leftFor: 'para la clave de acceso',
   },
   page: {
     title: 'Vincular WhatsApp',
@@ -81,7 +77,6 @@ export const link = {
     done: 'Vinculado',
     doneText: (name: string) => `Tu WhatsApp quedó vinculado con ${name}.`,
     doneNext: 'Puedes cerrar esta página. Deja WhatsApp instalado y el teléfono en línea de vez en cuando.',
-    finishing: 'Se encontró el teléfono. Terminando…',
     used: 'Este enlace terminó',
     usedText: 'Ya se usó, venció o se creó otro en su lugar. Si WhatsApp en tu teléfono muestra este dispositivo en Dispositivos vinculados, todo está listo. Si no, pide un enlace nuevo.',
     wrong: 'Este enlace está incompleto',

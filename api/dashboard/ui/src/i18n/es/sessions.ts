@@ -59,7 +59,6 @@ export const sessions = {
     missingText: (id: string) => `Ninguna sesión tiene el id ${id}, o esta clave no puede verla.`,
     reason: 'Motivo informado',
     connectedFor: 'Conectada',
-    since: 'Creada',
   },
   link: {
     title: 'Vincular un teléfono',

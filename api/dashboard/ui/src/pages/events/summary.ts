@@ -66,7 +66,7 @@ function told(event: ChasquiEvent, t: Messages): string {
     case 'session.risk': return s.risk((s.levels as Words)[d.health.level] ?? d.health.level, d.health.reasons?.[0]?.message ?? '');
     case 'message.received': return at(s.received(who, content));
     case 'message.sent': return s.sent(nameOf(d.message.to), content);
-    case 'message.status': return at(s.status((e.statuses as Words)[d.status] ?? d.status, by, d.error?.message ?? ''));
+    case 'message.status': return at(s.status((e.statuses as Words)[d.status] ?? d.status, d.status === 'failed' ? '' : by, d.error?.message ?? ''));
     case 'message.edited': return at(s.edited(who, content));
     case 'message.revoked': return at(s.revoked(by || e.someone));
     case 'message.deleted': return at(s.deleted);

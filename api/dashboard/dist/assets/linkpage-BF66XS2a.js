@@ -1,0 +1,1 @@
+import{t as e}from"./link-Bxkszpp0.js";import{n as t,t as n}from"./shell-C1rgAB0r.js";var r={link:e,shell:n,states:t};export{r as default};

@@ -1,0 +1,1 @@
+import{t as e}from"./link--TbYlwEy.js";import{n as t,t as n}from"./shell-JQnYWfL5.js";var r={link:e,shell:n,states:t};export{r as default};

@@ -1,1 +1,0 @@
-import{t as e}from"./link-C1lXM_3-.js";import{n as t,t as n}from"./shell-JQnYWfL5.js";var r={link:e,shell:n,states:t};export{r as default};
