@@ -89,6 +89,25 @@ func TestChatsFiles(t *testing.T) {
 	tab.Sees("notes.txt")
 }
 
+// TestChatsLostFile opens a chat with a picture that cannot be had, and asks the phone for it: it is shown once the phone has given it.
+func TestChatsLostFile(t *testing.T) {
+	t.Parallel()
+	number, bert := newSession(t, "chats-lost"), newPhone(t, "Bert")
+	must(t, "POST", "/v1/sessions/chats-lost/stop", nil, nil)
+	id := says(t, bert, number, object{"type": "image", "data": base64.StdEncoding.EncodeToString(drawing(t, 77)), "mimetype": "image/png", "caption": "a lost picture"})
+	phoneSees(t, number, "the picture", func(m object) bool { return m["id"] == id && m["mediaError"] == nil })
+	sandbox(t, "DELETE", "/phones/"+bert+"/messages/"+id+"/media", nil, nil)
+	sandbox(t, "PUT", "/phones/"+number+"/faults", object{"media": object{"phoneHasNone": true}}, nil)
+	must(t, "POST", "/v1/sessions/chats-lost/start", nil, nil)
+	kept(t, "chats-lost", id)
+	tab := openChats(t, chatOf("chats-lost", bert))
+	tab.Sees("a lost picture")
+	tab.Sees("The file could not be had")
+	sandbox(t, "DELETE", "/phones/"+number+"/faults", nil, nil)
+	tab.Click("text=Ask the phone for it")
+	tab.Await(`document.querySelector('.box img')?.naturalWidth === 320`)
+}
+
 // TestChatsKinds sends a poll, an event, a location and contacts by their forms, and sees the phone's vote and answer come in.
 func TestChatsKinds(t *testing.T) {
 	t.Parallel()
@@ -207,12 +226,17 @@ func TestChatsUnanswered(t *testing.T) {
 	tab.Fill("#key", running.APIKey)
 	tab.Click("form button[type=submit]")
 	tab.Sees("No messages yet.")
+	// While the session is away no event tells that it was accepted.
+	must(t, "POST", "/v1/sessions/chats-unanswered/stop", nil, nil)
+	tab.Sees("The session is not connected")
 	write(tab, "only once")
 	tab.Sees("The API did not answer.")
-	phoneSees(t, bert, "it all the same", func(m object) bool { return m["text"] == "only once" })
 	cut.Store(false)
 	tab.Click("text=Try again")
+	tab.Await(`document.querySelector('.line.own')?.dataset.status === 'queued'`)
+	must(t, "POST", "/v1/sessions/chats-unanswered/start", nil, nil)
 	tab.Await(`document.querySelectorAll('.line.own[data-status=delivered]').length === 1 && document.querySelectorAll('.line.own').length === 1`)
+	phoneSees(t, bert, "it", func(m object) bool { return m["text"] == "only once" })
 	var page struct{ Data []object }
 	if must(t, "GET", "/v1/sessions/chats-unanswered/chats/"+bert+"/messages", nil, &page); len(page.Data) != 1 {
 		t.Errorf("the chat has %d messages", len(page.Data))

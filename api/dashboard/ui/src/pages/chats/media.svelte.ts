@@ -86,8 +86,8 @@ export class File_ {
     if (this.#gone) return release();
     this.#release = release;
     try {
-      const url = await contentUrl(this.#id);
-      this.src = this.#tries++ ? `${url}&try=${this.#tries}` : url;
+      this.src = await contentUrl(this.#id);
+      this.#tries++;
     } catch (error) {
       this.problem = problemOf(error);
       this.state = 'failed';
