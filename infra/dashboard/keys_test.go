@@ -17,6 +17,8 @@ func statusWith(t *testing.T, key, method, path string, in any) int {
 }
 
 // TestKeys makes a key in the page, which works at the API as far as it was given and no further; changes it, rotates it with both valid for a while, and deletes it.
+//
+// Feature: Dashboard
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	newSession(t, "keys-page")

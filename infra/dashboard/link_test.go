@@ -39,6 +39,8 @@ func secretless(t *testing.T, tab *testbrowser.Tab, token string) {
 
 // TestCustomerLinksByAPage opens a shared link on a phone's screen: the pairing code comes first there, the token leaves the address and outlives a reload, and once the phone is linked
 // the page says so, and the link opens nothing any more.
+//
+// Feature: Onboarding page for one pairing
 func TestCustomerLinksByAPage(t *testing.T) {
 	t.Parallel()
 	newUnlinked(t, "customer", true)
@@ -78,6 +80,8 @@ func TestCustomerLinksByAPage(t *testing.T) {
 }
 
 // TestCustomerScansAndGivesAPasskey opens a link at a desk: a QR code comes first there, its account's passkey is asked for, and the answer that was made elsewhere links it.
+//
+// Feature: Onboarding page for one pairing
 func TestCustomerScansAndGivesAPasskey(t *testing.T) {
 	t.Parallel()
 	newUnlinked(t, "customer-guarded", true)

@@ -34,6 +34,8 @@ func minutes(t *testing.T) map[int64]string {
 }
 
 // TestOverviewFigures sends messages while the overview is open: without being loaded anew its figures move, and the plot's table says minute for minute what GET /v1/stats says.
+//
+// Feature: Dashboard
 func TestOverviewFigures(t *testing.T) {
 	t.Parallel()
 	own := newSession(t, "overview-figures")

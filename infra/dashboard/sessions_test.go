@@ -63,6 +63,8 @@ func inSpanish(tab *testbrowser.Tab) {
 
 // TestSessionIsCreatedAndScanned makes a session, after an id that none can have and one that is taken; its QR code counts down and is another by itself once an event says so, and a
 // simulated phone scans it.
+//
+// Feature: Dashboard
 func TestSessionIsCreatedAndScanned(t *testing.T) {
 	t.Parallel()
 	newUnlinked(t, "taken-before", false)

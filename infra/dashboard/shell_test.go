@@ -19,6 +19,8 @@ import (
 
 // TestSignIn signs in with a wrong key, a link's token and the right one: the key is in no URL and outlives a reload only where that was asked for, a key that is deleted signs out,
 // and what a key may not do is not shown.
+//
+// Feature: Dashboard
 func TestSignIn(t *testing.T) {
 	t.Parallel()
 	tab := testbrowser.Open(t)

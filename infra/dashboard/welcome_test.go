@@ -11,6 +11,8 @@ import (
 
 // TestWelcome begins with a key whose one session does not exist yet, in Spanish: from nothing to a message that came and was answered, with a reload in the middle, and a phone in the
 // sandbox that has the answer.
+//
+// Feature: Dashboard
 func TestWelcome(t *testing.T) {
 	t.Parallel()
 	const session = "welcome-es"
