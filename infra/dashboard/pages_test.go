@@ -54,7 +54,9 @@ func past(t *testing.T) {
 // furnish makes one.
 func furnish(t *testing.T) (s shop) {
 	t.Helper()
-	past(t)
+	if os.Getenv("CHASQUI_SCREENSHOTS") != "" {
+		past(t) // which other tests of the plots would stumble over
+	}
 	for name, scopes := range map[string][]string{"CRM": {"read", "send"}, "Tablero del depósito": {"read"}} {
 		must(t, "POST", "/v1/api-keys", map[string]any{"name": name, "scopes": scopes}, nil)
 	}

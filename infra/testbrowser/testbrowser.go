@@ -197,7 +197,7 @@ func find(selector string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find((e) => e.checkVisibility() && !e.disabled)`, selector)
 }
 
-// Click clicks with the mouse in the middle of what a selector names (see find), once that stands still and nothing covers it.
+// Click clicks with the mouse in the middle of what a selector names (see find), once that has stood still for 60 ms and nothing covers it.
 func (tab *Tab) Click(selector string) {
 	tab.t.Helper()
 	tab.Await(fmt.Sprintf(`(() => {
@@ -206,9 +206,11 @@ func (tab *Tab) Click(selector string) {
 		e.scrollIntoView({block: 'nearest', behavior: 'instant'});
 		const r = e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2, top = document.elementFromPoint(x, y);
 		if (!top || !(e.contains(top) || top.contains(e))) return false;
-		const still = window.__at === x + ' ' + y;
-		window.__at = x + ' ' + y;
-		return still;
+		if (window.__at !== x + ' ' + y) {
+			window.__at = x + ' ' + y;
+			window.__since = performance.now();
+		}
+		return performance.now() - window.__since > 60;
 	})()`, find(selector)))
 	at := strings.Fields(tab.Evaluate(`window.__at`))
 	x, errX := strconv.ParseFloat(at[0], 64)

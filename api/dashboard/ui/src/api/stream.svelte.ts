@@ -40,6 +40,8 @@ class Stream {
   #gaps = new Set<() => void>();
   #last = '';
   #pending: ChasquiEvent[] = [];
+  /** Those that were read from the log. */
+  #known = new Set<string>();
   #commit?: ReturnType<typeof setTimeout>;
   #watchdog?: ReturnType<typeof setTimeout>;
   #again?: ReturnType<typeof setTimeout>;
@@ -73,9 +75,10 @@ class Stream {
     return () => this.#gaps.delete(listener);
   }
 
-  /** Takes events that happened before the stream began, oldest first. */
+  /** Takes events that were read from the log, oldest first. The stream may bring the newest of them too. */
   before(events: ChasquiEvent[]) {
     const had = new Set(this.recent.map((e) => e.id));
+    this.#known = new Set(events.map((e) => e.id));
     this.recent = [...events.filter((e) => !had.has(e.id)), ...this.recent].slice(-kept);
   }
 
@@ -97,6 +100,7 @@ class Stream {
     clearTimeout(this.#again);
     this.#last = '';
     this.#pending = [];
+    this.#known.clear();
     this.recent = [];
     this.stats = undefined;
   }
@@ -180,7 +184,8 @@ class Stream {
       this.#commit = undefined;
       const batch = this.#pending;
       this.#pending = [];
-      this.recent = [...this.recent, ...batch].slice(-kept);
+      const fresh = this.#known.size > 0 ? batch.filter((e) => !this.#known.has(e.id)) : batch;
+      this.recent = [...this.recent, ...fresh].slice(-kept);
       for (const listener of this.#listeners) listener(batch);
     }, commitEvery);
   }
