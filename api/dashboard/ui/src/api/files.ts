@@ -23,8 +23,13 @@ export async function contentUrl(id: string): Promise<string> {
   return `/v1/media/${encodeURIComponent(id)}/content?ticket=${encodeURIComponent((await ticket).ticket)}`;
 }
 
-/** Uploads a file and tells how far it is, which fetch does not; `key` makes a repeat harmless. */
-export function upload(file: File, key: string, progress: (part: number) => void): Promise<Schemas['MediaInfo']> {
+/** Forgets the ticket: it was not taken. */
+export function forgetTicket() {
+  ticket = undefined;
+}
+
+/** Uploads a file and tells how far it is, from 0 to 1, which fetch does not; `key` makes a repeat harmless. */
+export function upload(file: Blob, name: string, key: string, progress: (part: number) => void): Promise<Schemas['MediaInfo']> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open('POST', '/v1/media');
@@ -39,7 +44,15 @@ export function upload(file: File, key: string, progress: (part: number) => void
     };
     request.onerror = () => reject(new Problem({ code: 'unreachable' }, 0));
     const body = new FormData();
-    body.append('file', file);
+    body.append('file', file, name);
     request.send(body);
   });
+}
+
+/** Saves a file on this machine. */
+export async function download(id: string, name: string) {
+  const link = document.createElement('a');
+  link.href = await contentUrl(id);
+  link.download = name;
+  link.click();
 }

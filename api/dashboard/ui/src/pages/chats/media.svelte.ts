@@ -1,31 +1,10 @@
-import { api, must, once, Problem, problemOf, type Schemas } from '../../api/client';
-import { auth } from '../../api/auth.svelte';
-import { stream } from '../../api/stream.svelte';
+import { api, must, once, type Problem, problemOf, type Schemas } from '../../api/client';
+import { contentUrl, forgetTicket } from '../../api/files';
 
 export type MediaInfo = Schemas['MediaInfo'];
 
-// A ticket opens media for 10 minutes. It is renewed a while before, so that what is begun with one also ends.
-const renewBefore = 3 * 60_000;
 // A browser opens six connections to a host, of which the stream has one; a file that is on its way from WhatsApp holds one for 30 s.
 const atOnce = 3;
-
-let ticket: Promise<Schemas['Ticket']> | undefined;
-let until = 0;
-
-/** The address of a file's bytes, with the one media ticket of this page. */
-export async function contentUrl(id: string): Promise<string> {
-  if (!ticket || stream.now() > until - renewBefore) {
-    until = stream.now() + 10 * 60_000;
-    const asked = (ticket = must(api.POST('/v1/stream-tickets', { body: { for: 'media' } })));
-    asked.then((t) => (until = Date.parse(t.expiresAt)), () => ticket === asked && (ticket = undefined));
-  }
-  return `/v1/media/${encodeURIComponent(id)}/content?ticket=${encodeURIComponent((await ticket).ticket)}`;
-}
-
-/** Forgets the ticket: it was not taken, or another key signs in. */
-export function forgetTicket() {
-  ticket = undefined;
-}
 
 let running = 0;
 const waiting: (() => void)[] = [];
@@ -58,7 +37,7 @@ export function keepOwn(id: string, url: string) {
  * One file of a message: `src` once it may be loaded, and otherwise why it is not there. A GET of a file that is on its way waits for it for 30 s, so what is
  * pending is asked for a few times, and then when somebody asks.
  */
-export class File_ {
+export class MediaFile {
   src = $state('');
   state = $state<'waiting' | 'loading' | 'ready' | 'pending' | 'failed' | 'expired' | 'unplayable'>('waiting');
   info = $state.raw<MediaInfo>();
@@ -164,35 +143,4 @@ export class File_ {
     this.#gone = true;
     this.#release?.();
   }
-}
-
-/** Saves a file on this machine. */
-export async function download(id: string, name: string) {
-  const link = document.createElement('a');
-  link.href = await contentUrl(id);
-  link.download = name;
-  link.click();
-}
-
-/** Uploads a file and tells how far it is; `key` makes a repeat harmless. */
-export function upload(file: Blob, name: string, key: string, progress: (percent: number) => void, signal?: AbortSignal): Promise<MediaInfo> {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open('POST', '/v1/media');
-    request.setRequestHeader('X-API-Key', auth.key);
-    request.setRequestHeader('Idempotency-Key', key);
-    request.responseType = 'json';
-    request.upload.onprogress = (e) => e.lengthComputable && progress(Math.floor((100 * e.loaded) / e.total));
-    request.onload = () => {
-      if (request.status === 401) auth.expire();
-      if (request.status < 300) resolve(request.response);
-      else reject(new Problem(request.response ?? {}, request.status));
-    };
-    request.onerror = () => reject(new Problem({ code: 'unreachable' }, 0));
-    request.onabort = () => reject(new DOMException('aborted', 'AbortError'));
-    signal?.addEventListener('abort', () => request.abort());
-    const body = new FormData();
-    body.append('file', file, name);
-    request.send(body);
-  });
 }

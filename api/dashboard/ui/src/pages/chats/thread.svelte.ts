@@ -2,9 +2,10 @@ import { untrack } from 'svelte';
 import { auth } from '../../api/auth.svelte';
 import { api, must, once, Problem, problemOf, type Schemas } from '../../api/client';
 import { uuid } from '../../api/ids';
+import { upload } from '../../api/files';
 import { type ChasquiEvent, stream } from '../../api/stream.svelte';
 import type { ChatList } from './list.svelte';
-import { keepOwn, upload } from './media.svelte';
+import { keepOwn } from './media.svelte';
 import { nameOf } from '../../i18n/i18n.svelte';
 import { aboutMessage, type Address, type Chat, type Message, merge, patched, type SendContent } from './messages';
 
@@ -255,7 +256,7 @@ export class Thread {
     try {
       let content = $state.snapshot(local.content) as SendContent;
       if (local.file) {
-        const info = await upload(local.file, local.file.name, local.uploadKey, (percent) => (local.percent = percent));
+        const info = await upload(local.file, local.file.name, local.uploadKey, (part) => (local.percent = Math.floor(100 * part)));
         if (local.url) keepOwn(info.id, local.url);
         content = { ...content, media: { mediaId: info.id, mimetype: local.file.type || undefined, fileName: local.file.name } } as SendContent;
         local.percent = 100;
