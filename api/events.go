@@ -175,7 +175,7 @@ func (s *Server) listEvents(ctx context.Context, in *struct {
 	if in.Last > 0 && in.After != "" {
 		return nil, invalid("query.last", "expected either last or after")
 	} else if in.Last > 0 {
-		if at.seq, err = s.q.EventSeqFromEnd(ctx, s.pool, int32(in.Last)); err != nil && !errors.Is(err, pgx.ErrNoRows) { //nolint:gosec // G115: at most 1,000
+		if at.seq, err = s.q.EventSeqFromEnd(ctx, s.pool, int32(in.Last)); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return nil, fmt.Errorf("read place of the newest events: %w", err)
 		}
 	}
