@@ -47,7 +47,7 @@ func Main(m *testing.M, env ...string) int {
 }
 
 func run(m *testing.M, env []string) (code int, err error) {
-	dir, err := os.MkdirTemp("", "chasqui-test-dev-")
+	dir, err := os.MkdirTemp("", "chasqui-dev-") // not devstack.TestFolder's: what is left of that is cleared away
 	if err != nil {
 		return 0, err
 	}
