@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chasqui/chasqui/infra/netguard"
+	"github.com/chasqui/chasqui/infra/tcp"
 )
 
 // line is the TCP connection of one client, and the only safe way to end it. Client.Disconnect is not: NoiseSocket.Stop sets OnDisconnect to
@@ -57,6 +58,7 @@ const (
 
 // newDialer returns a dialer of connections that notice when the other side has vanished. A guard, if there is one, sees the address of each socket.
 func newDialer(guard *netguard.Guard) *net.Dialer {
+	control := tcp.UserTimeout(vanishTimeout)
 	dialer := &net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepInterval, Count: keepCount}, ControlContext: control,
 	}

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -40,5 +41,32 @@ func TestAPoolIsFreeAgainWhenItsServerAnswersAgain(t *testing.T) {
 	}
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// A statement that waits when its server vanishes ends soon by itself: the system would repeat what was sent for a quarter of an hour.
+func TestAStatementEndsWhenItsServerVanishes(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells that nobody acknowledges")
+	}
+	wire, dsn := testwire.Database(t, testdb.DSN(t))
+	pool, err := postgres.Open(t.Context(), dsn, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	wire.Strand()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err = conn.Exec(ctx, "SELECT 1")
+	if took := time.Since(began); err == nil || ctx.Err() != nil || took > 40*time.Second {
+		t.Errorf("after %s it says %v", took, err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
+
+	"github.com/chasqui/chasqui/infra/tcp"
 )
 
 // ErrSchemaOld says that the database lacks migrations this binary needs: run `chasqui migrate`. A newer schema is accepted, because
@@ -32,7 +34,11 @@ type Options struct {
 	Name string
 }
 
-var dialer = &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
+// Dialer is for connections to a server that may vanish without a word: idle ones end within 25 s, and those that wait for an answer 15 s after what
+// they sent last, if nobody acknowledges it.
+var Dialer = &net.Dialer{
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}, ControlContext: tcp.UserTimeout(15 * time.Second),
+}
 
 // Open connects a pool and checks that the server answers. Every connection ends a transaction that idles for 5 s: a process stopped in the
 // middle of one must hold neither the sequencer's lock nor a claim's row.
@@ -46,9 +52,9 @@ func Open(ctx context.Context, dsn string, o Options) (*pgxpool.Pool, error) {
 		cfg.MaxConns = o.MaxConns
 	}
 	cfg.MaxConnIdleTime = 5 * time.Minute
-	// A server may vanish without a word. Idle connections to it end within 25 s, that of LISTEN too; one that is taken from the pool is asked
+	// That of LISTEN is idle too; one that is taken from the pool is asked
 	// first whether it is there; and a dialling that gets no answer does not keep its place in the pool for pgxpool's two minutes.
-	cfg.ConnConfig.DialFunc = dialer.DialContext
+	cfg.ConnConfig.DialFunc = Dialer.DialContext
 	cfg.PingTimeout = 2 * time.Second
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 5 * time.Second

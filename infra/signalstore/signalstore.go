@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -128,11 +127,9 @@ func Open(ctx context.Context, cfg Config) (*Container, error) {
 	if params["application_name"] == "" {
 		params["application_name"] = "chasqui " + cfg.Schema
 	}
-	// A server may vanish without a word; idle connections to it end within 25 s.
-	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
-	pgxConfig.DialFunc = dialer.DialContext
+	pgxConfig.DialFunc = postgres.Dialer.DialContext
 	c := &Container{cfg: pgxConfig, name: cfg.Schema, keys: cfg.Keys, log: SlogLogger(cfg.Logger), locks: make(map[types.JID]*ratchet.Lock)}
-	c.pool = sql.OpenDB(connector{stdlib.GetConnector(*pgxConfig)})
+	c.pool = sql.OpenDB(connector{stdlib.GetConnector(*pgxConfig, stdlib.OptionShouldPing(gone))})
 	c.pool.SetMaxOpenConns(cfg.MaxConns)
 	// With database/sql's default of two idle connections most queries connect anew: 2.1-2.7 ms of PostgreSQL's time per message
 	// sent, instead of 1.3 ms.
@@ -347,4 +344,15 @@ func (c *Container) lock(jid types.JID) *ratchet.Lock {
 		c.locks[jid] = lock
 	}
 	return lock
+}
+
+// gone says whether the server of a connection that has rested is gone, so that another is taken: in 2 s, as in postgres.Open, and not in all the time that
+// the caller has. pgx has closed it then, which database/sql is told when it is asked once more.
+func gone(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	if p.IdleDuration <= time.Second {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return p.Conn.Ping(ctx) != nil
 }
