@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -183,6 +184,9 @@ func (c *connection) upload(ctx context.Context, id uuid.UUID, contentType strin
 	_ = os.Remove(scratch.Name())          // now, so that a crash leaves nothing: it lives on as long as it is open
 	if up, err = c.client.UploadReader(ctx, body, scratch, kind.keys); err != nil {
 		return m, up, fmt.Errorf("upload media: %w", err)
+	}
+	if !bytes.Equal(up.FileSHA256, m.Sha256) {
+		return m, up, fmt.Errorf("upload media: %d bytes were read that are not the file of %d", up.FileLength, m.Size)
 	}
 	if err := c.s.c.queries.MediaRemember(ctx, c.s.c.pool, db.MediaRememberParams{
 		ID: id, Kind: &kind.name, DirectPath: &up.DirectPath, MediaKey: c.s.c.cfg.Keys.Seal(up.MediaKey, seal.MediaKey.At(id.String())), EncSha256: up.FileEncSHA256,

@@ -177,6 +177,12 @@ func TestPages(t *testing.T) {
 				tab.Go(running.URL + page.path)
 			}
 			tab.Await(`!!document.querySelector('h1')?.checkVisibility() && !document.querySelector('[aria-busy=true]') && [...document.images].every((i) => i.complete)`)
+			// What a page loads last, plots and pictures: nothing is asked for and nothing grows for half a second.
+			tab.Await(`(() => {
+				const now = performance.getEntriesByType('resource').length + ' ' + document.querySelectorAll('canvas, img').length;
+				if (window.__seen !== now) [window.__seen, window.__since] = [now, performance.now()];
+				return performance.now() - window.__since > 500;
+			})()`)
 			for _, size := range [][2]int64{{1440, 900}, {390, 844}} {
 				tab.Size(size[0], size[1])
 				for _, theme := range []string{"light", "dark"} {

@@ -51,8 +51,16 @@ type object struct {
 	ctx   context.Context
 }
 
+// errBrokeOff is what a body says that ends before its length.
+var errBrokeOff = errors.New("the server broke off")
+
 func (o *object) Read(p []byte) (int, error) {
 	n, err := o.ReadCloser.Read(p)
+	// Whoever fills buffers takes io.ErrUnexpectedEOF for the end of a body that fills none (io.ReadFull; cbcutil.EncryptStream of whatsmeow does, and would
+	// give WhatsApp the half of a file).
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errBrokeOff
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = o.store.failure(o.ctx, "read object", err)
 	}
