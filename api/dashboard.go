@@ -27,7 +27,7 @@ var dashboardPages = []string{
 }
 
 // dashboardLink is where a customer links a session, by the token of a link.
-const dashboardLink = "/link/{token}"
+const dashboardLink = linkPage + "{token}"
 
 // addDashboard serves the pages, and the files that they load: these are named by their content, and so may be kept for ever.
 func addDashboard(r chi.Router) {

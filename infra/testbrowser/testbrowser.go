@@ -287,9 +287,6 @@ func send[P, R any](tab *Tab, command cdp.Command[P, R], params P) {
 	}
 }
 
-// Context is the tab's, for steps that are not here.
-func (tab *Tab) Context() context.Context { return tab.ctx }
-
 // Run runs a script in the page, as the developer's console does: its policy does not bind it.
 func (tab *Tab) Run(script string) {
 	tab.t.Helper()
