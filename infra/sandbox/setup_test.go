@@ -45,10 +45,12 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run()) // the connections that whatsmeow's own transports keep idle end with the process alone
 	}
 	// whatsmeow hands frames over without looking whether anyone still takes them (socket/framesocket.go): a client that ends just as one
-	// comes leaves its reader behind. And it waits a minute for more history (message.go), and 5 s to ask again for app state (request.go,
-	// retryFrame), whether the client is connected or not.
+	// comes leaves its reader behind, and with it nobody who tells a query in flight that no answer will come: that waits out its 75 s
+	// (request.go, sendIQ). And it waits a minute for more history (message.go), and 5 s to ask again for app state (request.go, retryFrame),
+	// whether the client is connected or not.
 	testdb.Run(m, goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow/socket.(*FrameSocket).frameComplete"),
 		goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow.(*Client).handleHistorySyncNotificationLoop"),
+		goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow.(*Client).sendIQ"),
 		goleak.IgnoreAnyFunction("go.mau.fi/whatsmeow.(*Client).WaitForConnection"))
 }
 
