@@ -100,6 +100,7 @@ type Server struct {
 	saving     chan struct{} // holds one for each file on its way to S3
 	looking    chan struct{} // holds one while a file is looked at
 	previewing chan struct{} // holds one for each preview of a link that is being made
+	carrying   chan struct{} // holds one while a session is exported or imported
 	transcoder *mediainfo.Transcoder
 	fetcher    *http.Client
 	sandbox    *sandboxClient // nil: there is none
@@ -186,7 +187,7 @@ func New(config Config) (*Server, error) {
 func newRoutes() *Server {
 	s := &Server{
 		q: db.New(), router: chi.NewRouter(), log: slog.Default(),
-		large: make(chan struct{}, largeBodies), saving: make(chan struct{}, savings), looking: make(chan struct{}, 1), previewing: make(chan struct{}, previews), transcoder: mediainfo.NewTranscoder(""),
+		large: make(chan struct{}, largeBodies), saving: make(chan struct{}, savings), looking: make(chan struct{}, 1), previewing: make(chan struct{}, previews), carrying: make(chan struct{}, 1), transcoder: mediainfo.NewTranscoder(""),
 	}
 	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chasqui_http_requests_total", Help: "Requests answered."}, []string{"method", "route", "status"})
 	s.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -250,6 +251,7 @@ func newRoutes() *Server {
 	s.addKeys()
 	s.addAudit()
 	s.addLinks()
+	s.addExport()
 	s.addSettings()
 	s.addLegacy()
 	return s
@@ -372,7 +374,7 @@ func (s *Server) urlLocked() string {
 
 // inTx runs a transaction within the database's budget. With the first that a request commits goes its entry of the audit log.
 func (s *Server) inTx(ctx context.Context, fn func(context.Context, *queue.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, databaseBudget)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(callOf(ctx).budget, databaseBudget))
 	defer cancel()
 	return s.queue.InTx(ctx, func(tx *queue.Tx) error {
 		if err := fn(ctx, tx); err != nil {

@@ -86,7 +86,7 @@ var sentSchemas = map[string]bool{
 	"AudioContent": true, "VoiceContent": true, "DocumentContent": true, "StickerContent": true, "MediaSource": true, "FetchRequest": true,
 	"CreateEndpoint": true, "ChangeEndpoint": true, "RotateSecret": true, "CreateTicket": true, "CheckContacts": true, "CreateReplay": true, "SetReaction": true, "ChangeContact": true,
 	"CreateGroup": true, "ChangeGroup": true, "AddParticipants": true, "ChangeParticipant": true, "SetPicture": true,
-	"EditMessage": true, "EditEvent": true, "PinMessage": true, "ForwardMessage": true, "MarkRead": true, "Vote": true, "Respond": true,
+	"EditMessage": true, "EditEvent": true, "ExportSession": true, "PinMessage": true, "ForwardMessage": true, "MarkRead": true, "Vote": true, "Respond": true,
 	"LocationContent": true, "LiveLocationContent": true, "ContactsContent": true, "PollContent": true, "EventContent": true, "GroupInviteContent": true, "AlbumContent": true,
 	"NewPreview": true, "NewLocation": true, "NewLiveLocation": true, "NewCard": true, "NewPoll": true, "NewEvent": true, "NewInvite": true, "NewAlbum": true,
 	"CreateBatch": true, "BatchMessage": true, "SetTyping": true, "SendingSettings": true, "PaceSettings": true, "NewContactSettings": true, "WindowSettings": true,

@@ -56,6 +56,7 @@ type call struct {
 	caller    *caller           // nil: the operation is public, or nobody was let in
 	change    *auditEntry       // what the audit log is to hold, once something is changed; nil: nothing
 	body      [sha256.Size]byte // SHA-256 of the body's bytes
+	budget    time.Duration     // what each of its transactions may take; 0: databaseBudget
 	taken     bool              // whether the body has been read
 	release   func()            // gives back the room of a large body; nil: there is none
 }

@@ -60,6 +60,7 @@ const (
 	SessionAlreadyExists   Code = "session_already_exists"
 	SessionAlreadyLinked   Code = "session_already_linked"
 	SessionNotConnected    Code = "session_not_connected"
+	SessionNotStopped      Code = "session_not_stopped"
 	SessionLoggedOut       Code = "session_logged_out"
 	PairingExpired         Code = "pairing_expired"
 	PasskeyNotRequired     Code = "passkey_not_required" //nolint:gosec // G101: the name of a problem, not a credential
@@ -69,6 +70,7 @@ const (
 	IdempotencyInProgress  Code = "idempotency_in_progress"
 	CursorExpired          Code = "cursor_expired"
 	PayloadTooLarge        Code = "payload_too_large"
+	ExportTooLarge         Code = "export_too_large"
 	MediaTooLarge          Code = "media_too_large"
 	UnsupportedMediaType   Code = "unsupported_media_type"
 	MediaNotFound          Code = "media_not_found"
@@ -135,6 +137,7 @@ var explanations = map[Code]explanation{
 	SessionAlreadyExists:   {409, "Session already exists", "A session has this id already, perhaps one that is just being deleted. Choose another id, or use that session."},
 	SessionAlreadyLinked:   {409, "Session already linked", "The session is linked to an account, so there is no QR code to scan. Log it out first to link another."},
 	SessionNotConnected:    {409, "Session not connected", "The session is not running, or has no connection to WhatsApp. Start it, or wait until its state is connected."},
+	SessionNotStopped:      {409, "Session not stopped", "The session runs, or is about to. Stop it first, with POST /v1/sessions/{sessionId}/stop, and wait until its state is stopped."},
 	SessionLoggedOut:       {409, "Session logged out", "The account has unlinked this session, or is banned. Start the session and scan a new QR code."},
 	PairingExpired:         {409, "Pairing expired", "Nobody scanned a QR code in time. Start or restart the session for new ones."},
 	PasskeyNotRequired:     {409, "Passkey not required", "WhatsApp does not wait for this step of a passkey. While the session's state is passkey_required, GET /v1/sessions/{sessionId}/passkey says which step it waits for; once its time is over, linking begins anew."},
@@ -152,6 +155,7 @@ var explanations = map[Code]explanation{
 	MediaFetchFailed:       {422, "Media could not be fetched", "The file cannot be had: its URL leads nowhere, to an address that is not allowed, or to something else than a file, or WhatsApp and the phone have it no more. The detail says which."},
 	MediaPending:           {503, "Media on its way", "The file of this message is still being fetched from WhatsApp. Repeat it after the time in Retry-After."},
 	PayloadTooLarge:        {413, "Payload too large", "The body is larger than this operation takes: 1 MiB of JSON."},
+	ExportTooLarge:         {413, "Export too large", "The file of the session has more than 64 MiB, which is the most that is carried over the API. Use chasqui backup, and chasqui restore with --only."},
 	UnsupportedMediaType:   {415, "Unsupported media type", "Send the body as Content-Type: application/json, without Content-Encoding."},
 	ValidationFailed:       {422, "Validation failed", "The request is well formed, but some of it cannot be. errors names each place and what is wrong there. Unknown fields and query parameters are refused, so that a typing error is not silently ignored."},
 	IdempotencyKeyReused:   {422, "Idempotency-Key reused", "This Idempotency-Key was used within 24 h for another request. Take a new key for each thing you want done; repeat one only with the very same path and body."},

@@ -139,7 +139,7 @@ func (s *Server) addSessions() {
 	register(s, operation{
 		method: "DELETE", path: "/v1/sessions/{sessionId}", id: "delete-session", tag: "Sessions", status: 204, also: map[int]any{202: nil}, wait: deleteWait,
 		summary: "Delete a session",
-		description: "Unlinks the account from the phone and removes the session with its messages, chats and contacts; its events stay until they expire. " +
+		description: "Unlinks the account from the phone, unless unlink is false, and removes the session with its messages, chats and contacts; its events stay until they expire. " +
 			"204: it is gone. 202: after 10 s it is still on its way; it is hidden already, its id is not free yet, and nothing more has to be done.",
 		codes: []Code{SessionNotFound},
 	}, s.deleteSession)
@@ -328,29 +328,43 @@ func (s *Server) control(change func(context.Context, db.DBTX, string) (int64, e
 	}
 }
 
-func (s *Server) deleteSession(ctx context.Context, in *struct{ SessionPath }) (*struct{ Status int }, error) {
+func (s *Server) deleteSession(ctx context.Context, in *struct {
+	SessionPath
+	Unlink bool `query:"unlink" default:"true" doc:"Whether to unlink the account from the phone too. false: for a session that was exported and goes on elsewhere with the same keys, which an unlinking would end." example:"true"`
+}) (*struct{ Status int }, error) {
 	listener := s.waker.ListenKey(events.WakeSessions, in.SessionID)
 	defer listener.Close()
 	gone := false
 	err := s.inTx(ctx, func(ctx context.Context, tx *queue.Tx) error {
-		n, err := s.q.SessionDeleteRequest(ctx, tx, in.SessionID)
+		n, err := s.q.SessionDeleteRequest(ctx, tx, in.Unlink, in.SessionID)
 		if err != nil {
 			return fmt.Errorf("ask for deletion: %w", err)
 		}
 		if n == 0 {
 			return problem(SessionNotFound, "there is no session "+in.SessionID)
 		}
-		n, err = s.q.SessionDeleteUnlinked(ctx, tx, in.SessionID)
+		tx.Notify(events.WakeControl, in.SessionID)
+		row, err := s.q.SessionShow(ctx, tx, in.SessionID)
 		if err != nil {
+			return fmt.Errorf("read session: %w", err)
+		}
+		if n, err = s.q.SessionDeleteUnlinked(ctx, tx, in.SessionID); err != nil {
 			return fmt.Errorf("delete session: %w", err)
 		}
-		if gone = n > 0; gone { // what was accepted for it goes too
-			if err := queue.DeleteSession(ctx, tx, in.SessionID); err != nil {
-				return fmt.Errorf("delete session: %w", err)
-			}
+		if gone = n > 0; !gone {
+			return nil
 		}
-		tx.Notify(events.WakeControl, in.SessionID)
-		return nil
+		if err := queue.DeleteSession(ctx, tx, in.SessionID); err != nil { // what was accepted for it goes too
+			return fmt.Errorf("delete session: %w", err)
+		}
+		last, err := postgres.Session(row)
+		if err != nil {
+			return err
+		}
+		last.State, last.Reason, last.Desired = events.StateLoggedOut, "deleted", events.DesiredStopped // as a connector ends those it has
+		tx.Notify(events.WakeSessions, in.SessionID)
+		_, err = events.Publish(tx, events.SessionStatus, in.SessionID, "", time.Now(), events.SessionData{Session: last})
+		return err
 	})
 	if err != nil {
 		return nil, err

@@ -154,6 +154,9 @@ func TestDeletingASession(t *testing.T) {
 	if took := time.Since(began); took > deleteWait/2 || f.count("messages") != 0 || f.count("sessions") != 0 || len(f.commands()) != 0 {
 		t.Errorf("it took %s; %s", took, f.written())
 	}
+	if told := f.published(); len(told) != 1 || !strings.Contains(string(told[0].Payload), `"reason":"deleted"`) || told[0].Metadata[events.MetaSession] != "fresh" {
+		t.Errorf("%d events tell of it", len(told))
+	}
 	// Linked: the connector does it, and the request waits for that.
 	linked := f.session("linked")
 	f.linked("linked", "connected")
@@ -163,7 +166,7 @@ func TestDeletingASession(t *testing.T) {
 	go func() { gone <- f.do("DELETE", linked, nil) }()
 	f.eventually("the request to delete", func() bool {
 		var asked bool
-		_ = f.db.QueryRow(context.Background(), "SELECT delete_requested_at IS NOT NULL FROM sessions").Scan(&asked)
+		_ = f.db.QueryRow(context.Background(), "SELECT delete_requested_at IS NOT NULL AND delete_unlinks FROM sessions").Scan(&asked)
 		return asked
 	})
 	f.problem(f.do("GET", linked, nil), SessionNotFound) // hidden while it lasts
@@ -180,8 +183,8 @@ func TestDeletingASessionThatNobodyUnlinks(t *testing.T) {
 	f := setup(t)
 	linked := f.session("linked")
 	f.linked("linked", "connected")
-	f.must(202, nil, "DELETE", linked, nil)
-	if f.count("sessions WHERE delete_requested_at IS NOT NULL") != 1 {
+	f.must(202, nil, "DELETE", linked+"?unlink=false", nil)
+	if f.count("sessions WHERE delete_requested_at IS NOT NULL AND NOT delete_unlinks") != 1 {
 		t.Error("the wish to delete it is lost")
 	}
 }

@@ -51,27 +51,40 @@ func (s *session) forget() error {
 	})
 }
 
-// remove deletes the session: the device is unlinked first, if WhatsApp can be reached within unlinkTimeout, then the keys, and in one
-// transaction the session with its messages, chats, contacts and commands. Its last event says what became of the device. Events stay.
+// unlink unlinks the device of a session that is deleted, if WhatsApp can be reached within unlinkTimeout.
+func (s *session) unlink() (done bool, err error) {
+	for end := time.Now().Add(unlinkTimeout); ; {
+		if e := s.connect(); e.state == events.StateLoggedOut {
+			return true, nil
+		}
+		if time.Now().After(end) {
+			return false, nil
+		}
+		select {
+		case <-time.After(reconnectFirst):
+		case <-s.ctx.Done():
+		}
+		if cause := context.Cause(s.ctx); cause != nil {
+			return false, cause
+		}
+	}
+}
+
+// remove deletes the session: the device is unlinked first, where that is asked for, then the keys, and in one transaction the session with
+// its messages, chats, contacts and commands. Its last event says what became of the device. Events stay.
 func (s *session) remove() error {
 	reason := "deleted"
 	if s.jid != nil {
-		var e ending
-		for end := time.Now().Add(unlinkTimeout); ; {
-			e = s.connect()
-			if e.state == events.StateLoggedOut || time.Now().After(end) {
-				break
+		if s.asked().DeleteUnlinks {
+			unlinked, err := s.unlink()
+			if err != nil {
+				return err
 			}
-			select {
-			case <-time.After(reconnectFirst):
-			case <-s.ctx.Done():
+			if !unlinked {
+				reason = "deleted; WhatsApp could not be reached to unlink the device: remove it in the phone's list of linked devices"
 			}
-			if cause := context.Cause(s.ctx); cause != nil {
-				return cause
-			}
-		}
-		if e.state != events.StateLoggedOut {
-			reason = "deleted; WhatsApp could not be reached to unlink the device: remove it in the phone's list of linked devices"
+		} else {
+			reason = "deleted; the device stays linked"
 		}
 		if err := s.forget(); err != nil {
 			return err

@@ -121,6 +121,25 @@ func TestDeleteUnlinksAndRemovesAllButEvents(t *testing.T) {
 	}
 }
 
+func TestDeleteLeavesTheDeviceLinkedWhereThatIsAsked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.connector()
+	b.linked("sales", "5491100000001")
+	b.exec(`UPDATE sessions SET delete_requested_at = now(), delete_unlinks = false WHERE id = 'sales'`)
+	b.await("the session to be deleted", func() bool { return one[int](b, `SELECT count(*)::int FROM sessions`) == 0 })
+	if n := one[int](b, `SELECT count(*)::int FROM whatsmeow.whatsmeow_device`); n != 0 {
+		t.Errorf("%d devices are stored", n)
+	}
+	if p, err := b.sandbox.Phone("5491100000001"); err != nil || len(p.Devices) != 1 {
+		t.Errorf("the phone lists %v (%v)", p.Devices, err)
+	}
+	all := b.events(events.SessionStatus)
+	if last := all[len(all)-1].Data.Session; last.State != events.StateLoggedOut || !strings.Contains(last.Reason, "stays linked") {
+		t.Errorf("the last event says %s (%s)", last.State, last.Reason)
+	}
+}
+
 func TestDeleteGoesOnWithoutWhatsAppAndSaysSo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

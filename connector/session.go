@@ -282,8 +282,8 @@ func (s *session) interrupted() bool {
 
 // unlinking says whether the device is to be unlinked.
 func (s *session) unlinking() bool {
-	w := s.wish()
-	return w.remove || w.logout
+	asked := s.asked()
+	return asked.LogoutRequestedAt != nil || asked.DeleteRequestedAt != nil && asked.DeleteUnlinks
 }
 
 func (s *session) asked() db.SessionListControlRow {

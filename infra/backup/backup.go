@@ -28,6 +28,10 @@ type Config struct {
 	// Keys open what is sealed in the database that is backed up, and seal what is restored; nil: nothing is sealed. In the file itself everything is
 	// as it is, under the passphrase, so that it can be restored where there is another key, or none.
 	Keys *seal.Keys
+	// Rest makes restored sessions rest until somebody starts them, whatever was asked of them when the file was made.
+	Rest bool
+	// MaxContent is how many bytes of JSON lines are read of a file, which is compressed; one that has more counts as damaged. 0: there is no limit.
+	MaxContent int64
 
 	factor int // scrypt's work factor; 0 means workFactor. Tests need no second for each file.
 }
@@ -60,6 +64,17 @@ func summarise(sessions []Session, counts map[string]int64) Summary {
 
 // Write streams a backup to dst: one consistent state of the database, whatever is going on in it. Memory is bounded by the largest row.
 func Write(ctx context.Context, c Config, dst io.Writer) (Summary, error) {
+	return c.write(ctx, dst, "")
+}
+
+// WriteSession is Write for one session alone: without webhook endpoints, which are not its own, and of the pairs of LID and phone number
+// with those of its contacts. What is restored of it is that session.
+func WriteSession(ctx context.Context, c Config, session string, dst io.Writer) (Summary, error) {
+	return c.write(ctx, dst, session)
+}
+
+// write writes a session, or all of them where only is "".
+func (c *Config) write(ctx context.Context, dst io.Writer, only string) (Summary, error) {
 	conn, err := connect(ctx, c.DSN, "0")
 	if err != nil {
 		return Summary{}, err
@@ -82,19 +97,22 @@ func Write(ctx context.Context, c Config, dst io.Writer) (Summary, error) {
 			return Summary{}, err
 		}
 	}
-	rows, err := tx.Query(ctx, "SELECT id, coalesce(jid, '') FROM public.sessions ORDER BY id")
+	rows, err := tx.Query(ctx, "SELECT id, coalesce(jid, '') FROM public.sessions WHERE $1::text IN ('', id) ORDER BY id", only)
 	if err != nil {
 		return Summary{}, fmt.Errorf("list sessions: %w", err)
 	}
 	if h.Sessions, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Session]); err != nil {
 		return Summary{}, fmt.Errorf("list sessions: %w", err)
 	}
+	if only != "" && len(h.Sessions) == 0 {
+		return Summary{}, fmt.Errorf("there is no session %s", only)
+	}
 	w, err := newWriter(dst, c.Passphrase, c.workFactor(), h)
 	if err != nil {
 		return Summary{}, err
 	}
 	for _, t := range copied {
-		if err := c.copyTable(ctx, tx, w, t.name, t.where, t.afresh); err != nil {
+		if err := c.copyTable(ctx, tx, w, t.name, t.ofSession(), only, t.afresh); err != nil {
 			return Summary{}, err
 		}
 	}
@@ -103,7 +121,10 @@ func Write(ctx context.Context, c Config, dst io.Writer) (Summary, error) {
 		return Summary{}, err
 	}
 	for _, name := range signal {
-		if err := c.copyTable(ctx, tx, w, name, "", nil); err != nil {
+		if name == "whatsmeow_sessions" {
+			continue // a restore begins them anew (signalstore.Renew), and they are the most of a file
+		}
+		if err := c.copyTable(ctx, tx, w, name, "", only, nil); err != nil {
 			return Summary{}, err
 		}
 	}
@@ -113,8 +134,9 @@ func Write(ctx context.Context, c Config, dst io.Writer) (Summary, error) {
 	return summarise(h.Sessions, w.counts), nil
 }
 
-// copyTable writes a table's rows as PostgreSQL makes JSON of them. Without a condition they are the rows of the sessions' devices.
-func (c *Config) copyTable(ctx context.Context, tx pgx.Tx, w *writer, name, where string, afresh []string) error {
+// copyTable writes a table's rows as PostgreSQL makes JSON of them. Without a condition they are the rows of the sessions' devices. In
+// conditions $1 is the only session, or "".
+func (c *Config) copyTable(ctx context.Context, tx pgx.Tx, w *writer, name, where, only string, afresh []string) error {
 	all, err := c.columns(ctx, tx, name)
 	if err != nil {
 		return err
@@ -126,15 +148,15 @@ func (c *Config) copyTable(ctx context.Context, tx pgx.Tx, w *writer, name, wher
 		}
 	}
 	if where == "" {
-		where = "true"
+		where = ofContacts
 		if device := deviceColumn(t.Columns); device != "" {
-			where = pgx.Identifier{device}.Sanitize() + " IN (SELECT jid FROM public.sessions WHERE jid IS NOT NULL)"
+			where = pgx.Identifier{device}.Sanitize() + " IN (SELECT jid FROM public.sessions WHERE jid IS NOT NULL AND $1::text IN ('', id))"
 		}
 	}
 	if err := w.begin(t); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, "SELECT row_to_json(t)::text FROM (SELECT "+quoted(t.Columns)+" FROM "+c.identifier(name)+" WHERE "+where+") t")
+	rows, err := tx.Query(ctx, "SELECT row_to_json(t)::text FROM (SELECT "+quoted(t.Columns)+" FROM "+c.identifier(name)+" WHERE "+where+") t", only)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}

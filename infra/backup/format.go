@@ -39,6 +39,12 @@ var (
 	// ErrDamaged says that the file is not, to the last byte, what was written.
 	ErrDamaged = errors.New("the file is damaged or cut short, and nothing of it was restored: use another copy of it, or an older backup")
 
+	// ErrThere says that the database has one of the file's sessions or devices.
+	ErrThere = errors.New("nothing was restored, because this database has some of it already")
+
+	// ErrMisfit says that rows of the file mean something else to this program, or nothing.
+	ErrMisfit = errors.New("the backup does not fit this program's database: restore it with the chasqui that made it, then run this one's `chasqui migrate`")
+
 	// ErrNewer says that this program is too old for the file.
 	ErrNewer = errors.New("the backup is newer than this program: restore it with the chasqui that made it, or a later one")
 )
@@ -177,8 +183,8 @@ func unlock(src io.Reader, passphrase string, factor int) (age.Identity, error) 
 	return age.NewInjectedFileKeyIdentity(key), nil
 }
 
-// newReader opens a file whose key is known and reads its header.
-func newReader(src io.Reader, key age.Identity) (*reader, error) {
+// newReader opens a file whose key is known and reads its header. Of the content no more than limit bytes are read; 0: all of it.
+func newReader(src io.Reader, key age.Identity, limit int64) (*reader, error) {
 	opened, err := age.Decrypt(src, key)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
@@ -186,6 +192,9 @@ func newReader(src io.Reader, key age.Identity) (*reader, error) {
 	content, err := gzip.NewReader(opened)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
+	}
+	if limit > 0 {
+		return readContent(io.LimitReader(content, limit))
 	}
 	return readContent(content)
 }

@@ -42,7 +42,7 @@ type File struct {
 }
 
 // Open reads a whole backup, which proves that the passphrase is right and that every byte is as it was written, and checks that this
-// program can restore it. It touches no database. c.Passphrase alone is used.
+// program can restore it. It touches no database. Of c the passphrase and MaxContent alone are used.
 func Open(c Config, src io.ReadSeeker) (*File, error) {
 	key, err := unlock(src, c.Passphrase, c.workFactor())
 	if err != nil {
@@ -51,7 +51,7 @@ func Open(c Config, src io.ReadSeeker) (*File, error) {
 	if _, err := src.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("read backup: %w", err)
 	}
-	r, err := newReader(src, key)
+	r, err := newReader(src, key, c.MaxContent)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +63,7 @@ func Open(c Config, src io.ReadSeeker) (*File, error) {
 	case is.Public > known.Public, is.Signal > known.Signal:
 		return nil, fmt.Errorf("%w (it was made by %q)", ErrNewer, r.Header.Chasqui)
 	case is.Public < oldestPublic, is.Signal < oldestSignal:
-		return nil, fmt.Errorf("the backup is too old for this program: restore it with the chasqui that made it (%q), then run this one's `chasqui migrate`",
-			r.Header.Chasqui)
+		return nil, fmt.Errorf("%w (the backup is too old: it was made by %q)", ErrMisfit, r.Header.Chasqui)
 	}
 	for {
 		_, _, err := r.next()
@@ -127,26 +126,40 @@ type restoring struct {
 // Restore puts the backup, or with only the sessions of those ids, into a migrated database, in one transaction: all of it or nothing. It
 // refuses when one of the sessions or devices is there already. Connectors that run on the database have the sessions at once.
 func (f *File) Restore(ctx context.Context, c Config, only []string) (Summary, error) {
+	conn, err := connect(ctx, c.DSN, restoreIdle)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) // undoes what is not committed
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return Summary{}, fmt.Errorf("begin: %w", err)
+	}
+	s, err := f.RestoreIn(ctx, tx, c, only)
+	if err != nil {
+		return Summary{}, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return Summary{}, fmt.Errorf("commit: %w", err)
+	}
+	wake(ctx, c.DSN)
+	return s, nil
+}
+
+// RestoreIn is Restore as a part of a transaction, which may be committed only without an error. Whoever commits it wakes the connectors.
+func (f *File) RestoreIn(ctx context.Context, tx pgx.Tx, c Config, only []string) (Summary, error) {
 	chosen, err := f.choose(only)
 	if err != nil {
 		return Summary{}, err
 	}
-	r := &restoring{Config: c, sessions: map[string]bool{}, devices: map[string]bool{}, all: len(only) == 0, counts: map[string]int64{}}
+	r := &restoring{Config: c, tx: tx, sessions: map[string]bool{}, devices: map[string]bool{}, all: len(only) == 0, counts: map[string]int64{}}
 	for _, s := range chosen {
 		r.sessions[s.ID] = true
 		if s.JID != "" {
 			r.devices[s.JID] = true
 		}
 	}
-	conn, err := connect(ctx, c.DSN, restoreIdle)
-	if err != nil {
-		return Summary{}, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) // undoes what is not committed
-	if r.tx, err = conn.Begin(ctx); err != nil {
-		return Summary{}, fmt.Errorf("begin: %w", err)
-	}
-	if err := keyring.CheckIn(ctx, r.tx, c.Keys); err != nil {
+	if err := keyring.CheckIn(ctx, tx, c.Keys); err != nil {
 		return Summary{}, err
 	}
 	if err := r.checkAbsent(ctx, chosen); err != nil {
@@ -155,23 +168,19 @@ func (f *File) Restore(ctx context.Context, c Config, only []string) (Summary, e
 	if _, err := f.src.Seek(0, io.SeekStart); err != nil {
 		return Summary{}, fmt.Errorf("read backup: %w", err)
 	}
-	rows, err := newReader(f.src, f.key)
+	rows, err := newReader(f.src, f.key, 0)
 	if err != nil {
 		return Summary{}, err
 	}
 	if err := r.rows(ctx, rows); err != nil {
 		if postgres.ErrorCode(err) == "23505" { // unique_violation: created since checkAbsent
-			return Summary{}, fmt.Errorf("one of the backup's sessions was created in this database meanwhile: %w", err)
+			return Summary{}, fmt.Errorf("%w: one of the backup's sessions, created meanwhile: %w", ErrThere, err)
 		}
 		return Summary{}, err
 	}
 	if err := r.finish(ctx); err != nil {
 		return Summary{}, err
 	}
-	if err := r.tx.Commit(ctx); err != nil {
-		return Summary{}, fmt.Errorf("commit: %w", err)
-	}
-	wake(ctx, c.DSN)
 	return summarise(chosen, r.counts), nil
 }
 
@@ -190,8 +199,8 @@ func (r *restoring) checkAbsent(ctx context.Context, chosen []Session) error {
 		return fmt.Errorf("look for the backup's sessions: %w", err)
 	}
 	if len(there) > 0 {
-		return fmt.Errorf("nothing was restored, because this database has already: %s; restore into a fresh database, delete them first, "+
-			"or choose others of the backup's %d with --only", enumerate(there), len(chosen))
+		return fmt.Errorf("%w: %s; restore into a fresh database, delete them first, or choose others of the backup's %d with --only",
+			ErrThere, enumerate(there), len(chosen))
 	}
 	return nil
 }
@@ -264,8 +273,7 @@ func (r *restoring) begin(ctx context.Context, t *table) error {
 		}
 	}
 	if len(odd) > 0 {
-		return fmt.Errorf("the backup's table %s does not fit this database's (columns %s): restore it with the chasqui that made it, then run "+
-			"this one's `chasqui migrate`", t.Name, enumerate(odd))
+		return fmt.Errorf("%w (table %s, columns %s)", ErrMisfit, t.Name, enumerate(odd))
 	}
 	r.table, r.counts[t.Name] = t, 0
 	r.insert = fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM json_populate_recordset(NULL::%s, $1::text::json)",
@@ -336,6 +344,11 @@ func (r *restoring) flush(ctx context.Context) error {
 // finish makes what was inserted fit to run. A session that is to run, and did not come to an end that only a person's restart leaves,
 // starts; nobody holds one. The original may have gone on since, so that the Signal sessions begin anew.
 func (r *restoring) finish(ctx context.Context) error {
+	if r.Rest {
+		if _, err := r.tx.Exec(ctx, "UPDATE public.sessions SET desired = 'stopped' WHERE id = ANY ($1)", keys(r.sessions)); err != nil {
+			return fmt.Errorf("make sessions rest: %w", err)
+		}
+	}
 	_, err := r.tx.Exec(ctx, `UPDATE public.sessions SET reason = '', updated_at = now(),
 			state = CASE WHEN desired = 'started' THEN 'starting' ELSE 'stopped' END
 		WHERE id = ANY ($1) AND state NOT IN ('logged_out', 'banned', 'replaced', 'failed')`, keys(r.sessions))

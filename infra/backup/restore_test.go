@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -149,7 +150,7 @@ func dump(t *testing.T, c *Config) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newReader(&file, key)
+	r, err := newReader(&file, key, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,6 +279,42 @@ func TestRestoresOnlyWhatIsAskedFor(t *testing.T) {
 	exec(t, target, "DELETE FROM sessions WHERE id = 'other'")
 	if s, err = restore(t.Context(), to, file, "shop"); err != nil || s.Endpoints != 1 {
 		t.Errorf("the other one: %+v, %v", s, err)
+	}
+}
+
+func TestOneSessionIsWrittenAloneAndRestsWhereItIsRestored(t *testing.T) {
+	t.Parallel()
+	from, source := setup(t)
+	fill(t, &from, source)
+	var file bytes.Buffer
+	if s, err := WriteSession(t.Context(), from, "sales", &file); err != nil || len(s.Sessions) != 1 || s.Endpoints != 0 || s.Tables["whatsmeow_lid_map"] != 1 || s.Tables["chats"] != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := WriteSession(t.Context(), from, "nobody", &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "no session nobody") {
+		t.Errorf("one that is not there: %v", err)
+	}
+	to, target := setup(t)
+	exec(t, target, `CREATE TABLE whatsmeow.whatsmeow_a_later_one (our_jid text REFERENCES whatsmeow.whatsmeow_device (jid), value bytea, n bigint)`)
+	exec(t, target, `INSERT INTO webhook_endpoints (id, url, events, sessions, headers, secret) VALUES ('00000000-0000-0000-0000-000000000009', 'https://z', '{*}', '{}', '{}', 'whsec_9')`)
+	small := to
+	small.MaxContent = 1000
+	if _, err := restore(t.Context(), small, file.Bytes()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("more content than is read: %v", err)
+	}
+	to.Rest = true
+	s, err := restore(t.Context(), to, file.Bytes())
+	if err != nil || len(s.Sessions) != 1 || s.Tables["whatsmeow_device"] != 1 || s.Tables["whatsmeow_pre_keys"] != 2 || s.Tables["whatsmeow_a_later_one"] != 2 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	var rests bool
+	var others int
+	if err := target.QueryRow(t.Context(), `SELECT desired = 'stopped' AND state = 'stopped' AND NOT wanted,
+		(SELECT count(*) FROM contacts WHERE session_id <> 'sales') + (SELECT count(*) FROM whatsmeow.whatsmeow_device WHERE jid NOT LIKE '111:%') + (SELECT count(*) FROM whatsmeow.whatsmeow_lid_map WHERE lid = '9444')
+		FROM sessions WHERE id = 'sales'`).Scan(&rests, &others); err != nil || !rests || others != 0 {
+		t.Errorf("rests: %t, %d rows of others, %v", rests, others, err)
+	}
+	if _, err := restore(t.Context(), to, file.Bytes()); !errors.Is(err, ErrThere) {
+		t.Errorf("a second time: %v", err)
 	}
 }
 

@@ -12,13 +12,27 @@ import (
 // signalPrefix is what the names of whatsmeow's tables begin with.
 const signalPrefix = "whatsmeow_"
 
+// A copiedTable is one of the public schema.
+type copiedTable struct {
+	name, session, where string
+	afresh               []string
+}
+
+// ofSession is the condition on the rows where $1 is the only session, or "".
+func (t *copiedTable) ofSession() string {
+	if t.session == "" {
+		return "$1::text = '' AND " + t.where
+	}
+	return "$1::text IN ('', " + t.session + ") AND " + t.where
+}
+
+// ofContacts is the condition on the rows of whatsmeow's only table that is of no device: which LID is which phone number.
+const ofContacts = "$1::text = '' OR lid IN (SELECT lid FROM public.contacts WHERE session_id = $1::text)"
+
 // copied are the tables of the public schema that a backup holds, with the column that names the session ("" for webhook_endpoints, which
 // have their own rule), the condition on the rows, and the columns that start afresh: a QR code has run out by then, and how an endpoint
 // did lately is found out again.
-var copied = []struct {
-	name, session, where string
-	afresh               []string
-}{
+var copied = []copiedTable{
 	{name: "sessions", session: "id", where: "true", afresh: []string{"qr", "qr_expires_at"}},
 	{name: "contacts", session: "session_id", where: "true"},
 	{name: "chats", session: "session_id", where: "true"},

@@ -1,8 +1,11 @@
 package dashboard
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -270,6 +273,62 @@ func TestSessionActions(t *testing.T) {
 	tab.Await(`location.pathname === '/sessions'`)
 	tab.Await(`!document.querySelector('[data-session=acted-on]')`)
 	wantStatus(t, 404, "GET", "/v1/sessions/acted-on")
+}
+
+// TestSessionMoves exports a session, which has to rest first, deletes it without unlinking it, and imports it again: a wrong passphrase opens nothing, and with the right one it
+// connects without a QR code. Its keys leave with a key of the scope admin alone.
+//
+// Feature: Encrypted export and import
+func TestSessionMoves(t *testing.T) {
+	t.Parallel()
+	number := newSession(t, "moves-on")
+	var manager struct{ Key string }
+	must(t, "POST", "/v1/api-keys", map[string]any{"name": "moves-on", "scopes": []string{"read", "manage"}}, &manager)
+	tab := openAs(t, manager.Key, "/sessions/moves-on?tab=settings")
+	tab.Sees("Behaviour")
+	tab.SeesNot("Move it to another installation")
+
+	tab = open(t, "/sessions/moves-on?tab=settings")
+	tab.Sees("It must be stopped first.")
+	tab.Click("text=Stop")
+	tab.Fill("input[name=export-passphrase]", "too short")
+	tab.Await(`document.querySelector('input[name=export-passphrase]').form.querySelector('button').disabled`)
+	tab.Run(`const saved = URL.createObjectURL; URL.createObjectURL = (file) => { window.file = file; return saved(file); }`)
+	tab.Fill("input[name=export-passphrase]", "five words at random, say")
+	tab.Click("text=Export")
+	tab.Sees("The file is saved.")
+	raw, err := base64.StdEncoding.DecodeString(tab.EvaluatePromise(`file.bytes().then((b) => b.toBase64())`))
+	if err != nil || !strings.HasPrefix(string(raw), "age-encryption.org/v1") {
+		t.Fatalf("the file begins with %.40q, %v", raw, err)
+	}
+	file := filepath.Join(t.TempDir(), "moves-on.age")
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	tab.Click("text=Actions for moves-on")
+	tab.Click("[popover] button:last-child")
+	tab.Click("input[name=unlink]")
+	tab.Fill("input[name=confirm]", "moves-on")
+	tab.Click("dialog[open] button[type=submit]")
+	tab.Await(`location.pathname === '/sessions'`)
+	wantStatus(t, 404, "GET", "/v1/sessions/moves-on")
+	var phone struct{ Devices []any }
+	if sandbox(t, "GET", "/phones/"+number, nil, &phone); len(phone.Devices) != 1 {
+		t.Errorf("the phone has %d linked devices", len(phone.Devices))
+	}
+
+	tab.Click("#import-session")
+	tab.Upload("input[name=import-file]", file)
+	tab.Fill("input[name=import-passphrase]", "five other words, altogether")
+	tab.Click("dialog[open] button[type=submit]")
+	tab.Sees("it does not open this file")
+	tab.Fill("input[name=import-passphrase]", "five words at random, say")
+	tab.Click("dialog[open] button[type=submit]")
+	tab.Await(`location.pathname === '/sessions/moves-on'`)
+	tab.Sees("It rests and receives nothing.")
+	tab.Click("text=Start")
+	sessionBecomes(t, "moves-on", "connected")
 }
 
 // TestSessionsAreFound looks for sessions by text and state, which are in the address, and goes through them by keys. What needs somebody comes first.

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"mime/multipart"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -163,6 +165,31 @@ func TestARestoredBackupReconnectsWithoutAQRCode(t *testing.T) {
 		return nil
 	})
 	s.receiver.check(t)
+
+	// One of them moves on by the API, to a third place.
+	var export []byte
+	s.api.must(t, "POST", "/v1/sessions/sales/stop", nil, nil)
+	awaitState(t, s.api, "sales", "stopped", 30*time.Second)
+	s.api.must(t, "POST", "/v1/sessions/sales/export", map[string]string{"passphrase": "five words for one session"}, &export)
+	stop()
+	key = strings.Repeat("7c", 32)
+	s.env = append(s.env, "ENCRYPTION_KEY="+key)
+	done(t, with(s.moveTo(t, "third")), "migrate")
+	s.startAll(t)
+	var moved struct{ State, Phone string }
+	err := s.api.form("/v1/session-imports", &moved, func(form *multipart.Writer) error {
+		part, err := form.CreateFormFile("file", "sales.age")
+		if err == nil {
+			_, err = part.Write(export)
+		}
+		return errors.Join(err, form.WriteField("passphrase", "five words for one session"))
+	})
+	if err != nil || moved.State != "stopped" || moved.Phone != phones["sales"] {
+		t.Fatalf("imported as %+v: %v", moved, err)
+	}
+	s.api.must(t, "POST", "/v1/sessions/sales/start", nil, nil)
+	awaitState(t, s.api, "sales", "connected", 30*time.Second)
+	converse(t, s.api, s.sandbox, "sales", phones["sales"], customer(1), "sales moved")
 	stop()
 
 	// The same file into an embedded PostgreSQL, and a backup of it through a pipe while `up` runs there.

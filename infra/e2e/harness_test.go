@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"os"
@@ -224,7 +225,7 @@ type client struct {
 
 var httpClient = &http.Client{Timeout: 75 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 
-// do sends a request and decodes a JSON answer into out (nil: ignored). It returns the status, or the transport's error.
+// do sends a request and decodes a JSON answer into out (nil: ignored; *[]byte: takes it as it is). It returns the status, or the transport's error.
 func (c client) do(method, path string, in, out any, header ...string) (int, error) {
 	var body io.Reader
 	if in != nil {
@@ -259,12 +260,53 @@ func (c client) do(method, path string, in, out any, header ...string) (int, err
 	if res.StatusCode >= 300 {
 		return res.StatusCode, fmt.Errorf("%s %s: %d %s", method, path, res.StatusCode, raw)
 	}
-	if out != nil {
+	if whole, ok := out.(*[]byte); ok {
+		*whole = raw
+	} else if out != nil {
 		if err := json.Unmarshal(raw, out); err != nil {
 			return res.StatusCode, fmt.Errorf("%s %s: %w: %s", method, path, err, raw)
 		}
 	}
 	return res.StatusCode, nil
+}
+
+// post sends a body that write makes, and decodes the answer.
+func (c client) post(path, contentType string, out any, write func(io.Writer) error) error {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(write(w)) }()
+	req, err := http.NewRequestWithContext(context.Background(), "POST", c.base+path, r)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", contentType)
+	if c.key != "" {
+		req.Header.Set("X-API-Key", c.key)
+	}
+	res, err := httpClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusCreated {
+		return fmt.Errorf("POST %s: %d %s %w", path, res.StatusCode, raw, err)
+	}
+	return json.Unmarshal(raw, out)
+}
+
+// form is post of a multipart body.
+func (c client) form(path string, out any, fill func(*multipart.Writer) error) error {
+	const boundary = "where-the-parts-meet"
+	return c.post(path, "multipart/form-data; boundary="+boundary, out, func(w io.Writer) error {
+		form := multipart.NewWriter(w)
+		if err := form.SetBoundary(boundary); err != nil {
+			return err
+		}
+		if err := fill(form); err != nil {
+			return err
+		}
+		return form.Close()
+	})
 }
 
 // must is do for a call that has to succeed.

@@ -85,38 +85,19 @@ func samples(t *testing.T) []sample {
 
 // upload gives a file to the API as multipart, streamed, and returns its media id.
 func (c client) upload(f sample) (string, error) {
-	in, out := io.Pipe()
-	form := multipart.NewWriter(out)
-	go func() {
+	var m struct{ ID, SHA256 string }
+	err := c.form("/v1/media", &m, func(form *multipart.Writer) error {
 		part, err := form.CreatePart(textproto.MIMEHeader{
 			"Content-Disposition": {fmt.Sprintf(`form-data; name="file"; filename=%q`, cmp.Or(f.name, "unnamed"))}, "Content-Type": {f.mimetype},
 		})
-		if err == nil {
-			_, err = part.Write(f.data)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			err = form.Close()
-		}
-		out.CloseWithError(err)
-	}()
-	req, err := http.NewRequestWithContext(context.Background(), "POST", c.base+"/v1/media", in)
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", form.FormDataContentType())
-	req.Header.Set("X-API-Key", c.key)
-	res, err := httpClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusCreated {
-		return "", fmt.Errorf("upload: %d %s %w", res.StatusCode, raw, err)
-	}
-	var m struct{ ID, SHA256 string }
-	if err := json.Unmarshal(raw, &m); err != nil || m.SHA256 != f.hash() {
-		return "", fmt.Errorf("upload: %s has another hash than %s: %w", raw, f.hash(), err)
+		_, err = part.Write(f.data)
+		return err
+	})
+	if err != nil || m.SHA256 != f.hash() {
+		return "", fmt.Errorf("upload: %s has another hash than %s: %w", m.ID, f.hash(), err)
 	}
 	return m.ID, nil
 }

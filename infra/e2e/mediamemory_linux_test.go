@@ -1,16 +1,13 @@
 package e2e
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
-	"net/http"
 	"net/textproto"
 	"os"
 	"strconv"
@@ -77,50 +74,18 @@ func (f noisy) hash() string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// post sends a body that write makes, and decodes the answer.
-func (c client) post(path, contentType string, out any, write func(io.Writer) error) error {
-	r, w := io.Pipe()
-	go func() { w.CloseWithError(write(w)) }()
-	req, err := http.NewRequestWithContext(context.Background(), "POST", c.base+path, r)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", contentType)
-	if c.key != "" {
-		req.Header.Set("X-API-Key", c.key)
-	}
-	res, err := httpClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusCreated {
-		return fmt.Errorf("POST %s: %d %s %w", path, res.StatusCode, raw, err)
-	}
-	return json.Unmarshal(raw, out)
-}
-
 // upload gives the file to the API as multipart.
 func (f noisy) upload(t *testing.T, api client) (mediaID string) {
 	t.Helper()
-	const boundary = "where-the-parts-meet"
 	var made struct{ ID, SHA256 string }
-	err := api.post("/v1/media", "multipart/form-data; boundary="+boundary, &made, func(w io.Writer) error {
-		form := multipart.NewWriter(w)
-		if err := form.SetBoundary(boundary); err != nil {
-			return err
-		}
+	err := api.form("/v1/media", &made, func(form *multipart.Writer) error {
 		part, err := form.CreatePart(textproto.MIMEHeader{
 			"Content-Disposition": {`form-data; name="file"; filename="noise.bin"`}, "Content-Type": {"application/x-noise"},
 		})
 		if err != nil {
 			return err
 		}
-		if err := f.chunks(func(b []byte) error { _, err := part.Write(b); return err }); err != nil {
-			return err
-		}
-		return form.Close()
+		return f.chunks(func(b []byte) error { _, err := part.Write(b); return err })
 	})
 	if err != nil || made.SHA256 != f.hash() {
 		t.Fatalf("uploaded as %+v: %v", made, err)

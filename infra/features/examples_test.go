@@ -48,6 +48,7 @@ func TestExamples(t *testing.T) {
 	w.media()
 	w.webhooks()
 	w.original()
+	w.moves()
 	w.ends()
 	w.covered()
 	w.audited()
@@ -114,6 +115,7 @@ type walk struct {
 	key        string            // what is sent instead of API_KEY
 	s          session           // "sales", as in the examples, and whose account it is
 	juan       phone             // whom they write to
+	body       string            // of the latest answer
 }
 
 func newWalk(t *testing.T) *walk {
@@ -192,6 +194,7 @@ func (w *walk) do(id string, given ...string) map[string]any {
 	default:
 		body, err = io.ReadAll(res.Body)
 	}
+	w.body = string(body)
 	if took := time.Since(began); took > time.Second {
 		w.t.Logf("%s took %s", id, took.Round(time.Millisecond))
 	}

@@ -323,6 +323,17 @@ func (w *walk) original() {
 	old.must(204, "DELETE", "", nil, nil)
 }
 
+// moves exports a session that rests, and imports it where it was.
+func (w *walk) moves() {
+	spare := session{t: w.t, id: "spare"}
+	call(w.t, "POST", running.URL+"/v1/sessions", map[string]any{"id": spare.id, "start": false}, nil)
+	w.do("export-session", "sessionId", spare.id)
+	file := w.body
+	spare.must(204, "DELETE", "", nil, nil)
+	w.do("import-session", "file", file)
+	spare.must(204, "DELETE", "", nil, nil)
+}
+
 // ends ends the chat with Juan, and then the session.
 func (w *walk) ends() {
 	w.do("clear-chat")

@@ -528,6 +528,7 @@ type Session struct {
 	UpdatedAt         time.Time
 	Wanted            bool
 	Health            string
+	DeleteUnlinks     bool
 }
 
 type SessionLog struct {

@@ -26,11 +26,11 @@ func (q *Queries) SessionChange(ctx context.Context, db DBTX, name *string, sett
 }
 
 const sessionDeleteRequest = `-- name: SessionDeleteRequest :execrows
-UPDATE sessions SET delete_requested_at = coalesce(delete_requested_at, now()), updated_at = now() WHERE id = $1
+UPDATE sessions SET delete_requested_at = coalesce(delete_requested_at, now()), delete_unlinks = $1, updated_at = now() WHERE id = $2
 `
 
-func (q *Queries) SessionDeleteRequest(ctx context.Context, db DBTX, id string) (int64, error) {
-	result, err := db.Exec(ctx, sessionDeleteRequest, id)
+func (q *Queries) SessionDeleteRequest(ctx context.Context, db DBTX, unlinks bool, iD string) (int64, error) {
+	result, err := db.Exec(ctx, sessionDeleteRequest, unlinks, iD)
 	if err != nil {
 		return 0, err
 	}
@@ -42,7 +42,7 @@ DELETE FROM sessions s
  WHERE s.id = $1 AND s.jid IS NULL AND NOT EXISTS (SELECT FROM claims c WHERE c.session = s.id AND c.expires_at > now())
 `
 
-// Without a link to undo and without an owner there is nobody to wait for.
+// Without a device to forget and without an owner there is nobody to wait for.
 func (q *Queries) SessionDeleteUnlinked(ctx context.Context, db DBTX, id string) (int64, error) {
 	result, err := db.Exec(ctx, sessionDeleteUnlinked, id)
 	if err != nil {

@@ -24,7 +24,7 @@ func (q *Queries) SessionDevice(ctx context.Context, db DBTX, id string) (*strin
 
 const sessionListControl = `-- name: SessionListControl :many
 
-SELECT s.id, s.desired, s.restarts, s.restarts_done, s.logout_requested_at, s.delete_requested_at, s.state, s.reason, s.jid, s.settings, s.created_at
+SELECT s.id, s.desired, s.restarts, s.restarts_done, s.logout_requested_at, s.delete_requested_at, s.delete_unlinks, s.state, s.reason, s.jid, s.settings, s.created_at
   FROM claims c JOIN sessions s ON s.id = c.session
  WHERE c.owner = $1 AND c.expires_at > clock_timestamp()
 `
@@ -36,6 +36,7 @@ type SessionListControlRow struct {
 	RestartsDone      int64
 	LogoutRequestedAt *time.Time
 	DeleteRequestedAt *time.Time
+	DeleteUnlinks     bool
 	State             string
 	Reason            string
 	Jid               *string
@@ -60,6 +61,7 @@ func (q *Queries) SessionListControl(ctx context.Context, db DBTX, owner string)
 			&i.RestartsDone,
 			&i.LogoutRequestedAt,
 			&i.DeleteRequestedAt,
+			&i.DeleteUnlinks,
 			&i.State,
 			&i.Reason,
 			&i.Jid,

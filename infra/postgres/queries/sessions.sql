@@ -33,10 +33,10 @@ UPDATE sessions SET logout_requested_at = CASE WHEN jid IS NULL THEN logout_requ
  WHERE id = $1 AND delete_requested_at IS NULL;
 
 -- name: SessionDeleteRequest :execrows
-UPDATE sessions SET delete_requested_at = coalesce(delete_requested_at, now()), updated_at = now() WHERE id = $1;
+UPDATE sessions SET delete_requested_at = coalesce(delete_requested_at, now()), delete_unlinks = sqlc.arg(unlinks), updated_at = now() WHERE id = sqlc.arg(id);
 
 -- name: SessionDeleteUnlinked :execrows
--- Without a link to undo and without an owner there is nobody to wait for.
+-- Without a device to forget and without an owner there is nobody to wait for.
 DELETE FROM sessions s
  WHERE s.id = $1 AND s.jid IS NULL AND NOT EXISTS (SELECT FROM claims c WHERE c.session = s.id AND c.expires_at > now());
 

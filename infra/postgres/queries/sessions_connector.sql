@@ -1,7 +1,7 @@
 -- A session as its connector sees it: what is asked of it, and what was observed.
 
 -- name: SessionListControl :many
-SELECT s.id, s.desired, s.restarts, s.restarts_done, s.logout_requested_at, s.delete_requested_at, s.state, s.reason, s.jid, s.settings, s.created_at
+SELECT s.id, s.desired, s.restarts, s.restarts_done, s.logout_requested_at, s.delete_requested_at, s.delete_unlinks, s.state, s.reason, s.jid, s.settings, s.created_at
   FROM claims c JOIN sessions s ON s.id = c.session
  WHERE c.owner = @owner AND c.expires_at > clock_timestamp();
 

@@ -3583,6 +3583,12 @@ type EventTypes struct {
 	Wildcards []string `json:"wildcards"`
 }
 
+// ExportSession defines model for ExportSession.
+type ExportSession struct {
+	// Passphrase Encrypts the file. Without it nobody can open it, and it is kept nowhere.
+	Passphrase string `json:"passphrase"`
+}
+
 // FetchRequest defines model for FetchRequest.
 type FetchRequest struct {
 	// FileName Default: what the server or the URL says.
@@ -6664,6 +6670,15 @@ type GetMediaParams struct {
 	Presign *int64 `form:"presign,omitempty" json:"presign,omitempty"`
 }
 
+// ImportSessionMultipartBody defines parameters for ImportSession.
+type ImportSessionMultipartBody struct {
+	// File The export, up to 64 MiB.
+	File openapi_types.File `json:"file"`
+
+	// Passphrase What it was encrypted with.
+	Passphrase string `json:"passphrase"`
+}
+
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
 	// Cursor nextCursor of the page before.
@@ -6671,6 +6686,12 @@ type ListSessionsParams struct {
 
 	// Limit Items a page.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DeleteSessionParams defines parameters for DeleteSession.
+type DeleteSessionParams struct {
+	// Unlink Whether to unlink the account from the phone too. false: for a session that was exported and goes on elsewhere with the same keys, which an unlinking would end.
+	Unlink *bool `form:"unlink,omitempty" json:"unlink,omitempty"`
 }
 
 // ListCallsParams defines parameters for ListCalls.
@@ -6991,6 +7012,9 @@ type UploadMediaMultipartRequestBody UploadMediaMultipartBody
 // FetchMediaJSONRequestBody defines body for FetchMedia for application/json ContentType.
 type FetchMediaJSONRequestBody = FetchRequest
 
+// ImportSessionMultipartRequestBody defines body for ImportSession for multipart/form-data ContentType.
+type ImportSessionMultipartRequestBody ImportSessionMultipartBody
+
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = CreateSession
 
@@ -7026,6 +7050,9 @@ type CheckContactsJSONRequestBody = CheckContacts
 
 // ChangeContactJSONRequestBody defines body for ChangeContact for application/json ContentType.
 type ChangeContactJSONRequestBody = ChangeContact
+
+// ExportSessionJSONRequestBody defines body for ExportSession for application/json ContentType.
+type ExportSessionJSONRequestBody = ExportSession
 
 // CreateGroupJSONRequestBody defines body for CreateGroup for application/json ContentType.
 type CreateGroupJSONRequestBody = CreateGroup
@@ -9526,6 +9553,10 @@ type requestsInterface interface {
 	// GetMediaContent performs a GET /v1/media/{mediaId}/content (the `GetMediaContent` operationId) request.
 	GetMediaContent(ctx context.Context, mediaID string, reqEditors ...Option) (*http.Response, error)
 
+	// ImportSessionWithBody performs a POST /v1/session-imports (the `ImportSession` operationId) request,
+	// with any type of body and a specified content type.
+	ImportSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
 	// ListSessions performs a GET /v1/sessions (the `ListSessions` operationId) request.
 	ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...Option) (*http.Response, error)
 
@@ -9538,7 +9569,7 @@ type requestsInterface interface {
 	CreateSession(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...Option) (*http.Response, error)
 
 	// DeleteSession performs a DELETE /v1/sessions/{sessionId} (the `DeleteSession` operationId) request.
-	DeleteSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
+	DeleteSession(ctx context.Context, sessionID string, params *DeleteSessionParams, reqEditors ...Option) (*http.Response, error)
 
 	// GetSession performs a GET /v1/sessions/{sessionId} (the `GetSession` operationId) request.
 	GetSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error)
@@ -9729,6 +9760,14 @@ type requestsInterface interface {
 
 	// GetContactPicture performs a GET /v1/sessions/{sessionId}/contacts/{contactId}/picture (the `GetContactPicture` operationId) request.
 	GetContactPicture(ctx context.Context, sessionID string, contactID string, params *GetContactPictureParams, reqEditors ...Option) (*http.Response, error)
+
+	// ExportSessionWithBody performs a POST /v1/sessions/{sessionId}/export (the `ExportSession` operationId) request,
+	// with any type of body and a specified content type.
+	ExportSessionWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error)
+
+	// ExportSession performs a POST /v1/sessions/{sessionId}/export (the `ExportSession` operationId) request.
+	// Takes a body of the `application/json` content type.
+	ExportSession(ctx context.Context, sessionID string, body ExportSessionJSONRequestBody, reqEditors ...Option) (*http.Response, error)
 
 	// LookUpGroupInvite performs a GET /v1/sessions/{sessionId}/group-invites/{code} (the `LookUpGroupInvite` operationId) request.
 	LookUpGroupInvite(ctx context.Context, sessionID string, code string, reqEditors ...Option) (*http.Response, error)
@@ -10520,6 +10559,20 @@ func (c *requests) GetMediaContent(ctx context.Context, mediaID string, reqEdito
 	return c.Client.Do(req)
 }
 
+// ImportSessionWithBody performs a POST /v1/session-imports (the `ImportSession` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) ImportSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewImportSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListSessions performs a GET /v1/sessions (the `ListSessions` operationId) request.
 func (c *requests) ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewListSessionsRequest(c.Server, params)
@@ -10562,8 +10615,8 @@ func (c *requests) CreateSession(ctx context.Context, body CreateSessionJSONRequ
 }
 
 // DeleteSession performs a DELETE /v1/sessions/{sessionId} (the `DeleteSession` operationId) request.
-func (c *requests) DeleteSession(ctx context.Context, sessionID string, reqEditors ...Option) (*http.Response, error) {
-	req, err := NewDeleteSessionRequest(c.Server, sessionID)
+func (c *requests) DeleteSession(ctx context.Context, sessionID string, params *DeleteSessionParams, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewDeleteSessionRequest(c.Server, sessionID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -11314,6 +11367,34 @@ func (c *requests) GetContactBusinessProfile(ctx context.Context, sessionID stri
 // GetContactPicture performs a GET /v1/sessions/{sessionId}/contacts/{contactId}/picture (the `GetContactPicture` operationId) request.
 func (c *requests) GetContactPicture(ctx context.Context, sessionID string, contactID string, params *GetContactPictureParams, reqEditors ...Option) (*http.Response, error) {
 	req, err := NewGetContactPictureRequest(c.Server, sessionID, contactID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportSessionWithBody performs a POST /v1/sessions/{sessionId}/export (the `ExportSession` operationId) request,
+// with any type of body and a specified content type.
+func (c *requests) ExportSessionWithBody(ctx context.Context, sessionID string, contentType string, body io.Reader, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewExportSessionRequestWithBody(c.Server, sessionID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportSession performs a POST /v1/sessions/{sessionId}/export (the `ExportSession` operationId) request.
+// Takes a body of the `application/json` content type.
+func (c *requests) ExportSession(ctx context.Context, sessionID string, body ExportSessionJSONRequestBody, reqEditors ...Option) (*http.Response, error) {
+	req, err := NewExportSessionRequest(c.Server, sessionID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -14234,6 +14315,35 @@ func NewGetMediaContentRequest(server string, mediaID string) (*http.Request, er
 	return req, nil
 }
 
+// NewImportSessionRequestWithBody constructs an http.Request for the ImportSession method, with any body, and a specified content type
+func NewImportSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/session-imports")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListSessionsRequest constructs an http.Request for the ListSessions method
 func NewListSessionsRequest(server string, params *ListSessionsParams) (*http.Request, error) {
 	var err error
@@ -14341,7 +14451,7 @@ func NewCreateSessionRequestWithBody(server string, contentType string, body io.
 }
 
 // NewDeleteSessionRequest constructs an http.Request for the DeleteSession method
-func NewDeleteSessionRequest(server string, sessionID string) (*http.Request, error) {
+func NewDeleteSessionRequest(server string, sessionID string, params *DeleteSessionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -14364,6 +14474,33 @@ func NewDeleteSessionRequest(server string, sessionID string) (*http.Request, er
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Unlink != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "unlink", *params.Unlink, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -16780,6 +16917,53 @@ func NewGetContactPictureRequest(server string, sessionID string, contactID stri
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewExportSessionRequest calls the generic ExportSession builder with application/json body
+func NewExportSessionRequest(server string, sessionID string, body ExportSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExportSessionRequestWithBody(server, sessionID, "application/json", bodyReader)
+}
+
+// NewExportSessionRequestWithBody constructs an http.Request for the ExportSession method, with any body, and a specified content type
+func NewExportSessionRequestWithBody(server string, sessionID string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sessionId", sessionID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sessions/%s/export", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }

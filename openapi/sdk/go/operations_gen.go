@@ -24,6 +24,7 @@ const (
 	CodeCursorExpired          = "cursor_expired"
 	CodeDeliveryExpired        = "delivery_expired"
 	CodeEndpointNotActive      = "endpoint_not_active"
+	CodeExportTooLarge         = "export_too_large"
 	CodeForbidden              = "forbidden"
 	CodeGroupNotFound          = "group_not_found"
 	CodeIdempotencyInProgress  = "idempotency_in_progress"
@@ -65,6 +66,7 @@ const (
 	CodeSessionLoggedOut       = "session_logged_out"
 	CodeSessionNotConnected    = "session_not_connected"
 	CodeSessionNotFound        = "session_not_found"
+	CodeSessionNotStopped      = "session_not_stopped"
 	CodeTooManySubscriptions   = "too_many_subscriptions"
 	CodeUnauthorized           = "unauthorized"
 	CodeUnavailable            = "unavailable"
@@ -587,10 +589,11 @@ func (c *Client) DeleteReaction(ctx context.Context, sessionID string, messageID
 
 // DeleteSession: Delete a session. DELETE /v1/sessions/{sessionId}
 //
-// Unlinks the account from the phone and removes the session with its messages, chats and contacts; its events stay until they expire. 204:
-// it is gone. 202: after 10 s it is still on its way; it is hidden already, its id is not free yet, and nothing more has to be done.
-func (c *Client) DeleteSession(ctx context.Context, sessionID string, options ...Option) error {
-	return nothing(c.requests.DeleteSession(ctx, sessionID, options...))
+// Unlinks the account from the phone, unless unlink is false, and removes the session with its messages, chats and contacts; its events
+// stay until they expire. 204: it is gone. 202: after 10 s it is still on its way; it is hidden already, its id is not free yet, and
+// nothing more has to be done.
+func (c *Client) DeleteSession(ctx context.Context, sessionID string, params *DeleteSessionParams, options ...Option) error {
+	return nothing(c.requests.DeleteSession(ctx, sessionID, params, options...))
 }
 
 // DeleteStatusUpdate: Delete a status update. DELETE /v1/sessions/{sessionId}/status-updates/{statusId}
@@ -632,6 +635,19 @@ func (c *Client) EditMessage(ctx context.Context, sessionID string, messageID st
 // encryption, without which he could not write again; and what webhooks have received.
 func (c *Client) EraseContact(ctx context.Context, sessionID string, contactID string, params *EraseContactParams, options ...Option) (*Erased, error) {
 	return one[Erased](c.requests.EraseContact(ctx, sessionID, contactID, params, options...))
+}
+
+// ExportSession: Export a session. POST /v1/sessions/{sessionId}/export
+//
+// A file with the session's settings, its device with its keys, its contacts and chats, encrypted with a passphrase: with both, POST
+// /v1/session-imports of another installation takes the session over, without a QR code. Messages, events and webhook endpoints are not in
+// it. The session must be stopped first, and must never again be started here once it runs there: two with the same keys push each other
+// out at WhatsApp, and messages of both get lost. To delete it here, do so with unlink=false, or it is unlinked there too. It takes no
+// Idempotency-Key: asked twice, there are two files.
+//
+// The caller closes the answer's body.
+func (c *Client) ExportSession(ctx context.Context, sessionID string, body ExportSession, options ...Option) (*http.Response, error) {
+	return c.requests.ExportSession(ctx, sessionID, body, options...)
 }
 
 // FetchMedia: Take over a file by its URL. POST /v1/media/fetch
@@ -916,6 +932,15 @@ func (c *Client) GetWebhookEndpoint(ctx context.Context, endpointID string, opti
 // whsec_ and random bytes in base64, 32 of them unless it was chosen otherwise, as the libraries of Standard Webhooks take it.
 func (c *Client) GetWebhookSecret(ctx context.Context, endpointID string, options ...Option) (*EndpointSecret, error) {
 	return one[EndpointSecret](c.requests.GetWebhookSecret(ctx, endpointID, options...))
+}
+
+// ImportSession: Import a session. POST /v1/session-imports
+//
+// Takes over the session of an export, under its own id and with everything that is in the file, or nothing where some of it cannot be. It
+// is stopped: start it once the one that it was made of will not run again. A file of `chasqui backup` is taken too if it holds one
+// session; one of more is for `chasqui restore`.
+func (c *Client) ImportSession(ctx context.Context, contentType string, body io.Reader, options ...Option) (*Session, error) {
+	return one[Session](c.requests.ImportSessionWithBody(ctx, contentType, body, options...))
 }
 
 // JoinGroup: Join a group by a link. POST /v1/sessions/{sessionId}/group-invites/{code}/join

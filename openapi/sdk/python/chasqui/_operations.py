@@ -683,13 +683,18 @@ class Operations(Sender):
     def delete_session(
         self,
         session_id: str,
+        *,
+        unlink: Optional[bool] = None,
     ) -> None:
         """Delete a session. DELETE /v1/sessions/{sessionId}
 
-        Unlinks the account from the phone and removes the session with its messages, chats and contacts; its events stay until they expire.
-        204: it is gone. 202: after 10 s it is still on its way; it is hidden already, its id is not free yet, and nothing more has to be
-        done."""
-        self.request("DELETE", f"/v1/sessions/{segment(session_id)}")
+        Unlinks the account from the phone, unless unlink is false, and removes the session with its messages, chats and contacts; its
+        events stay until they expire. 204: it is gone. 202: after 10 s it is still on its way; it is hidden already, its id is not free
+        yet, and nothing more has to be done.
+
+        unlink: Whether to unlink the account from the phone too. false: for a session that was exported and goes on elsewhere with the same
+        keys, which an unlinking would end."""
+        self.request("DELETE", f"/v1/sessions/{segment(session_id)}", query={"unlink": unlink})
 
     def delete_status_update(
         self,
@@ -755,6 +760,22 @@ class Operations(Sender):
 
         erase: true: erase him, which cannot be undone."""
         return cast("models.Erased", self.request("DELETE", f"/v1/sessions/{segment(session_id)}/contacts/{segment(contact_id)}", query={"erase": erase}))
+
+    def export_session(
+        self,
+        session_id: str,
+        body: models.ExportSession,
+    ) -> Answer:
+        """Export a session. POST /v1/sessions/{sessionId}/export
+
+        A file with the session's settings, its device with its keys, its contacts and chats, encrypted with a passphrase: with both, POST
+        /v1/session-imports of another installation takes the session over, without a QR code. Messages, events and webhook endpoints are
+        not in it. The session must be stopped first, and must never again be started here once it runs there: two with the same keys push
+        each other out at WhatsApp, and messages of both get lost. To delete it here, do so with unlink=false, or it is unlinked there too.
+        It takes no Idempotency-Key: asked twice, there are two files.
+
+        The caller closes the answer."""
+        return self.open("POST", f"/v1/sessions/{segment(session_id)}/export", body=body)
 
     def fetch_media(
         self,

@@ -1282,6 +1282,12 @@ class EventTypes(TypedDict):
     wildcards: List[str]
 
 
+class ExportSession(TypedDict):
+    """ExportSession."""
+    # Encrypts the file. Without it nobody can open it, and it is kept nowhere.
+    passphrase: str
+
+
 class FetchRequest(TypedDict):
     """FetchRequest."""
     # Default: what the server or the URL says.
@@ -3560,6 +3566,7 @@ Code = Literal[
     "cursor_expired",
     "delivery_expired",
     "endpoint_not_active",
+    "export_too_large",
     "forbidden",
     "group_not_found",
     "idempotency_in_progress",
@@ -3601,6 +3608,7 @@ Code = Literal[
     "session_logged_out",
     "session_not_connected",
     "session_not_found",
+    "session_not_stopped",
     "too_many_subscriptions",
     "unauthorized",
     "unavailable",

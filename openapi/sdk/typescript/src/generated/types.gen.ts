@@ -2013,6 +2013,13 @@ export type EventTypes = {
     wildcards: Array<string>;
 };
 
+export type ExportSession = {
+    /**
+     * Encrypts the file. Without it nobody can open it, and it is kept nowhere.
+     */
+    passphrase: string;
+};
+
 export type FetchRequest = {
     /**
      * Default: what the server or the URL says.
@@ -5720,6 +5727,37 @@ export type GetMediaContentResponses = {
 
 export type GetMediaContentResponse = GetMediaContentResponses[keyof GetMediaContentResponses];
 
+export type ImportSessionData = {
+    body: {
+        /**
+         * The export, up to 64 MiB.
+         */
+        file: Blob | File;
+        /**
+         * What it was encrypted with.
+         */
+        passphrase: string;
+    };
+    headers?: {
+        /**
+         * Any text of your own that names this request, such as an order's number. A repeat within 24 h does nothing again.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/session-imports';
+};
+
+export type ImportSessionResponses = {
+    /**
+     * Created
+     */
+    201: Session;
+};
+
+export type ImportSessionResponse = ImportSessionResponses[keyof ImportSessionResponses];
+
 export type ListSessionsData = {
     body?: never;
     path?: never;
@@ -5775,7 +5813,12 @@ export type DeleteSessionData = {
          */
         sessionId: string;
     };
-    query?: never;
+    query?: {
+        /**
+         * Whether to unlink the account from the phone too. false: for a session that was exported and goes on elsewhere with the same keys, which an unlinking would end.
+         */
+        unlink?: boolean;
+    };
     url: '/v1/sessions/{sessionId}';
 };
 
@@ -7331,6 +7374,27 @@ export type GetContactPictureResponses = {
 };
 
 export type GetContactPictureResponse = GetContactPictureResponses[keyof GetContactPictureResponses];
+
+export type ExportSessionData = {
+    body: ExportSession;
+    path: {
+        /**
+         * The session's id, as you chose it.
+         */
+        sessionId: string;
+    };
+    query?: never;
+    url: '/v1/sessions/{sessionId}/export';
+};
+
+export type ExportSessionResponses = {
+    /**
+     * The file, in the format of age
+     */
+    200: Blob | File;
+};
+
+export type ExportSessionResponse = ExportSessionResponses[keyof ExportSessionResponses];
 
 export type LookUpGroupInviteData = {
     body?: never;

@@ -87,9 +87,9 @@ class Actions {
     return { promise, stop };
   }
 
-  /** Deletes a session; what is refused is thrown. */
-  async remove(id: string): Promise<void> {
-    await must(api.DELETE('/v1/sessions/{sessionId}', { params: { path: { sessionId: id } } }));
+  /** Deletes a session, and with it its link on the phone unless it goes on elsewhere; what is refused is thrown. */
+  async remove(id: string, unlink: boolean): Promise<void> {
+    await must(api.DELETE('/v1/sessions/{sessionId}', { params: { path: { sessionId: id }, query: { unlink } } }));
     sessions.remove(id);
   }
 }
