@@ -82,6 +82,12 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 func TestLogTellsWhatHappensToSessionsAndNoMore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -95,9 +101,7 @@ func TestLogTellsWhatHappensToSessionsAndNoMore(t *testing.T) {
 		return conn != nil && conn != before
 	})
 	b.stop(c)
-	log.mu.Lock()
-	text := log.text.String()
-	log.mu.Unlock()
+	text := log.String()
 	messages := map[string]int{}
 	for line := range strings.Lines(text) {
 		var l struct{ Msg, Level, Component, Session, Module, In, State string }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"strings"
@@ -274,6 +275,27 @@ func TestAFileThatASessionSendsIsWhatThePhoneShows(t *testing.T) {
 	b.awaitStatus(gone, events.StatusFailed)
 	if code := one[string](b, `SELECT error_code FROM messages WHERE id = $1`, gone); code != "media_expired" {
 		t.Errorf("it failed with %s", code)
+	}
+}
+
+func TestAFileWhoseBytesAreOthersIsNotSent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.phone(juan, "Juan")
+	var log lines
+	b.connector(func(cfg *Config) { cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	b.linked("sales", owner)
+	media := b.keep("text/plain", []byte("file"))
+	b.exec(`UPDATE media SET sha256 = $1`, mustHash("another"))
+	id := b.sendFile("sales", juan, events.Content{Type: "document", Media: &events.Media{Mimetype: "text/plain"}}, media)
+	b.await("the upload to be refused", func() bool { return strings.Contains(log.String(), "that are not the file of 4") })
+	if status := b.status(id); status != string(events.StatusSending) {
+		t.Errorf("the message is %s", status)
+	}
+	b.exec(`UPDATE media SET sha256 = $1`, mustHash("file"))
+	b.awaitSent(id)
+	if got := b.file(juan, 1); got.SHA256 != hashOf([]byte("file")) {
+		t.Errorf("shown as %+v", got.Media)
 	}
 }
 

@@ -61,9 +61,7 @@ func TestEverythingGoesThroughTheProxy(t *testing.T) {
 			b.exec(`UPDATE sessions SET settings = jsonb_build_object('proxy', $1::text)`, proxy.URL(scheme))
 			b.awaitState("sales", events.StateConnected)
 
-			log.mu.Lock()
-			written := log.text.String()
-			log.mu.Unlock()
+			written := log.String()
 			for _, body := range many[[]byte](b, `SELECT payload FROM queue_messages`) {
 				written += string(body)
 			}

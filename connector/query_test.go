@@ -139,10 +139,8 @@ func TestQueryThatNobodyWaitsForIsDroppedWithATrace(t *testing.T) {
 			if n := one[int](b, `SELECT count(*)::int FROM queries WHERE answered_at IS NOT NULL`) + one[int](b, `SELECT count(*)::int FROM queue_dead`); n != 0 {
 				t.Errorf("%d answers and dead letters", n)
 			}
-			log.mu.Lock()
-			defer log.mu.Unlock()
 			traces := 0
-			for line := range strings.Lines(log.text.String()) {
+			for line := range strings.Lines(log.String()) {
 				var l struct{ Msg, Level, Session, Kind, Query, Late string }
 				if err := json.Unmarshal([]byte(line), &l); err != nil || !strings.HasPrefix(l.Msg, "query dropped") {
 					continue
@@ -155,7 +153,7 @@ func TestQueryThatNobodyWaitsForIsDroppedWithATrace(t *testing.T) {
 				}
 			}
 			if traces != 1 {
-				t.Errorf("%d traces in\n%s", traces, log.text.String())
+				t.Errorf("%d traces in\n%s", traces, log.String())
 			}
 		})
 	}
