@@ -64,6 +64,9 @@ func take(t *testing.T, flags []string) context.Context {
 	return b.ctx
 }
 
+// Untrusted is a name of this machine that a browser trusts less than 127.0.0.1: by http a page there is in no secure context, as one of an address in a local network is.
+const Untrusted = "chasqui.test"
+
 // unneeded are features that start processes which no test uses, several a window: the pages below the address bar, and the one that waits for the next site. The first two chromedp
 // takes away too.
 const unneeded = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup,SpareRendererForSitePerProcess"
@@ -76,7 +79,8 @@ func start(path string, flags []string) (*browser, error) {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(folder),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-features", unneeded))
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-features", unneeded),
+		chromedp.Flag("host-resolver-rules", "MAP "+Untrusted+" 127.0.0.1"))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
