@@ -14,8 +14,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser is a Chromium that tests use at the same time. Signing in takes 1.3 s of the processor in a Chromium of its own, and 0.5 s in one that runs, without unneeded.
-type browser struct {
+// chromium is one that tests use at the same time. Signing in takes 1.3 s of the processor in a Chromium of its own, and 0.5 s in one that runs, without unneeded.
+type chromium struct {
 	ctx   context.Context // it ends with the Chromium, also where that dies by itself
 	end   func()
 	users int
@@ -24,8 +24,8 @@ type browser struct {
 // browsers are the Chromiums that are in use, by their flags.
 var browsers = struct {
 	sync.Mutex
-	running map[string]*browser
-}{running: map[string]*browser{}}
+	running map[string]*chromium
+}{running: map[string]*chromium{}}
 
 // take returns the context of a Chromium with some flags. The first test that needs one starts it, and the last that uses it ends it: tests that run in parallel overlap, so that one
 // start serves most of a package. One that has died fails the tests that were using it, at once, and the next test starts another.
@@ -72,7 +72,7 @@ const Untrusted = "chasqui.test"
 const unneeded = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup,SpareRendererForSitePerProcess"
 
 // start starts a Chromium. It is of no test, and ends with this process in any case: its pipe breaks, and the kernel kills it (chromedp).
-func start(path string, flags []string) (*browser, error) {
+func start(path string, flags []string) (*chromium, error) {
 	folder, remove, err := folder()
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func start(path string, flags []string) (*browser, error) {
 		end()
 		return nil, err
 	}
-	return &browser{ctx: ctx, end: end}, nil
+	return &chromium{ctx: ctx, end: end}, nil
 }
 
 // folder makes a folder for what a Chromium writes, and returns what removes it. A shell waits for that, or for the end of this process: a test's process that is killed leaves none behind.
