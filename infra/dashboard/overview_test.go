@@ -163,6 +163,7 @@ func TestOverviewOffline(t *testing.T) {
 	tab.Go(address + "/")
 	signIn(tab, running.APIKey)
 	tab.Sees("Live")
+	tab.Await(`!!document.querySelector('canvas')`) // what draws it is loaded
 	wire.Cut()
 	tab.Sees("This page is cut off from the API")
 	wire.Mend()

@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/chasqui/chasqui/infra/testbrowser"
+	"github.com/chasqui/chasqui/infra/testdev"
 )
 
 // A hook is a customer's receiver, which answers what the test says and keeps what came.
@@ -371,6 +372,29 @@ func TestWebhookVerifier(t *testing.T) {
 			t.Errorf("while it verifies, the page asks for %s", request)
 		}
 	}
+}
+
+// TestInsecureContext has the dashboard at an address where a browser gives a page no WebCrypto and no clipboard: the verifier says so and what helps, and the rest works, down to the ids
+// of requests and copying.
+func TestInsecureContext(t *testing.T) {
+	t.Parallel()
+	tab := testbrowser.Open(t)
+	tab.Go(strings.Replace(running.URL, "127.0.0.1", testbrowser.Untrusted, 1) + "/webhooks/verify")
+	signIn(tab, running.APIKey)
+	tab.Await(`!isSecureContext && !crypto.subtle && !crypto.randomUUID && !navigator.clipboard`)
+	tab.Sees("the browser allows it only over https, or on localhost")
+	tab.Await(`!document.querySelector('textarea[name=body], input[name=secret]')`)
+	tab.Click("nav.rail a[href='/sessions']")
+	tab.Click("#new-session")
+	tab.Fill("input[name=id]", "made-insecurely")
+	tab.Click("text=Create session")
+	tab.Await(`location.pathname === '/sessions/made-insecurely'`)
+	t.Cleanup(func() { testdev.Call(t, "DELETE", running.URL+"/v1/sessions/made-insecurely", nil, nil) })
+	tab.Click("text=Scan with a simulated phone")
+	tab.Sees("A phone is linked")
+	tab.Run(`window.copied = ''; document.addEventListener('copy', () => (window.copied = document.activeElement.value))`)
+	tab.Click("text=Copy")
+	tab.Await(`window.copied.startsWith('curl ')`)
 }
 
 // TestWebhookReader has a key that may only read: it sees how an endpoint does, and nothing that it may not do.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,38 +36,16 @@ type Tab struct {
 	requests   []string
 }
 
-// Open starts a Chromium that ends with the test. Where there is none the test is skipped, but in CI that is a failure; so is, at the end of
-// the test, an exception that a page did not catch, and what its Content-Security-Policy refused. Flags are of Chromium, such as use-fake-ui-for-media-stream.
+// Open gives the test a page in a browser context of its own, which shares no cookies, storage, cache or permissions with any other, in a Chromium that runs with these flags
+// (see take). Where there is none the test is skipped, but in CI that is a failure; so is, at the end of the test, an exception that a page did not catch, and what its
+// Content-Security-Policy refused. Flags are of Chromium, such as use-fake-ui-for-media-stream.
 func Open(t *testing.T, flags ...string) *Tab {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no Chromium is installed")
-		}
-		t.Skip("no Chromium is installed")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-dev-shm-usage", true))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox)
-	}
-	for _, flag := range flags {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	browser := take(t, flags)
+	ctx, cancel := context.WithTimeout(browser, patience)
 	t.Cleanup(cancel)
 	tab := &Tab{t: t}
-	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithListener(func(event any) {
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(func(event any) {
 		tab.mu.Lock()
 		defer tab.mu.Unlock()
 		switch e := event.(type) {
@@ -95,6 +72,8 @@ func Open(t *testing.T, flags ...string) *Tab {
 			t.Errorf("the page: %s", complaint)
 		}
 	})
+	// Of several pages in one browser only one has the focus; each of them is to behave as if it had.
+	send(tab, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	return tab
 }
 
