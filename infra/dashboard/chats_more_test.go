@@ -68,7 +68,9 @@ func TestChatsAttachments(t *testing.T) {
 		t.Errorf("what was pasted is %v", m)
 	}
 
-	openMenu(t, tab, "chats-attachments", m["id"].(string))
+	id := m["id"].(string)
+	tab.Await(fmt.Sprintf(`document.querySelector('[data-message=%q]')?.dataset.status === 'delivered'`, at(kept(t, "chats-attachments", id), "id"))) // before, it cannot be forwarded
+	openMenu(t, tab, "chats-attachments", id)
 	tab.Click("text=Forward")
 	tab.Click(`dialog[open] input[value="` + anna + `@s.whatsapp.net"]`)
 	tab.Click("dialog[open] button[type=submit]")

@@ -248,7 +248,7 @@ func TestChatsUnanswered(t *testing.T) {
 	cut.Store(true)
 	files := []string{filepath.Join(t.TempDir(), "one.png"), filepath.Join(t.TempDir(), "two.png")}
 	for i, file := range files {
-		if err := os.WriteFile(file, drawing(t, uint8(41+i)), 0o600); err != nil { //nolint:gosec // G115: 41 or 42
+		if err := os.WriteFile(file, drawing(t, uint8(41+i)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -263,7 +263,7 @@ func TestChatsUnanswered(t *testing.T) {
 	album := phoneSees(t, bert, "the album", func(m object) bool { return m["type"] == "album" })
 	for shade := range 2 {
 		phoneSees(t, bert, "a picture of it", func(m object) bool {
-			return m["sha256"] == hashOf(drawing(t, uint8(41+shade))) && m["albumId"] == album["id"] //nolint:gosec // G115: 41 or 42
+			return m["sha256"] == hashOf(drawing(t, uint8(41+shade))) && m["albumId"] == album["id"]
 		})
 	}
 }
