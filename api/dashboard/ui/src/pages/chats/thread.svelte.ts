@@ -193,6 +193,10 @@ export class Thread {
         }
         continue;
       }
+      if (type === 'group.participants' && data.groupId === this.id && this.members) {
+        void this.readMembers().catch(() => {}); // those that are known serve on
+        continue;
+      }
       if (type === 'history.synced' && (data.chatId === this.id || !data.chatId)) {
         if (data.chatId) this.historyAsked = data.missing ? 'gone' : '';
         if (data.messages > 0 || data.chatId) {
@@ -249,9 +253,9 @@ export class Thread {
     }
   }
 
-  /** Asks who belongs to the group; they change seldom, so once is enough. */
+  /** Asks who belongs to the group: when somebody is to be mentioned, and from then on whenever that changes. */
   async readMembers() {
-    this.members ??= (await must(api.GET('/v1/sessions/{sessionId}/groups/{groupId}', { params: { path: { sessionId: this.session, groupId: this.id } } }))).participants ?? [];
+    this.members = (await must(api.GET('/v1/sessions/{sessionId}/groups/{groupId}', { params: { path: { sessionId: this.session, groupId: this.id } } }))).participants ?? [];
   }
 
   /** Shows a message at once and sends it; answers what it is known by meanwhile. */
