@@ -200,7 +200,7 @@ func TestChatsFailure(t *testing.T) {
 
 }
 
-// TestChatsUnanswered sends through a connection that is cut before the answer comes: tried again under the same key, it is one message.
+// TestChatsUnanswered sends through a connection that is cut before the answer comes: tried again under the same key, it is one message; so is an album.
 func TestChatsUnanswered(t *testing.T) {
 	t.Parallel()
 	newSession(t, "chats-unanswered")
@@ -240,6 +240,31 @@ func TestChatsUnanswered(t *testing.T) {
 	var page struct{ Data []object }
 	if must(t, "GET", "/v1/sessions/chats-unanswered/chats/"+bert+"/messages", nil, &page); len(page.Data) != 1 {
 		t.Errorf("the chat has %d messages", len(page.Data))
+	}
+
+	// An album and its pictures are tried again together, and belong together still.
+	must(t, "POST", "/v1/sessions/chats-unanswered/stop", nil, nil)
+	tab.Sees("The session is not connected")
+	cut.Store(true)
+	files := []string{filepath.Join(t.TempDir(), "one.png"), filepath.Join(t.TempDir(), "two.png")}
+	for i, file := range files {
+		if err := os.WriteFile(file, drawing(t, uint8(41+i)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tab.Upload("#file-picker", files...)
+	tab.Click("text=Send 2 files")
+	tab.Await(`document.querySelectorAll('.line.own .failure').length === 3`)
+	cut.Store(false)
+	tab.Click("text=Try again")
+	tab.Await(`document.querySelectorAll('.line.own[data-status=queued]').length === 3`)
+	must(t, "POST", "/v1/sessions/chats-unanswered/start", nil, nil)
+	tab.Await(`document.querySelectorAll('.line.own[data-status=delivered]').length === 4 && document.querySelectorAll('.line.own').length === 4`)
+	album := phoneSees(t, bert, "the album", func(m object) bool { return m["type"] == "album" })
+	for shade := range 2 {
+		phoneSees(t, bert, "a picture of it", func(m object) bool {
+			return m["sha256"] == hashOf(drawing(t, uint8(41+shade))) && m["albumId"] == album["id"]
+		})
 	}
 }
 

@@ -278,7 +278,7 @@ func TestChatsMenu(t *testing.T) {
 	tab.Await(fmt.Sprintf(`decodeURIComponent(location.pathname) === %q`, chatOf("chats-menu", bert)))
 }
 
-// TestChatsGroup shows who says what in a group, by name, who is typing and who belongs to it.
+// TestChatsGroup shows who says what in a group, by name, and who belongs to it; mentions one of them, chosen from a list by keys, and everybody.
 func TestChatsGroup(t *testing.T) {
 	t.Parallel()
 	number, bert, anna := newSession(t, "chats-group"), newPhone(t, "Bert"), newPhone(t, "Anna")
@@ -297,6 +297,40 @@ func TestChatsGroup(t *testing.T) {
 	tab.Await(`!!document.querySelector('.line.own[data-status=delivered]')`)
 	tab.Click(".line.own button.ticks")
 	tab.Await(`['Bert', 'Anna'].every((name) => document.querySelector('aside')?.innerText.includes(name))`)
+	tab.Press(kb.Escape)
+	tab.SeesNot("Receipts")
+
+	const marked = `document.getElementById(document.querySelector('#message-text').getAttribute('aria-activedescendant'))?.querySelector('.name').innerText`
+	options := func(want string) {
+		t.Helper()
+		tab.Await(fmt.Sprintf(`[...document.querySelectorAll('[role=option] .name')].map((e) => e.innerText).join() === %q`, want))
+	}
+	tab.Fill("#message-text", "thanks @")
+	options("Anna,Bert,@everyone") // and not oneself
+	tab.Press(kb.Escape)
+	options("")
+	tab.Press("b")
+	options("Bert")
+	tab.Press(kb.Backspace)
+	options("Anna,Bert,@everyone")
+	tab.Await(marked + ` === 'Anna'`)
+	tab.Press(kb.ArrowDown)
+	tab.Await(marked + ` === 'Bert'`)
+	tab.Press(kb.Enter)
+	tab.Await(fmt.Sprintf(`document.querySelector('#message-text').value === %q && document.querySelector('#mentioned').innerText === 'Mentions Bert'`, "thanks @"+bert+" "))
+	tab.Press("and @ever")
+	options("@everyone")
+	tab.Click("[role=option]")
+	tab.Await(fmt.Sprintf(`document.querySelector('#message-text').value === %q`, "thanks @"+bert+" and @everyone "))
+	tab.Press(kb.Enter)
+	m := phoneSees(t, bert, "that it is mentioned", func(m object) bool {
+		return m["mentions"] != nil && m["chat"] == group.JID && m["mentionsEveryone"] == true
+	})
+	own := kept(t, "chats-group", m["id"].(string))
+	if people, _ := own["mentions"].([]any); len(people) != 1 || at(people[0], "phone") != bert || own["mentionsEveryone"] != true {
+		t.Errorf("the API says that it mentions %v, everybody: %v", own["mentions"], own["mentionsEveryone"])
+	}
+	tab.Sees("thanks @Bert and @everyone")
 }
 
 // TestChatsForReaders shows a key that may only read the messages, and nothing to write with; nothing is read by it.

@@ -75,6 +75,13 @@ func newPhone(t *testing.T, name string, options ...any) string {
 func newSession(t *testing.T, id string) (number string) {
 	t.Helper()
 	number = newPhone(t, "Owner of "+id)
+	link(t, id, number)
+	return number
+}
+
+// link makes a session, and links it to a phone.
+func link(t *testing.T, id, number string) {
+	t.Helper()
 	must(t, "POST", "/v1/sessions", map[string]any{"id": id}, nil)
 	var code struct{ QR string }
 	must(t, "GET", "/v1/sessions/"+id+"/qr?wait=30", nil, &code)
@@ -92,7 +99,6 @@ func newSession(t *testing.T, id string) (number string) {
 			testdev.Call(t, "DELETE", running.URL+"/v1/sessions/"+id, nil, nil)
 		}
 	})
-	return number
 }
 
 // open opens a page of the dashboard in a browser of its own, signed in with the owner's key.

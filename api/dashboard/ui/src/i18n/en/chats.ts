@@ -126,14 +126,21 @@ export const chats = {
   },
   invite: { title: 'Invite to a group', group: 'Group', groupHint: 'A group that the account is an admin of.', caption: 'Text', accept: 'Join the group', accepted: 'The account has joined.', expired: 'This invitation has expired.', until: (at: string) => `until ${at}` },
   location: { title: 'Send a location', latitude: 'Latitude', longitude: 'Longitude', name: 'Name', address: 'Address', here: 'Where I am', denied: 'The browser does not tell where it is.' },
+  mention: {
+    label: 'Whom to mention', everyone: 'everyone', everyoneHint: 'Everybody in the group', mentions: (names: string) => `Mentions ${names}`, found: (n: number) => plural(n, { one: '1 person to mention', other: `${n} people to mention` }),
+  },
+  liveLocation: {
+    title: 'Send a live location', move: 'Send a newer position', caption: 'Text',
+    hint: 'Where you are just now. As you move, send a newer position from the message; nothing is sent by itself.',
+  },
   contact: { title: 'Send contacts', name: 'Name', phone: 'Phone number', add: 'Another contact', write: 'Write' },
   album: (images: number, videos: number) => [images && plural(images, { one: '1 photo', other: `${images} photos` }), videos && plural(videos, { one: '1 video', other: `${videos} videos` })].filter(Boolean).join(', '),
   composer: {
     label: 'Write a message', send: 'Send', save: 'Save the change', attach: 'Attach', record: 'Record a voice note', replying: (name: string) => `Answer to ${name}`, editing: 'Edit the message', cancel: 'Cancel',
-    photos: 'Photos and videos', document: 'Document', audio: 'Audio', sticker: 'Sticker', location: 'Location', contacts: 'Contacts', poll: 'Poll', event: 'Event', invite: 'Invitation to a group',
+    photos: 'Photos and videos', document: 'Document', audio: 'Audio', sticker: 'Sticker', location: 'Location', liveLocation: 'Live location', contacts: 'Contacts', poll: 'Poll', event: 'Event', invite: 'Invitation to a group',
     schedule: 'Send later', drop: 'Drop files here to send them', emoji: 'Emoji',
   },
-  files: { title: 'Send files', caption: 'Caption', as: 'Send as', remove: (name: string) => `Take ${name} out`, viewOnce: 'Can be opened once', send: (n: number) => plural(n, { one: 'Send file', other: `Send ${n} files` }), types: { image: 'Photo', video: 'Video', audio: 'Audio', document: 'Document', sticker: 'Sticker', voice: 'Voice note' } },
+  files: { title: 'Send files', caption: 'Caption', album: 'As one album', captionOf: (name: string) => `Caption of ${name}`, as: 'Send as', remove: (name: string) => `Take ${name} out`, viewOnce: 'Can be opened once', send: (n: number) => plural(n, { one: 'Send file', other: `Send ${n} files` }), types: { image: 'Photo', video: 'Video', audio: 'Audio', document: 'Document', sticker: 'Sticker', voice: 'Voice note' } },
   recorder: { recording: 'Recording', stop: 'Stop', cancel: 'Discard the recording', send: 'Send the voice note', denied: 'The browser does not let this page use the microphone.', preview: 'What was recorded' },
   schedule: { title: 'Send later', text: 'Text', at: 'When', submit: 'Schedule', list: (n: number) => plural(n, { one: '1 scheduled', other: `${n} scheduled` }), listTitle: 'Scheduled messages', none: 'Nothing is scheduled for this chat.', cancel: 'Cancel' },
   forward: { title: 'Forward', to: 'To up to five chats', submit: 'Forward', chosen: (n: number) => plural(n, { one: '1 chat', other: `${n} chats` }) },

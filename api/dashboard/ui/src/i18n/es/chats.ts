@@ -126,14 +126,21 @@ export const chats = {
   },
   invite: { title: 'Invitar a un grupo', group: 'Grupo', groupHint: 'Un grupo que la cuenta administra.', caption: 'Texto', accept: 'Unirse al grupo', accepted: 'La cuenta se unió.', expired: 'Esta invitación venció.', until: (at: string) => `hasta ${at}` },
   location: { title: 'Enviar una ubicación', latitude: 'Latitud', longitude: 'Longitud', name: 'Nombre', address: 'Dirección', here: 'Donde estoy', denied: 'El navegador no dice dónde está.' },
+  mention: {
+    label: 'A quién mencionar', everyone: 'todos', everyoneHint: 'Todos en el grupo', mentions: (names: string) => `Menciona a ${names}`, found: (n: number) => plural(n, { one: '1 persona para mencionar', other: `${n} personas para mencionar` }),
+  },
+  liveLocation: {
+    title: 'Enviar una ubicación en tiempo real', move: 'Enviar una posición más nueva', caption: 'Texto',
+    hint: 'Dónde estás en este momento. Si te mueves, envía una posición más nueva desde el mensaje; nada se envía solo.',
+  },
   contact: { title: 'Enviar contactos', name: 'Nombre', phone: 'Número de teléfono', add: 'Otro contacto', write: 'Escribir' },
   album: (images: number, videos: number) => [images && plural(images, { one: '1 foto', other: `${images} fotos` }), videos && plural(videos, { one: '1 video', other: `${videos} videos` })].filter(Boolean).join(', '),
   composer: {
     label: 'Escribe un mensaje', send: 'Enviar', save: 'Guardar el cambio', attach: 'Adjuntar', record: 'Grabar una nota de voz', replying: (name: string) => `Respuesta a ${name}`, editing: 'Editar el mensaje', cancel: 'Cancelar',
-    photos: 'Fotos y videos', document: 'Documento', audio: 'Audio', sticker: 'Sticker', location: 'Ubicación', contacts: 'Contactos', poll: 'Encuesta', event: 'Evento', invite: 'Invitación a un grupo',
+    photos: 'Fotos y videos', document: 'Documento', audio: 'Audio', sticker: 'Sticker', location: 'Ubicación', liveLocation: 'Ubicación en tiempo real', contacts: 'Contactos', poll: 'Encuesta', event: 'Evento', invite: 'Invitación a un grupo',
     schedule: 'Enviar más tarde', drop: 'Suelta aquí los archivos para enviarlos', emoji: 'Emoji',
   },
-  files: { title: 'Enviar archivos', caption: 'Comentario', as: 'Enviar como', remove: (name: string) => `Sacar ${name}`, viewOnce: 'Se puede abrir una sola vez', send: (n: number) => plural(n, { one: 'Enviar el archivo', other: `Enviar ${n} archivos` }), types: { image: 'Foto', video: 'Video', audio: 'Audio', document: 'Documento', sticker: 'Sticker', voice: 'Nota de voz' } },
+  files: { title: 'Enviar archivos', caption: 'Comentario', album: 'Como un álbum', captionOf: (name: string) => `Comentario de ${name}`, as: 'Enviar como', remove: (name: string) => `Sacar ${name}`, viewOnce: 'Se puede abrir una sola vez', send: (n: number) => plural(n, { one: 'Enviar el archivo', other: `Enviar ${n} archivos` }), types: { image: 'Foto', video: 'Video', audio: 'Audio', document: 'Documento', sticker: 'Sticker', voice: 'Nota de voz' } },
   recorder: { recording: 'Grabando', stop: 'Detener', cancel: 'Descartar la grabación', send: 'Enviar la nota de voz', denied: 'El navegador no deja que esta página use el micrófono.', preview: 'Lo que se grabó' },
   schedule: { title: 'Enviar más tarde', text: 'Texto', at: 'Cuándo', submit: 'Programar', list: (n: number) => plural(n, { one: '1 programado', other: `${n} programados` }), listTitle: 'Mensajes programados', none: 'No hay nada programado para este chat.', cancel: 'Cancelar' },
   forward: { title: 'Reenviar', to: 'A un máximo de cinco chats', submit: 'Reenviar', chosen: (n: number) => plural(n, { one: '1 chat', other: `${n} chats` }) },

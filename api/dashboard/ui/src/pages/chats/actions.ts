@@ -62,7 +62,7 @@ export function sendAgain(thread: Thread, message: Message) {
   const content = resent(message.content);
   if (!content) return;
   const replied = message.replyTo?.messageId ? thread.get(message.replyTo.messageId) : undefined;
-  thread.send(content, { replyTo: replied, mentions: message.mentions?.map((m) => m.id) });
+  thread.send(content, { replyTo: replied, mentions: message.mentions, mentionsEveryone: message.mentionsEveryone });
   thread.sentAgain(message.id);
 }
 

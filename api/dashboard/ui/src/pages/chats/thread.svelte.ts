@@ -20,6 +20,9 @@ export interface Local {
   content: SendContent;
   replyTo?: string;
   mentions?: string[];
+  mentionsEveryone?: boolean;
+  /** The album that it belongs to: another of these, by its reference, which goes first. */
+  album?: string;
   file?: File;
   url?: string;
   percent?: number;
@@ -28,6 +31,15 @@ export interface Local {
 
 /** What a change answered: what it made, or that it waits for the connection. */
 type Answer = Message | Schemas['Change'];
+
+/** What stands beside a content. */
+export interface Beside {
+  replyTo?: Message;
+  mentions?: Address[];
+  mentionsEveryone?: boolean;
+  file?: File;
+  album?: string;
+}
 
 const page = 50;
 
@@ -48,6 +60,8 @@ export class Thread {
   arrivals = $state(0);
   historyAsked = $state<'' | 'asked' | 'gone'>('');
   scheduled = $state.raw<Message[]>([]);
+  /** Who belongs to the group, once that was asked for. */
+  members = $state.raw<Schemas['Participant'][]>();
   /** Raised by votes and answers, which are read anew where they are shown. */
   results = $state.raw(new Map<string, number>());
   readonly session: string;
@@ -57,6 +71,8 @@ export class Thread {
   #ended = false;
   #turn: Promise<void> = Promise.resolve();
   #heard: ChasquiEvent[] | undefined;
+  /** The albums of this page by their references, while and after they are accepted; undefined is one that was not. */
+  #albums = new Map<string, Promise<string | undefined>>();
 
   constructor(session: string, id: string, list: ChatList) {
     this.session = session;
@@ -177,6 +193,10 @@ export class Thread {
         }
         continue;
       }
+      if (type === 'group.participants' && data.groupId === this.id && this.members) {
+        void this.readMembers().catch(() => {}); // those that are known serve on
+        continue;
+      }
       if (type === 'history.synced' && (data.chatId === this.id || !data.chatId)) {
         if (data.chatId) this.historyAsked = data.missing ? 'gone' : '';
         if (data.messages > 0 || data.chatId) {
@@ -233,8 +253,13 @@ export class Thread {
     }
   }
 
-  /** Shows a message at once and sends it. */
-  send(content: SendContent, { replyTo, mentions, file }: { replyTo?: Message; mentions?: string[]; file?: File } = {}) {
+  /** Asks who belongs to the group: when somebody is to be mentioned, and from then on whenever that changes. */
+  async readMembers() {
+    this.members = (await must(api.GET('/v1/sessions/{sessionId}/groups/{groupId}', { params: { path: { sessionId: this.session, groupId: this.id } } }))).participants ?? [];
+  }
+
+  /** Shows a message at once and sends it; answers what it is known by meanwhile. */
+  send(content: SendContent, { replyTo, mentions, mentionsEveryone, file, album }: Beside = {}): string {
     const reference = `dashboard-${uuid()}`;
     const url = file && /^(image|video|audio)\//.test(file.type) ? URL.createObjectURL(file) : undefined;
     const self = { id: '', kind: 'user' as const };
@@ -242,14 +267,20 @@ export class Thread {
     if (file) shown.media = { id: '', url: '', mimetype: file.type, size: file.size, sha256: '', fileName: file.name };
     const message: Message = {
       id: reference, whatsappId: '', sessionId: this.session, chatId: this.id, direction: 'outgoing', from: self, to: { id: this.id, kind: this.chat?.kind ?? 'user' }, status: 'queued',
-      content: shown, timestamp: new Date(stream.now()).toISOString(), clientReference: reference,
+      content: shown, timestamp: new Date(stream.now()).toISOString(), clientReference: reference, mentions, mentionsEveryone,
       replyTo: replyTo && { whatsappId: replyTo.whatsappId, messageId: replyTo.id, from: replyTo.from, text: replyTo.content.text ?? replyTo.content.caption, type: replyTo.content.type },
     };
-    this.locals.push({ reference, key: uuid(), uploadKey: uuid(), message, content, replyTo: replyTo?.id, mentions, file, url, percent: file ? 0 : undefined });
-    void this.#deliver(reference);
+    this.locals.push({ reference, key: uuid(), uploadKey: uuid(), message, content, replyTo: replyTo?.id, mentions: mentions?.map((m) => m.id), mentionsEveryone, album, file, url, percent: file ? 0 : undefined });
+    this.#start(reference);
+    return reference;
   }
 
-  async #deliver(reference: string) {
+  #start(reference: string) {
+    const done = this.#deliver(reference);
+    if (this.locals.find((l) => l.reference === reference)?.content.type === 'album') this.#albums.set(reference, done);
+  }
+
+  async #deliver(reference: string): Promise<string | undefined> {
     const local = this.locals.find((l) => l.reference === reference);
     if (!local) return;
     local.problem = undefined;
@@ -261,11 +292,17 @@ export class Thread {
         content = { ...content, media: { mediaId: info.id, mimetype: local.file.type || undefined, fileName: local.file.name } } as SendContent;
         local.percent = 100;
       }
-      const message = await this.#inTurn(() => this.post(content, { key: local.key, clientReference: reference, replyTo: local.replyTo, mentions: local.mentions }));
+      if (local.album) {
+        const albumId = (await this.#albums.get(local.album)) ?? this.items.find((m) => m.clientReference === local.album)?.id;
+        if (!albumId) throw this.locals.find((l) => l.reference === local.album)?.problem;
+        content = { ...content, albumId } as SendContent;
+      }
+      const message = await this.#inTurn(() => this.post(content, { key: local.key, clientReference: reference, replyTo: local.replyTo, mentions: local.mentions, mentionsEveryone: local.mentionsEveryone }));
       if (local.url && message.content.media) keepOwn(message.content.media.id, local.url);
       this.take(message, reference);
       this.list.note(message);
       if (message.chatId !== this.id) void this.load();
+      return message.id;
     } catch (error) {
       if (!this.#ended) local.problem = problemOf(error);
     }
@@ -285,7 +322,7 @@ export class Thread {
   }
 
   /** Sends a message by the way that its chat has. */
-  post(content: SendContent, more: { key: string; clientReference?: string; replyTo?: string; mentions?: string[]; sendAt?: string }): Promise<Message> {
+  post(content: SendContent, more: { key: string; clientReference?: string; replyTo?: string; mentions?: string[]; mentionsEveryone?: boolean; sendAt?: string }): Promise<Message> {
     const { key, ...rest } = more;
     const header = once(key);
     if (this.chat?.kind === 'channel') {
@@ -294,17 +331,22 @@ export class Thread {
     return must(api.POST('/v1/sessions/{sessionId}/messages', { params: { path: { sessionId: this.session }, header }, body: { to: this.id, content, ...rest } }));
   }
 
-  /** Sends what had no answer again, under the same key; what was refused gets another. */
+  /** Sends what had no answer again, under the same key; what was refused gets another. An album and what belongs to it are tried again together. */
   retry(local: Local) {
-    if (local.problem && local.problem.status >= 400 && local.problem.status < 500) {
-      local.key = uuid();
-      local.uploadKey = uuid();
+    const album = local.album ?? local.reference;
+    const all = this.locals.filter((l) => l.problem && (l.reference === album || l.album === album));
+    for (const one of all.sort((a, b) => Number(!!a.album) - Number(!!b.album))) {
+      if (one.problem!.status >= 400 && one.problem!.status < 500) {
+        one.key = uuid();
+        one.uploadKey = uuid();
+      }
+      this.#start(one.reference);
     }
-    void this.#deliver(local.reference);
   }
 
+  /** An album that was not sent takes what belongs to it along. */
   discard(local: Local) {
-    this.locals = this.locals.filter((l) => l.reference !== local.reference);
+    this.locals = this.locals.filter((l) => l.reference !== local.reference && l.album !== local.reference);
   }
 
   /** Does something to a message; answers whether it is done, or waits for the session's connection. */

@@ -21,6 +21,8 @@ export class View {
   replying = $state.raw<Message>();
   editing = $state.raw<Message>();
   forwarding = $state.raw<Message>();
+  /** A live location of which a newer position is to be sent. */
+  moving = $state.raw<Message>();
   enlarged = $state.raw<Enlarged>();
   /** Asked before it is done. */
   removing = $state.raw<{ message: Message; scope: 'everyone' | 'me' }>();
