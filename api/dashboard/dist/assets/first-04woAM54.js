@@ -1,0 +1,1 @@
+import{t as e}from"./overview-AkFrBgpz.js";import{n as t,t as n}from"./shell-C1rgAB0r.js";var r={overview:e,shell:n,states:t};export{r as default};

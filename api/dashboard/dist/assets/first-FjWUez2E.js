@@ -1,0 +1,1 @@
+import{t as e}from"./overview-BMikkMQX.js";import{n as t,t as n}from"./shell-JQnYWfL5.js";var r={overview:e,shell:n,states:t};export{r as default};

@@ -1,1 +1,0 @@
-import{t as e}from"./overview-BEG7UBgM.js";import{n as t,t as n}from"./shell-C1rgAB0r.js";var r={overview:e,shell:n,states:t};export{r as default};

@@ -1,1 +1,0 @@
-import{ct as e,dt as t,ft as n}from"./frame-Bn6pKTUJ.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=t(a,r),s={name:`image`,size:24,node:[[`rect`,{width:`18`,height:`18`,x:`3`,y:`3`,rx:`2`,ry:`2`}],[`circle`,{cx:`9`,cy:`9`,r:`2`}],[`path`,{d:`m21 15-3.086-3.086a2 2 0 0 0-2.828 0L6 21`}]]};e(i,n(()=>o,{get icon(){return s}}))}export{i as t};
