@@ -166,7 +166,10 @@ func TestStreamsEndAsWhatsAppSays(t *testing.T) {
 	if devices := n.Server().Devices("5491100000001"); len(devices) != 0 {
 		t.Errorf("devices are %v", devices)
 	}
-	end("5491100000001", "503", 0)
+	n.eventually("nobody to be there", func() bool { // the client knows sooner than the server that its connection is gone
+		got, err := n.Server().StreamError(t.Context(), "5491100000001", "503")
+		return err == nil && got == 0
+	})
 	before := len(all[*events.Connected](other))
 	end("", "503", 1)
 	until(other, func() bool { return len(all[*events.Connected](other)) > before })

@@ -158,7 +158,10 @@ func TestSendsNoMoreThanTheWindowUnacknowledged(t *testing.T) {
 	ana, ben := n.phone("5491100000001", "Ana"), n.phone("5491100000002", "Ben")
 	ana.text(*ben.Store.ID, "hello") // and the token that comes with it
 	ben.receives("hello")
-	n.eventually("token", func() bool { return n.Server().Stats().MessagesDelivered == 1 })
+	n.eventually("token", func() bool { // it would take a place in the window
+		token, err := ben.Store.PrivacyTokens.GetPrivacyToken(t.Context(), ana.Store.LID.ToNonAD())
+		return err == nil && token != nil
+	})
 	n.settled("5491100000002")
 	ben.Disconnect()
 	for i := range count {
