@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp/kb"
 
@@ -94,6 +95,13 @@ func TestChatsLive(t *testing.T) {
 	says(t, anna, number, object{"type": "text", "text": "the first of all"})
 	tab := openChats(t, "/chats/chats-live")
 	tab.Sees("the first of all")
+	written := time.Now().Unix()
+	eventually(t, "another second, since messages have no finer time", func() error {
+		if time.Now().Unix() == written {
+			return errors.New("it is the same")
+		}
+		return nil
+	})
 	question := says(t, bert, number, object{"type": "text", "text": "is it *ready*?"})
 	row := `[data-row="` + bert + `@s.whatsapp.net"]`
 	tab.Await(fmt.Sprintf(`document.querySelector(%q)?.innerText.includes('is it *ready*?') && document.querySelector(%q)?.querySelector('.badge [aria-hidden]')?.innerText === '1'`, row, row+" a"))
