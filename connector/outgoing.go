@@ -267,10 +267,10 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlerTimeout)
 	defer cancel()
 	p.ID, p.SessionID, p.Owner, p.Epoch = id, s.id, s.c.cfg.Owner, s.epoch
-	now, told := time.Now(), false
-	var accepted time.Time
+	now := time.Now()
+	var told *db.MessageView
 	err = s.c.db.InTx(ctx, func(tx *queue.Tx) error {
-		told = false
+		told = nil
 		row, err := s.c.queries.MessageFinish(ctx, tx, p)
 		if errors.Is(err, pgx.ErrNoRows) { // deleted, unless it is the claim that is gone
 			return s.hold(ctx, tx)
@@ -278,14 +278,12 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 		if err != nil {
 			return fmt.Errorf("write end of sending: %w", err)
 		}
-		if !row.Finished { // a receipt was faster and has told it
+		if !row.Finished { // a receipt was faster, and has told and counted it
 			return nil
 		}
 		tx.Notify(events.WakeMessages, id.String())
+		told = &row.MessageView
 		m := row.MessageView
-		if told, accepted = true, m.Timestamp; m.SendAt != nil && m.SendAt.After(accepted) {
-			accepted = *m.SendAt
-		}
 		if p.Status == string(events.StatusSent) {
 			m.Timestamp, m.ErrorCode, m.ErrorMessage = p.Timestamp.UTC(), nil, nil
 			if p.Content != nil {
@@ -305,11 +303,12 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 	}
 	s.sending = attempt{limited: s.sending.limited}
 	s.pacingMoved()
-	if told {
+	switch {
+	case told == nil:
+	case p.Status == string(events.StatusSent):
+		s.countSent(told, now)
+	default:
 		s.c.metrics.sends.WithLabelValues(p.Status, postgres.Text(p.ErrorCode)).Inc()
-		if p.Status == string(events.StatusSent) {
-			s.c.metrics.latency.Observe(max(0, now.Sub(accepted).Seconds())) // less than 0: a clock is wrong
-		}
 	}
 	if p.ErrorCode != nil {
 		s.examine.Store(true)
@@ -318,6 +317,16 @@ func (s *session) finish(ctx context.Context, id uuid.UUID, p db.MessageFinishPa
 		s.sending.limited = 0
 	}
 	return p.Status, nil
+}
+
+// countSent counts a message that was sent; m is as it was before, with the time of its acceptance.
+func (s *session) countSent(m *db.MessageView, now time.Time) {
+	accepted := m.Timestamp
+	if m.SendAt != nil && m.SendAt.After(accepted) {
+		accepted = *m.SendAt
+	}
+	s.c.metrics.sends.WithLabelValues(string(events.StatusSent), "").Inc()
+	s.c.metrics.latency.Observe(max(0, now.Sub(accepted).Seconds())) // less than 0: a clock is wrong
 }
 
 // publishSent tells that a message was sent.

@@ -48,7 +48,7 @@ func TestSendsLeaveInOrderAndAreCounted(t *testing.T) {
 			}
 		}
 	}
-	if counts["chasqui_connector_commands_total sent"] != 50 || counts["chasqui_connector_sessions connected"] != 1 {
+	if counts["chasqui_connector_commands_total sent"] != 50 || counts["chasqui_connector_sends_total sent"] != 50 || counts["chasqui_connector_sessions connected"] != 1 {
 		t.Errorf("metrics are %v", counts)
 	}
 }

@@ -137,10 +137,10 @@ func TestSubscriptionsAreRenewedInPortions(t *testing.T) {
 	if err := b.sandbox.SetPresence(b.ctx(), juan, true); err != nil {
 		t.Fatal(err)
 	}
+	b.abandon(first) // before there is anything that it could ask for
 	b.exec(`UPDATE sessions SET settings = '{"presence":"available"}' WHERE id = 'sales'`)
 	b.exec(`INSERT INTO presences (session_id, contact_id, subscribed_at) SELECT 'sales', (1000000000000 + n) || '@s.whatsapp.net', now() FROM generate_series(1, $1) n`, 2*renewPage)
 	b.exec(`INSERT INTO presences (session_id, contact_id, subscribed_at) VALUES ('sales', $1, now())`, juan+"@s.whatsapp.net")
-	b.abandon(first)
 	b.exec(`UPDATE claims SET expires_at = now()`)
 	b.connector()
 	state := func() string {

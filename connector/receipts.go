@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
@@ -56,7 +57,10 @@ func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 		Status: string(status), SessionID: s.id, Owner: s.c.cfg.Owner, Epoch: s.epoch, ContactID: by.id, WhatsappIds: e.MessageIDs, ChatIds: chat.ids(),
 		At: e.Timestamp,
 	}
-	return s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+	now := time.Now()
+	var sent []db.MessageView // that are told to be sent by this, since it is faster than the end of their sending
+	err = s.c.db.InTx(ctx, func(tx *queue.Tx) error {
+		sent = nil
 		moved, err := s.c.queries.MessageReceiptMany(ctx, tx, p)
 		if err != nil {
 			return fmt.Errorf("write receipt: %w", err)
@@ -76,6 +80,7 @@ func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 				if err := s.publishSent(tx, v, e.Timestamp); err != nil {
 					return err
 				}
+				sent = append(sent, v)
 			}
 			who := events.NewAddress(by.id, by.phone, by.lid, m.ContactName)
 			data := events.StatusData{
@@ -88,6 +93,12 @@ func (c *connection) receipt(ctx context.Context, e *waevents.Receipt) error {
 		}
 		return nil
 	})
+	if err == nil {
+		for i := range sent {
+			s.countSent(&sent[i], now)
+		}
+	}
+	return err
 }
 
 // wasSent says whether a message with this status has been told to be sent.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
 	waevents "go.mau.fi/whatsmeow/types/events"
@@ -117,6 +118,28 @@ func (c *trips) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBat
 func (*trips) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 
 func (*trips) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+// A receipt that comes before the end of the sending is written tells that the message was sent, and counts it; the end does not do so again.
+func TestAReceiptThatIsFasterCountsTheMessage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	registry := prometheus.NewRegistry()
+	c := b.connector(func(cfg *Config) { cfg.Metrics = registry })
+	b.phone(juan, "Juan")
+	b.linked("sales", owner)
+	s := c.session("sales")
+	id, now := b.outgoing("sales", events.StatusSending), time.Now()
+	if !s.sender().handle(receipt(id, juan, types.ReceiptTypeDelivered)) {
+		t.Fatal("the receipt was refused")
+	}
+	if _, err := s.finish(b.ctx(), id, db.MessageFinishParams{Status: string(events.StatusSent), Timestamp: &now}); err != nil {
+		t.Fatal(err)
+	}
+	sends, latencies := counted(t, registry, "chasqui_connector_sends_total", "", "sent"), counted(t, registry, "chasqui_connector_send_latency_seconds")
+	if told := len(b.events(events.MessageSent)); sends != 1 || latencies != 1 || told != 1 || b.status(id) != "delivered" {
+		t.Errorf("counted %v times, its latency %v times, told %d times; it is %s", sends, latencies, told, b.status(id))
+	}
+}
 
 func TestEachStepOfAMessageTakesFewRoundTrips(t *testing.T) {
 	t.Parallel()
