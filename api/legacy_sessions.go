@@ -157,7 +157,7 @@ func (s *Server) legacyStart(ctx context.Context, in *struct {
 }
 
 func (s *Server) legacyQR(ctx context.Context, in *struct{ SessionPath }) (*struct{ Body LegacyQR }, error) {
-	code, err := s.awaitQR(ctx, in.SessionID, legacyQRWait)
+	code, err := s.awaitQR(ctx, in.SessionID, "", legacyQRWait)
 	if err != nil {
 		return nil, err
 	}

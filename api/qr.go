@@ -61,15 +61,16 @@ func (s *Server) getQR(ctx context.Context, in *qrInput) (*qrOutput, error) {
 	if form == "" {
 		return nil, problem(NotAcceptable, "the QR code is there as "+strings.Join(qrForms, ", "))
 	}
-	code, err := s.awaitQR(ctx, in.SessionID, time.Duration(in.Wait)*time.Second)
+	code, err := s.awaitQR(ctx, in.SessionID, "", time.Duration(in.Wait)*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	return renderQR(*code, form)
 }
 
-// awaitQR returns the code that a session shows, or will show within wait, or the problem that says why there is none.
-func (s *Server) awaitQR(ctx context.Context, sessionID string, wait time.Duration) (*events.QR, error) {
+// awaitQR returns the code that a session shows, or will show within wait, or the problem that says why there is none. The code with the text
+// past is none.
+func (s *Server) awaitQR(ctx context.Context, sessionID, past string, wait time.Duration) (*events.QR, error) {
 	listener := s.waker.ListenKey(events.WakeSessions, sessionID)
 	defer listener.Close()
 	var code *events.QR
@@ -81,7 +82,9 @@ func (s *Server) awaitQR(ctx context.Context, sessionID string, wait time.Durati
 		if err != nil {
 			return false, fmt.Errorf("read session: %w", err)
 		}
-		code, err = qrOf(row)
+		if code, err = qrOf(row); code != nil && code.Text == past {
+			code = nil
+		}
 		return code != nil, err
 	})
 	if err != nil {

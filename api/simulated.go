@@ -107,8 +107,9 @@ func (s *Server) simulateScan(ctx context.Context, in *struct {
 		}
 		return &struct{ Body SimulatedScan }{SimulatedScan{number, in.SessionID}}, nil
 	}
-	for try, last := 1, ""; ; try++ {
-		code, err := s.awaitQR(ctx, in.SessionID, simulatedWait)
+	var past string // a code that has expired, and is shown until the session has the next
+	for try := 1; ; try++ {
+		code, err := s.awaitQR(ctx, in.SessionID, past, simulatedWait)
 		if err != nil {
 			return nil, err
 		}
@@ -133,10 +134,10 @@ func (s *Server) simulateScan(ctx context.Context, in *struct {
 		if !errors.As(err, &refused) {
 			return nil, err
 		}
-		if refused.status != http.StatusConflict || try == simulatedScans || code.Text == last { // else another code may do
+		if refused.status != http.StatusConflict || try == simulatedScans || !strings.Contains(refused.detail, "expired") { // else another code may do
 			return nil, s.sandboxProblem(ctx, err)
 		}
-		last = code.Text
+		past = code.Text
 	}
 }
 

@@ -4,9 +4,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/chasqui/chasqui/events"
 	"github.com/chasqui/chasqui/infra/sandbox"
 )
 
@@ -92,6 +96,38 @@ func TestSimulatedScanIsRefused(t *testing.T) {
 	f.problem(scan("given-up", map[string]any{}), PairingExpired)
 	f.linked("sales", "connected")
 	f.problem(scan("sales", map[string]any{}), SessionAlreadyLinked)
+}
+
+// TestSimulatedScanOfAnExpiredCode shows a code that has the form of one, and that WhatsApp knows no more: the next is waited for.
+func TestSimulatedScanOfAnExpiredCode(t *testing.T) {
+	t.Parallel()
+	target, err := url.Parse(sandbox.Start(t, sandbox.Config{}).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scans atomic.Int32
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		if strings.HasSuffix(r.Request.URL.Path, "/scan") {
+			scans.Add(1)
+		}
+		return nil
+	}
+	before := httptest.NewServer(proxy)
+	t.Cleanup(before.Close)
+	f := simulated(t, before.URL)
+	show := func(code string) {
+		f.exec(`UPDATE sessions SET qr = $1, qr_expires_at = now() + interval '1 minute' WHERE id = 'sales'`, code)
+		f.wake.Notify(events.WakeSessions, "sales")
+	}
+	show(exampleQRText)
+	scanned := make(chan answer, 1)
+	go func() { scanned <- f.do("POST", "/v1/sessions/sales/simulated-scan", map[string]any{}) }()
+	f.eventually("the scan", func() bool { return scans.Load() > 0 })
+	show("another, which has not even the form")
+	if a := <-scanned; !strings.Contains(f.problem(a, WhatsAppRejected).Detail, "is not the text of a client's QR code") || scans.Load() != 2 {
+		t.Errorf("%d scans: %s", scans.Load(), a.body)
+	}
 }
 
 func TestSimulatedMessageIsRefused(t *testing.T) {
