@@ -55,3 +55,28 @@ func TestBrowserDies(t *testing.T) {
 		t.Errorf("the next page is %s", is)
 	}
 }
+
+// TestClickComes has a page replace its button while the mouse is held down on it, once: the click comes to the next.
+func TestClickComes(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte(`<main><button>Do</button></main><script>
+			let clicks = 0, replaced = false;
+			const main = document.querySelector('main');
+			addEventListener('click', (e) => { if (e.target.matches('button')) clicks++; });
+			addEventListener('mousedown', () => { if (!replaced) main.innerHTML = '<button>Do</button>'; replaced = true; });
+		</script>`))
+	}))
+	t.Cleanup(server.Close)
+	tab := Open(t)
+	tab.Go(server.URL)
+	tab.Click("text=Do")
+	if clicks := tab.Evaluate(`clicks + ' ' + replaced`); clicks != "1 true" {
+		t.Errorf("clicks and whether it was replaced: %s", clicks)
+	}
+	tab.Click("text=Do")
+	if clicks := tab.Evaluate(`clicks`); clicks != "2" {
+		t.Errorf("%s clicks", clicks)
+	}
+}

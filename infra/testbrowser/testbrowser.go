@@ -176,8 +176,17 @@ func find(selector string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%q)].find((e) => e.checkVisibility() && !e.disabled)`, selector)
 }
 
-// Click clicks with the mouse in the middle of what a selector names (see find), once that has stood still for 60 ms and nothing covers it.
+// Click clicks with the mouse in the middle of what a selector names (see find), once that has stood still for 60 ms and nothing covers it. Where the page moves or replaces it in
+// that very moment, so that the click does not come to it, it is clicked again.
 func (tab *Tab) Click(selector string) {
+	tab.t.Helper()
+	for tab.click(selector); tab.Evaluate(fmt.Sprintf(`window.__missed === true && !!%s`, find(selector))) == "true"; {
+		tab.click(selector)
+	}
+}
+
+// click clicks once; __missed stays true where the click came to something else, or to nothing.
+func (tab *Tab) click(selector string) {
 	tab.t.Helper()
 	tab.Await(fmt.Sprintf(`(() => {
 		const e = %s;
@@ -189,7 +198,10 @@ func (tab *Tab) Click(selector string) {
 			window.__at = x + ' ' + y;
 			window.__since = performance.now();
 		}
-		return performance.now() - window.__since > 60;
+		if (performance.now() - window.__since <= 60) return false;
+		window.__missed = true;
+		addEventListener('click', (event) => { if (e.contains(event.target) || event.target.contains(e)) window.__missed = false; }, {capture: true, once: true});
+		return true;
 	})()`, find(selector)))
 	at := strings.Fields(tab.Evaluate(`window.__at`))
 	x, errX := strconv.ParseFloat(at[0], 64)
