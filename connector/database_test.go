@@ -80,6 +80,8 @@ func TestAClaimOutlivesRenewalsThatAreNotAnswered(t *testing.T) {
 			c := b.connector(behind)
 			b.phone(juan, "Juan")
 			b.linked("sales", owner)
+			b.awaitStatus(b.send("sales", juan, "before"), events.StatusDelivered)
+			b.awaitQuiet()
 			s := c.session("sales")
 			conn := s.sender()
 			var idle []*pgxpool.Conn // more than one may be idle, and die
@@ -95,11 +97,29 @@ func TestAClaimOutlivesRenewalsThatAreNotAnswered(t *testing.T) {
 			}
 			breaks(wire)
 			if c.session("sales") != s || s.sender() != conn {
-				t.Errorf("the session ended or was connected again: claim %s, connection %v", one[time.Time](b, `SELECT expires_at FROM claims`), conn.ctx.Err())
+				t.Errorf("the session ended or was connected again: claim %s, session %v, connection %v", one[time.Time](b, `SELECT expires_at FROM claims`), context.Cause(s.ctx), context.Cause(conn.ctx))
 			}
 			b.awaitStatus(b.send("sales", juan, "hello"), events.StatusDelivered)
 		})
 	}
+}
+
+// awaitQuiet waits until WhatsApp and its clients have nothing to say to each other: what of a linking is on its way uses the database, and ends
+// a connection when that does not answer.
+func (b *bench) awaitQuiet() {
+	b.Helper()
+	before, same := int64(-1), 0
+	b.await("quiet", func() bool {
+		var said int64
+		for _, n := range b.sandbox.Stats().Stanzas {
+			said += n
+		}
+		if said != before {
+			before, same = said, 0
+		}
+		same++
+		return same > 20
+	})
 }
 
 // A process that is told to end ends, whatever the database does: the claims run out by themselves.
